@@ -1,0 +1,31 @@
+"""lraspp: street-scene segmentation that runs live on a CPU.
+
+Names are imported when first used (PEP 562): running a network must not pay for importing torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seg.errors import SegError as SegError
+    from seg.models import LRASPP as LRASPP
+    from seg.models import load as load
+    from seg.runtime import Prediction as Prediction
+    from seg.runtime import Predictor as Predictor
+
+__version__ = "0.1.0"
+
+_HOMES = {"LRASPP": "seg.models", "load": "seg.models", "Prediction": "seg.runtime", "Predictor": "seg.runtime",
+          "SegError": "seg.errors"}
+__all__ = ["LRASPP", "Prediction", "Predictor", "SegError", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'seg' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,120 @@
+"""A label set: the classes a network tells apart, their colours, and how they are stored in label files.
+
+Train ids are what networks predict: 0 to C-1, and 255 for pixels that are ignored. Label ids are what a data set's files
+hold. Sources: cityscapesScripts' `labels.py` for Cityscapes; Brostow et al. (2009) and the SegNet tutorial for CamVid.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seg.errors import SegError, did_you_mean
+
+IGNORE = 255
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Names, colours and ids of the classes; entry i of each tuple belongs to train id i.
+
+    Attributes:
+        name: what reports call it.
+        classes: class names.
+        colors: RGB triples, 0 to 255.
+        label_ids: the value of each class in the data set's own label files.
+        ignored_label_ids: further values that such files may hold; they become 255.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    label_ids: tuple[int, ...]
+    ignored_label_ids: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not len(self.classes) == len(self.colors) == len(self.label_ids):
+            raise SegError(f"Label set {self.name!r} has {len(self.classes)} names, {len(self.colors)} colours and "
+                           f"{len(self.label_ids)} label ids; there must be one of each for every class.")
+        if not 0 < len(self.classes) < IGNORE:
+            raise SegError(f"Label set {self.name!r} has {len(self.classes)} classes; there can be 1 to 254.")
+        for what, values in (("class name", self.classes), ("label id", self.label_ids)):
+            twice = {value for value in values if values.count(value) > 1}  # type: ignore[attr-defined]
+            if twice:
+                raise SegError(f"Label set {self.name!r} has the {what} {sorted(twice)[0]!r} twice.")
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def palette(self) -> npt.NDArray[np.uint8]:
+        """Returns (256, 3) uint8 RGB: the colour of each train id, black for all others."""
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: len(self)] = self.colors
+        return palette
+
+    def to_train_ids(self) -> npt.NDArray[np.int16]:
+        """Returns a table (256,) from label id to train id: 255 where ignored, -1 where a file may not hold the value."""
+        table = np.full(256, -1, np.int16)
+        table[[i for i in self.ignored_label_ids if 0 <= i < 256]] = IGNORE
+        table[list(self.label_ids)] = np.arange(len(self))
+        return table
+
+    def to_label_ids(self) -> npt.NDArray[np.uint8]:
+        """Returns a table (256,) uint8 from train id to label id; train ids without a class become 255."""
+        table = np.full(256, 255, np.uint8)
+        table[: len(self)] = self.label_ids
+        return table
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain types, for JSON."""
+        return {"name": self.name, "classes": list(self.classes), "colors": [list(c) for c in self.colors],
+                "label_ids": list(self.label_ids), "ignored_label_ids": list(self.ignored_label_ids)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "LabelSet":
+        """Rebuilds what `to_dict` gave.
+
+        Raises:
+            SegError: a key is missing or a value has the wrong form.
+        """
+        try:
+            return cls(str(values["name"]), tuple(map(str, values["classes"])),
+                       tuple((int(r), int(g), int(b)) for r, g, b in values["colors"]),
+                       tuple(map(int, values["label_ids"])), tuple(map(int, values.get("ignored_label_ids", ()))))
+        except (KeyError, TypeError, ValueError) as error:
+            raise SegError(f"A label set can't be read: {type(error).__name__} {error}.") from None
+
+
+CAMVID = LabelSet(
+    name="camvid",
+    classes=("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist"),
+    colors=((128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
+            (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192)),
+    label_ids=tuple(range(11)),
+    ignored_label_ids=(11, 255),
+)
+
+CITYSCAPES = LabelSet(
+    name="cityscapes",
+    classes=("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",
+             "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"),
+    colors=((128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153), (153, 153, 153),
+            (250, 170, 30), (220, 220, 0), (107, 142, 35), (152, 251, 152), (70, 130, 180), (220, 20, 60), (255, 0, 0),
+            (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32)),
+    label_ids=(7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33),
+    ignored_label_ids=(0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30),
+)
+
+LABEL_SETS = {label_set.name: label_set for label_set in (CAMVID, CITYSCAPES)}
+
+
+def get(name: str) -> LabelSet:
+    """Returns the label set of that name.
+
+    Raises:
+        SegError: there is none; the message lists the near names.
+    """
+    if name not in LABEL_SETS:
+        raise SegError(f"There is no label set {name!r}. {did_you_mean(name, LABEL_SETS)}")
+    return LABEL_SETS[name]

@@ -1,0 +1,138 @@
+"""What this machine is: processor, usable cores (cgroup limits too), memory, versions. Reports carry it with every figure."""
+
+import math
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from seg.errors import SegError
+
+_VERSIONS_OF = ("numpy", "opencv-python", "openvino", "onnxruntime", "torch")
+
+
+@cache
+def usable_cores() -> int:
+    """Cores that this process may use: its affinity mask, cut by the cgroup's processor quota where there is one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cgroup_cores()
+    return max(1, min(cores, math.ceil(quota))) if quota else cores
+
+
+def _cgroup_cores() -> float | None:
+    try:  # version 2
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return None if limit == "max" else int(limit) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:  # version 1
+        limit_us = int(Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text())
+        period_us = int(Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text())
+        return limit_us / period_us if limit_us > 0 else None
+    except (OSError, ValueError):
+        return None
+
+
+@cache
+def _cpu_info() -> tuple[str, tuple[str, ...]]:
+    """The processor's name and those of its features that decide which precisions are fast."""
+    name, flags = platform.processor() or platform.machine(), set[str]()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                name = value.strip()
+            elif key.strip() in ("flags", "Features"):
+                flags = set(value.split())
+    except OSError:
+        pass
+    telling = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
+    return name, tuple(flag for flag in telling if flag in flags)
+
+
+def _memory_gib() -> float:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (ValueError, OSError, AttributeError):
+        return 0.0
+
+
+def available_memory_bytes() -> int | None:
+    """Memory that this process can still take: the system's, cut by the cgroup's limit. None where unknown."""
+    limits = []
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                limits.append(int(line.split()[1]) * 1024)
+    except (OSError, ValueError, IndexError):
+        pass
+    for folder, limit, used in (("", "memory.max", "memory.current"),  # version 2, then 1
+                                ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes")):
+        root = Path("/sys/fs/cgroup") / folder
+        try:
+            statistics = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
+            reclaimable = int(statistics.get("total_inactive_file", statistics.get("inactive_file", 0)))  # file cache
+            limits.append(int((root / limit).read_text()) - int((root / used).read_text()) + reclaimable)
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return max(0, min(limits)) if limits else None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Describes where something ran; every figure in a report stands beside one of these."""
+
+    cpu: str
+    cpu_features: tuple[str, ...]
+    cores: int
+    memory_gib: float
+    system: str
+    python: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain types, for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        features = f" ({', '.join(self.cpu_features)})" if self.cpu_features else ""
+        return f"{self.cpu}{features}, {self.cores} usable cores, {self.memory_gib:g} GiB, {self.system}"
+
+
+def describe() -> Machine:
+    """Describes this machine; imports nothing heavy to learn versions."""
+    cpu, features = _cpu_info()
+    versions = {}
+    for name in _VERSIONS_OF:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return Machine(cpu, features, usable_cores(), _memory_gib(), f"{platform.system()} {platform.machine()}",
+                   platform.python_version(), versions)
+
+
+def check_threads(threads: int | None) -> int:
+    """Returns the number of threads to use: `threads`, or all usable cores for None.
+
+    Raises:
+        SegError: it is below 1 or beyond the cores that this process may use.
+    """
+    cores = usable_cores()
+    if threads is None:
+        return cores
+    if not 1 <= threads <= cores:
+        raise SegError(f"{threads} threads were asked for; this process may use 1 to {cores}.")
+    return threads
+
+
+def switch_off_telemetry() -> None:
+    """Keeps the libraries that we use from asking or telling the network anything; call it before they are imported."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks for the newest version
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # OpenVINO and NNCF have no switch of their own, but both do without this package where it can't be imported.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

@@ -1,0 +1,5 @@
+"""Fixtures that several test modules share."""
+
+from networks import tiny_weights
+
+__all__ = ["tiny_weights"]
