@@ -1,0 +1,91 @@
+"""The blocks of MobileNetV3: convolution with batch norm, squeeze-and-excite, inverted residual.
+
+Source: A. Howard et al., Searching for MobileNetV3, arXiv 1905.02244, sections 4 and 5.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+NORM_EPS = 1e-3  # TensorFlow's, which the authors train with
+NORM_MOMENTUM = 0.01  # the paper's "average decay of 0.99"
+
+
+def round_to_8(channels: float) -> int:
+    """Rounds to a multiple of 8, never below 90% of the value."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+class ConvNorm(nn.Sequential):
+    """Convolution without bias, batch norm, and a nonlinearity unless `activation` is None; keeps ceil(size / stride)."""
+
+    conv: nn.Conv2d
+    norm: nn.BatchNorm2d
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, groups: int = 1,
+                 activation: type[nn.Module] | None = None, norm_eps: float = NORM_EPS) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(out_channels, eps=norm_eps, momentum=NORM_MOMENTUM)
+        if activation is not None:
+            self.act = activation(inplace=True)
+
+
+class SqueezeExcite(nn.Module):
+    """Scales channels by a gate computed from their means: a quarter of the channels, ReLU, back, hard sigmoid."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        squeezed = round_to_8(channels / 4)
+        self.reduce = nn.Conv2d(channels, squeezed, 1)
+        self.expand = nn.Conv2d(squeezed, channels, 1)
+        self.gate = nn.Hardsigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        squeezed = torch.relu(self.reduce(x.mean((2, 3), keepdim=True)))  # (N, C/4, 1, 1)
+        return x * self.gate(self.expand(squeezed))
+
+
+class BlockSpec(NamedTuple):
+    """One row of the paper's Tables 1 and 2."""
+
+    kernel: int
+    expansion: int
+    out_channels: int
+    squeeze: bool
+    activation: type[nn.Module]
+    stride: int
+
+
+class InvertedResidual(nn.Module):
+    """1x1 expansion, depthwise k x k, squeeze-and-excite, linear 1x1 projection; the input is added where shapes allow."""
+
+    def __init__(self, in_channels: int, spec: BlockSpec) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels, self.expansion = in_channels, spec.out_channels, spec.expansion
+        self.expand: nn.Module = nn.Identity()
+        if spec.expansion != in_channels:
+            self.expand = ConvNorm(in_channels, spec.expansion, activation=spec.activation)
+        self.depthwise = ConvNorm(spec.expansion, spec.expansion, spec.kernel, spec.stride, groups=spec.expansion,
+                                  activation=spec.activation)
+        self.squeeze_excite: nn.Module = SqueezeExcite(spec.expansion) if spec.squeeze else nn.Identity()
+        self.project = ConvNorm(spec.expansion, spec.out_channels)
+
+    def set_stride(self, stride: int, dilation: int) -> None:
+        """Sets stride and dilation of the depthwise convolution, keeping ceil(size / stride)."""
+        conv = self.depthwise.conv
+        conv.stride, conv.dilation = (stride, stride), (dilation, dilation)
+        conv.padding = (conv.kernel_size[0] // 2 * dilation,) * 2
+
+    @property
+    def has_residual(self) -> bool:
+        """Whether the input is added. The stride in force decides, as in the authors' code, not the table's."""
+        return self.depthwise.conv.stride == (1, 1) and self.in_channels == self.out_channels
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the block's output and the expanded feature, which is the depthwise convolution's output."""
+        expanded = self.depthwise(self.expand(x))
+        out = self.project(self.squeeze_excite(expanded))
+        return (out + x if self.has_residual else out), expanded

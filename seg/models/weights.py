@@ -1,0 +1,117 @@
+"""Networks to weights files and back: safetensors whose metadata rebuilds the network; nothing is ever unpickled."""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from seg import weights as files
+from seg.errors import SegError
+from seg.files import atomic_write
+from seg.label_sets import LabelSet
+from seg.models.lraspp import LRASPP
+
+NETWORKS = {"LRASPP": LRASPP}
+
+
+def describe(model: LRASPP, label_set: LabelSet, train_size_hw: tuple[int, int], license: str = "unknown",
+             metrics: dict[str, Any] | None = None, training: dict[str, Any] | None = None) -> files.Description:
+    """Returns what a weights file of `model` says of itself.
+
+    Raises:
+        SegError: the label set has another number of classes than the network.
+    """
+    if len(label_set) != model.arguments["classes"]:
+        raise SegError(f"The network has {model.arguments['classes']} classes and the label set {label_set.name!r} has "
+                       f"{len(label_set)}; they must agree.")
+    return files.Description(type(model).__name__, model.arguments, label_set, model.mean, model.std, train_size_hw, license,
+                             metrics or {}, training or {})
+
+
+def save(model: LRASPP, path: str | Path, label_set: LabelSet, train_size_hw: tuple[int, int], license: str = "unknown",
+         metrics: dict[str, Any] | None = None, training: dict[str, Any] | None = None) -> files.Description:
+    """Writes `model` to `path` (safetensors, atomically) with everything that rebuilds it; returns the description.
+
+    Raises:
+        SegError: the label set doesn't fit, or the file can't be written.
+    """
+    description = describe(model, label_set, train_size_hw, license, metrics, training)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with atomic_write(path) as file:
+        file.write(to_bytes(tensors, metadata={files.METADATA_KEY: description.to_json()}))
+    return description
+
+
+def load(name_or_path: str | Path) -> LRASPP:
+    """Rebuilds a network from a weights file, or from shipped weights by name; in eval mode, on the CPU.
+
+    The description comes back as the attribute `description`.
+
+    Raises:
+        SegError: there are no such weights, or the file is damaged or doesn't fit the network it describes.
+    """
+    path = files.find(name_or_path)
+    description, tensors = _read(path)
+    model = _build(description, path)
+    differing = _differing(model.state_dict(), tensors)
+    if differing:
+        raise SegError(f"{path} doesn't fit the network that it describes: {differing[0]}.")
+    model.load_state_dict(tensors)
+    model.description = description
+    return model.eval()
+
+
+def init_from(model: LRASPP, name_or_path: str | Path) -> list[str]:
+    """Takes over all weights for fine-tuning; the classifiers only where the number of classes agrees.
+
+    Returns:
+        The names of the tensors that keep their random start.
+
+    Raises:
+        SegError: anything but the classifiers doesn't fit; the message names it.
+    """
+    path = files.find(name_or_path)
+    _, tensors = _read(path)
+    own = model.state_dict()
+    fresh = [name for name in model.classifier_names() if name in tensors and tensors[name].shape[0] != own[name].shape[0]]
+    # A classifier that differs in more than its number of classes is of another network.
+    compared = {name: tensor[:0] if name in fresh else tensor for name, tensor in tensors.items()}
+    differing = _differing({name: tensor[:0] if name in fresh else tensor for name, tensor in own.items()}, compared)
+    if differing:
+        raise SegError(f"{path} can't start this network: {'; '.join(differing[:5])}"
+                       f"{f' and {len(differing) - 5} more' if len(differing) > 5 else ''}. Build the network with the "
+                       "arguments of the file, or leave init_from out.")
+    model.load_state_dict({name: own[name] if name in fresh else tensors[name] for name in own})
+    return fresh
+
+
+def _read(path: Path) -> tuple[files.Description, dict[str, Tensor]]:
+    if path.suffix == ".onnx":
+        raise SegError(f"{path} is an exported network; its weights can't be loaded back. Give the .safetensors beside it.")
+    description = files.read_description(path)
+    try:
+        return description, load_file(path)
+    except Exception as error:  # safetensors raises its own class for damage, and that is not exported in a stable place
+        raise SegError(f"{path} is damaged: {error}.") from None
+
+
+def _build(description: files.Description, path: Path) -> LRASPP:
+    if description.network not in NETWORKS:
+        raise SegError(f"{path} describes a network {description.network!r}; known are {', '.join(NETWORKS)}.")
+    try:
+        return NETWORKS[description.network](**description.arguments)
+    except TypeError as error:
+        raise SegError(f"{path} describes a network with arguments that this version doesn't take: {error}.") from None
+
+
+def _differing(own: dict[str, Tensor], other: dict[str, Tensor]) -> list[str]:
+    lines = [f"{name} is missing" for name in own if name not in other]
+    lines += [f"{name} is not part of this network" for name in other if name not in own]
+    lines += [f"{name} is {tuple(other[name].shape)} there and {tuple(own[name].shape)} here"
+              for name in own if name in other and own[name].shape != other[name].shape]
+    return lines
+
+
+__all__ = ["describe", "init_from", "load", "save"]
