@@ -30,7 +30,8 @@ def _rename(state: dict[str, Tensor], modules: dict[str, str]) -> dict[str, Tens
     return {f"{ours[module]}.{leaf}": value for module, _, leaf, value in split if module in ours}
 
 
-def encoder_from_torchvision(state: dict[str, Tensor], encoder: "MobileNetV3Encoder", prefix: str = "features.") -> dict[str, Tensor]:
+def encoder_from_torchvision(state: dict[str, Tensor], encoder: "MobileNetV3Encoder",
+                             prefix: str = "features.") -> dict[str, Tensor]:
     """Renames the tensors of torchvision's MobileNetV3 to those of `encoder`."""
     modules = {"stem.conv": f"{prefix}0.0", "stem.norm": f"{prefix}0.1"}
     for i, block in enumerate(encoder.blocks):

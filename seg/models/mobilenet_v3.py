@@ -114,7 +114,7 @@ class MobileNetV3Encoder(nn.Module, EncoderMixin):
         for spec in blocks:
             self._strides.append(self._strides[-1] * spec.stride)
         self._depth, self._in_channels, self._output_stride = depth, 3, output_stride
-        last = {stride: c for stride, c in zip(self._strides, channels, strict=True)}
+        last = dict(zip(self._strides, channels, strict=True))  # of the blocks at each stride
         at_8 = self._blocks_at(8)
         last[8] = {"expansion": blocks[at_8[-1]].expansion, "last": blocks[at_8[-1]].out_channels,
                    "first": blocks[at_8[0]].out_channels}[skip]
