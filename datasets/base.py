@@ -1,0 +1,229 @@
+"""What all readers share: a root that is checked, pairs of picture and labels, and faults that are named.
+
+A reader gives uint8 RGB frames and train ids and imports only numpy and OpenCV, so that inference can use it without
+torch. A subclass names its `label_set`, and says in `find` which pairs a split has.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple, TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from seg.errors import SegError
+from seg.files import is_image, read_image_bgr, read_labels
+from seg.label_sets import LabelSet
+
+UInt8Array = npt.NDArray[np.uint8]
+Layout = TypeVar("Layout")
+
+OUTSIDE = 254  # marks, in tables of train ids, what a label file may not hold; a label set has 254 classes at most
+
+_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One frame of a split.
+
+    Attributes:
+        name: unlike any other's in the data set, and the same on every machine; it may be used as a relative path.
+        label_path: None where the data set gives no labels for it.
+    """
+
+    name: str
+    image_path: Path
+    label_path: Path | None
+
+
+class Found(NamedTuple):
+    """What a split holds: its samples by name, and a sentence for each picture or label file without its partner."""
+
+    samples: list[Sample]
+    faults: list[str]
+
+
+class Reader:
+    """Reads one split of a data set: `len(reader)` samples, `read(i)` gives frame and train ids.
+
+    Args:
+        root: the folder of the data set, as it is unpacked.
+        split: "train", "val" or "test".
+        strict: a picture or label file without its partner is an error; else `verify` reports it.
+
+    Raises:
+        SegError: the root or the split isn't there, or has no samples, or pairs are incomplete.
+    """
+
+    label_set: ClassVar[LabelSet]
+
+    def __init__(self, root: str | Path, split: str, *, strict: bool = True) -> None:
+        self.root = check_root(root)
+        self.split = split
+        self.samples, self._pair_faults = self.find()
+        if strict and self._pair_faults:
+            more = len(self._pair_faults) - 1
+            raise SegError(self._pair_faults[0] + (f" {more} more of the split {split!r} lack their partner, too; "
+                                                   "--data.verify true lists all faults." if more else ""))
+        if not self.samples and not self._pair_faults:
+            raise SegError(f"The split {split!r} below {self.root} holds no pictures.")
+        table = self.label_set.to_train_ids()
+        self._table = np.where(table < 0, OUTSIDE, table).astype(np.uint8)
+
+    def find(self) -> Found:
+        """Finds the pairs of `self.split` below `self.root`."""
+        raise NotImplementedError
+
+    def to_train_ids(self, labels: UInt8Array, path: Path) -> UInt8Array:
+        """Turns what a label file holds into train ids (H, W); here (H, W) label ids, by the label set's table.
+
+        Raises:
+            SegError: the file holds colours, or a value that isn't in the table.
+        """
+        if labels.ndim != 2:
+            raise SegError(f"{path} holds colours; the labels of {self.label_set.name} are single-channel ids.")
+        train_ids: UInt8Array = cv2.LUT(labels, self._table)
+        outside = train_ids == OUTSIDE
+        if outside.any():
+            values, counts = np.unique(labels[outside], return_counts=True)
+            raise SegError(f"{path} holds {_list(values.tolist())} in {counts.sum()} pixels; the label set "
+                           f"{self.label_set.name} has {_ranges(np.flatnonzero(self._table != OUTSIDE).tolist())}.")
+        return train_ids
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def read(self, index: int) -> tuple[UInt8Array, UInt8Array | None]:
+        """Returns the frame (H, W, 3) uint8 RGB and its train ids (H, W) uint8, 255 ignored; None without labels.
+
+        Raises:
+            SegError: a file is missing, can't be read, or holds what it may not; the message names it.
+        """
+        sample = self.samples[index]
+        image_rgb: UInt8Array = cv2.cvtColor(read_image_bgr(sample.image_path), cv2.COLOR_BGR2RGB)
+        if sample.label_path is None:
+            return image_rgb, None
+        labels = read_labels(sample.label_path)
+        if labels.shape[:2] != image_rgb.shape[:2]:
+            (h, w), (label_h, label_w) = image_rgb.shape[:2], labels.shape[:2]
+            raise SegError(f"{sample.label_path} is {label_w}x{label_h}, but its picture {sample.image_path} is {w}x{h} "
+                           "(width x height); both must be the same.")
+        return image_rgb, self.to_train_ids(labels, sample.label_path)
+
+    def verify(self, track: Callable[[Iterable[int]], Iterable[int]] = iter) -> list[str]:
+        """Reads everything and returns a sentence for each fault; empty where there is none.
+
+        Args:
+            track: wraps the sequence of indices, to show progress.
+        """
+        faults = list(self._pair_faults)
+        for index in track(range(len(self))):
+            try:
+                self.read(index)
+            except SegError as error:
+                faults.append(str(error))
+        return faults
+
+
+def check_root(root: str | Path) -> Path:
+    """Returns `root` as a path if it is a folder.
+
+    Raises:
+        SegError: it isn't there, or is an archive or another file.
+    """
+    path = Path(root).expanduser()
+    if path.is_dir():
+        return path
+    if not path.exists():
+        there = next(parent for parent in path.absolute().parents if parent.exists())
+        raise SegError(f"There is no folder {path}. {there} is there and holds {_list(_entries(there)) or 'nothing'}.")
+    if path.suffix.lower() in _ARCHIVES:
+        raise SegError(f"{path} is an archive. Unpack it, and give the folder that came out as the root.")
+    raise SegError(f"{path} is a file; the root of a data set is a folder.")
+
+
+def locate(root: Path, detect: Callable[[Path], Layout | None], wanted: str) -> Layout:
+    """Returns what `detect` sees in `root`; if it sees nothing there, says where around it the data set lies.
+
+    Args:
+        root: the folder that the user gave.
+        detect: returns the layout of a folder that is a root, None for any other folder.
+        wanted: what a root holds, for the message.
+
+    Raises:
+        SegError: `root` is a level too high or too low, holds only archives, or something else.
+    """
+    layout = detect(root)
+    if layout is not None:
+        return layout
+    children = [root / name for name in _folders(root)]
+    grandchildren = [child / name for child in children for name in _folders(child)]
+    absolute = root.absolute()
+    for others, where in ((children + grandchildren, "below"), (list(absolute.parents)[:2], "above")):
+        for other in others:
+            if detect(other) is not None:
+                raise SegError(f"{root} is not the root of the data set; it lies {where}: give {other} instead.")
+    entries = _entries(root)
+    archives = [name for name in entries if Path(name).suffix.lower() in _ARCHIVES]
+    if archives:
+        raise SegError(f"{root} holds the archive {archives[0]}. Unpack it there first. Wanted is {wanted}.")
+    raise SegError(f"{root} is not the root of the data set: it holds {_list(entries) or 'nothing'}. Wanted is {wanted}.")
+
+
+def match_pairs(images: dict[str, Path], labels: dict[str, Path], split: str, label_dir: Path) -> Found:
+    """Puts together pictures and label files of the same name, sorted by it."""
+    samples = [Sample(name, images[name], labels[name]) for name in sorted(images.keys() & labels.keys())]
+    faults = [f"The picture {images[name]} of the split {split!r} has no labels in {label_dir}."
+              for name in sorted(images.keys() - labels.keys())]
+    faults += [f"The labels {labels[name]} of the split {split!r} have no picture."
+               for name in sorted(labels.keys() - images.keys())]
+    return Found(samples, faults)
+
+
+def pictures_in(folder: Path, name_of: Callable[[Path], str]) -> dict[str, Path]:
+    """Returns the pictures that lie directly in `folder` by the name of their frame.
+
+    Raises:
+        SegError: the folder can't be listed, or two pictures have the same name.
+    """
+    pictures: dict[str, Path] = {}
+    for entry in _entries(folder):
+        path = folder / entry
+        if is_image(path) and path.is_file():
+            other = pictures.setdefault(name_of(path), path)
+            if other != path:
+                raise SegError(f"{other} and {path} belong to one frame by their names; remove one of them.")
+    return pictures
+
+
+def _entries(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in os.scandir(folder))
+    except OSError as error:
+        raise SegError(f"The folder {folder} can't be read: {error.strerror or error}.") from None
+
+
+def _folders(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _list(values: list[int] | list[str], most: int = 8) -> str:
+    return ", ".join(map(str, values[:most])) + (f" and {len(values) - most} more" if len(values) > most else "")
+
+
+def _ranges(values: list[int]) -> str:
+    """[0, 1, 2, 5] -> "0 to 2, 5"."""
+    runs: list[list[int]] = []
+    for value in values:
+        if runs and value == runs[-1][1] + 1:
+            runs[-1][1] = value
+        else:
+            runs.append([value, value])
+    return ", ".join(f"{first} to {last}" if last > first else str(first) for first, last in runs)

@@ -1,0 +1,156 @@
+"""Which samples come in which order: a pure function of (seed, epoch), so that an interrupted epoch goes on exactly.
+
+Samplers give keys (epoch, index), which tell a worker everything that an augmentation depends on, however long it lives
+and whichever worker it is.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from seg.errors import SegError
+
+Key = tuple[int, int]  # epoch, index
+PADDING = -1  # the index of a sample that only fills up a process's share; all its labels are ignored
+
+
+class TrainBatches(Sampler[list[Key]]):
+    """Shuffled batches. A step of all processes together is a run of the order, of which each takes its part.
+
+    What doesn't fill a last step is left out of its epoch, another part each time.
+
+    Args:
+        count: samples of the split.
+        batch_size: samples a process takes each step.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        self.count, self.batch_size, self.seed, self.rank = count, batch_size, seed, rank
+        self.step_size = batch_size * world_size
+        self.epoch = 0
+        self.start = 0  # step that the next pass begins with
+        if count < self.step_size:
+            raise SegError(f"The split has {count} samples, but a training step takes {self.step_size} "
+                           f"({batch_size} on each of {world_size} processes). Lower --data.batch_size.")
+
+    def __len__(self) -> int:
+        return self.count // self.step_size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Turns to an epoch, which Lightning does before each; the one that is resumed keeps its place."""
+        if epoch != self.epoch:
+            self.epoch, self.start = epoch, 0
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        start, self.start = self.start, 0
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count).tolist()
+        for step in range(start, len(self)):
+            first = step * self.step_size + self.rank * self.batch_size
+            yield [(self.epoch, index) for index in order[first : first + self.batch_size]]
+
+
+class EvalBatches(Sampler[list[Key]]):
+    """Every sample once, in order, shared among the processes; each gets as many, filled up with `PADDING`.
+
+    Equal counts matter: processes that wait for each other in every step would hang on the one that has no more. And a
+    sample that came twice would count twice in the metrics.
+    """
+
+    def __init__(self, count: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        rounds = -(-count // world_size)
+        indices = [i if i < count else PADDING for i in range(rank, rounds * world_size, world_size)]
+        self.batches = [[(0, i) for i in indices[first : first + batch_size]] for first in range(0, rounds, batch_size)]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        return iter(self.batches)
+
+
+class Loader:
+    """Gives batches; a SegError that a worker met arrives as itself, not as the text of a traceback.
+
+    It wraps a DataLoader and isn't one, so that Lightning does not put its own sampler, which repeats samples, into it.
+    """
+
+    def __init__(self, dataset: Dataset[Any], batches: Sampler[list[Key]], workers: int, collate: Callable[[list[Any]], Any],
+                 persistent: bool) -> None:
+        self.dataset = dataset
+        # The workers are the parallelism. Set here and not in them: a forked process that inherits OpenCV's thread pool
+        # without its threads waits for them for ever.
+        cv2.setNumThreads(1)
+        self._loader = DataLoader(dataset, batch_sampler=batches, num_workers=workers, collate_fn=collate,
+                                  persistent_workers=persistent and workers > 0,
+                                  pin_memory=torch.cuda.is_available())
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    @property
+    def _iterator(self) -> Any:
+        """Lightning ends the workers of a DataLoader through this attribute, as a run ends."""
+        return self._loader._iterator
+
+    @_iterator.setter
+    def _iterator(self, iterator: Any) -> None:
+        self._loader._iterator = iterator
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        for batch in self._loader:
+            if isinstance(batch, SegError):
+                raise batch
+            yield batch
+
+
+class ResumableLoader(Loader):
+    """Gives training batches and knows how far an epoch has come: Lightning keeps `state_dict` in every checkpoint.
+
+    Args:
+        processed: returns how many batches of this epoch the training loop has finished. A batch that was given out but
+            whose step was interrupted counts as not done; without it every batch that was given out counts.
+    """
+
+    def __init__(self, dataset: Dataset[Any], batches: TrainBatches, workers: int, collate: Callable[[list[Any]], Any],
+                 processed: Callable[[], int] | None = None) -> None:
+        super().__init__(dataset, batches, workers, collate, persistent=True)
+        self.sampler = batches  # under this name Lightning looks for `set_epoch`
+        self._processed = processed
+        self._place = (0, 0)  # epoch, and how many of its batches were given out, those before a resumption included
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        # A generator: all this runs when the first batch is asked for, after Lightning has set the epoch.
+        epoch, given = self._place = self.sampler.epoch, self.sampler.start
+        for batch in super().__iter__():
+            given += 1
+            self._place = epoch, given
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Returns the place in the epoch, and what it depends on."""
+        epoch, given = self._place
+        if epoch != self.sampler.epoch:  # turned to, but not begun
+            epoch, given = self.sampler.epoch, 0
+        return {"epoch": epoch, "step": min(given, self._processed()) if self._processed else given, **self._order()}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes on from `state`; an epoch that was complete is followed by the next.
+
+        Raises:
+            SegError: in mid-epoch, the seed, the split or the samples of a step differ, so that the order would.
+        """
+        epoch, step = state["epoch"], state["step"]
+        for name, now in self._order().items():
+            if step and step < len(self) and state[name] != now:
+                raise SegError(f"The checkpoint was made in mid-epoch with {name} = {state[name]}, but now it is {now}; the "
+                               "rest of the epoch would hold other samples. Set it back to go on from here.")
+        if step >= len(self):
+            epoch, step = epoch + 1, 0
+        self.sampler.epoch, self.sampler.start = self._place = epoch, step
+
+    def _order(self) -> dict[str, int]:
+        return {"seed": self.sampler.seed, "samples": self.sampler.count, "samples_per_step": self.sampler.step_size}

@@ -1,0 +1,92 @@
+"""Augmentation with Albumentations: scale, crop and pad in one warp, flip, colour.
+
+Every draw comes from a generator that the caller gives, so that a sample looks the same whichever worker makes it.
+"""
+
+import os
+import random
+from typing import Any
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # its import would ask the network for the newest version
+
+import albumentations as A
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from seg.label_sets import IGNORE
+
+UInt8Array = npt.NDArray[np.uint8]
+
+# The mean of ImageNet, which our encoders are normalised with: padding is zero where the network sees it.
+MEAN_RGB = (124, 116, 104)
+
+
+class ScaleCrop(A.DualTransform):
+    """Scales by a random factor, then cuts a random window; where it leaves the frame: the mean colour, and 255 as label.
+
+    Scaling and cutting are one affine map that touches the window's pixels only. It samples where resizing the whole
+    frame (half-pixel, bilinear; labels nearest) would sample, at a fraction of the work: at factor 2 a frame has four
+    times its pixels.
+
+    Args:
+        crop_hw: size of the window [px].
+        scale_range: bounds of the factor, drawn evenly between them.
+    """
+
+    def __init__(self, crop_hw: tuple[int, int], scale_range: tuple[float, float]) -> None:
+        super().__init__(p=1.0)
+        self.crop_hw = crop_hw
+        self.scale_range = scale_range
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Draws the factor and the window's place: within the frame, or around it where the frame is the smaller one."""
+        scale = self.py_random.uniform(*self.scale_range)
+        top, left = (self.py_random.uniform(min(0.0, slack), max(0.0, slack))
+                     for slack in (scale * size - crop for size, crop in zip(params["shape"][:2], self.crop_hw, strict=True)))
+        # A pixel of the window at (x, y) shows the frame at ((x + left + 1/2) / scale - 1/2, ...).
+        step = 1 / scale
+        matrix = np.array([[step, 0, (round(left) + 0.5) * step - 0.5], [0, step, (round(top) + 0.5) * step - 0.5]])
+        return {"matrix": matrix}
+
+    def apply(self, img: UInt8Array, matrix: npt.NDArray[np.float64], **params: Any) -> UInt8Array:
+        """Warps the frame."""
+        return self._warp(img, matrix, cv2.INTER_LINEAR, MEAN_RGB)
+
+    def apply_to_mask(self, mask: UInt8Array, matrix: npt.NDArray[np.float64], **params: Any) -> UInt8Array:
+        """Warps the labels, without mixing them."""
+        return self._warp(mask, matrix, cv2.INTER_NEAREST, (IGNORE,))
+
+    def _warp(self, image: UInt8Array, matrix: npt.NDArray[np.float64], how: int, fill: tuple[int, ...]) -> UInt8Array:
+        height, width = self.crop_hw
+        return np.asarray(cv2.warpAffine(image, matrix, (width, height), flags=how | cv2.WARP_INVERSE_MAP,
+                                         borderMode=cv2.BORDER_CONSTANT, borderValue=fill), np.uint8)
+
+
+class Augmentation:
+    """Random scale, crop, horizontal flip and colours, drawn from (seed, epoch, index) alone.
+
+    Args:
+        crop_hw: size of what comes out [px].
+        scale_range: bounds of the random factor.
+        flip: whether half of the samples are mirrored.
+        color_jitter: brightness, contrast and saturation change by up to this share; 0 leaves colours alone.
+    """
+
+    def __init__(self, crop_hw: tuple[int, int], scale_range: tuple[float, float], flip: bool, color_jitter: float) -> None:
+        steps: list[A.BasicTransform] = [ScaleCrop(crop_hw, scale_range)]
+        if flip:
+            steps.append(A.HorizontalFlip(p=0.5))
+        if color_jitter:
+            # Hue stays: its two conversions cost more than all the rest, and the colour of a street says what it is.
+            steps.append(A.ColorJitter(brightness=(1 - color_jitter, 1 + color_jitter), hue=(0, 0), p=1.0,
+                                       contrast=(1 - color_jitter, 1 + color_jitter),
+                                       saturation=(1 - color_jitter, 1 + color_jitter)))
+        self._steps = A.Compose(steps)
+
+    def __call__(self, image_rgb: UInt8Array, train_ids: UInt8Array, key: tuple[int, int, int]) -> tuple[UInt8Array, UInt8Array]:
+        """Returns the augmented pair (crop_h, crop_w, 3) and (crop_h, crop_w); `key` is (seed, epoch, index)."""
+        generator = np.random.default_rng(key)
+        self._steps.set_random_state(generator, random.Random(int(generator.integers(2**62))))
+        result = self._steps(image=image_rgb, mask=train_ids)
+        return result["image"], result["mask"]

@@ -1,0 +1,229 @@
+"""Batches: their form, the same whatever the workers, resumed exactly, shared without a sample twice."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from datasets.module import SegmentationData
+from datasets.sampling import EvalBatches, Loader, TrainBatches
+from seg.errors import SegError
+
+COUNT, BATCH, STEPS = 9, 2, 4
+
+Seen = tuple[list[int], int, int]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("camvid")
+    random = np.random.default_rng(0)
+    for split, count in (("train", COUNT), ("val", 3)):
+        for folder, shape, top in ((split, (40, 48, 3), 256), (f"{split}annot", (40, 48), 12)):
+            (root / folder).mkdir()
+            for i in range(count):
+                assert cv2.imwrite(str(root / folder / f"f{i}.png"), random.integers(0, top, shape, np.uint8))
+    return root
+
+
+def make(root: Path, **options: Any) -> SegmentationData:
+    defaults = {"crop_hw": (32, 40), "batch_size": BATCH, "workers": 0, "seed": 3}
+    return SegmentationData(str(root), **defaults | options)
+
+
+def seen(loader: Loader) -> list[Seen]:
+    """What tells batches apart: indices, and sums of pixels and labels."""
+    return [(b["index"].tolist(), int(b["image"].sum()), int(b["labels"].sum())) for b in loader]
+
+
+def seen_in(data: SegmentationData, epoch: int) -> list[Seen]:
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    return seen(loader)
+
+
+def write_pair(root: Path, split: str, name: str = "a.png", size_hw: tuple[int, int] = (32, 32), value: int = 0) -> None:
+    for folder in (split, f"{split}annot"):
+        (root / folder).mkdir(exist_ok=True)
+        assert cv2.imwrite(str(root / folder / name), np.full(size_hw, value, np.uint8))
+
+
+def test_attributes_need_no_disk() -> None:
+    data = SegmentationData("nowhere")
+    assert (data.classes, data.size_hw, data.label_set.name) == (11, (352, 480), "camvid")
+
+
+def test_batches(root: Path) -> None:
+    data = make(root)
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    assert batch["image"].shape == (BATCH, 3, 32, 40) and batch["image"].dtype == torch.uint8
+    assert batch["labels"].shape == (BATCH, 32, 40) and batch["labels"].dtype == torch.int64
+    assert batch["index"].dtype == torch.int64
+    whole = list(data.val_dataloader())
+    assert [b["index"].tolist() for b in whole] == [[0], [1], [2]]
+    image_rgb, train_ids = data.reader("val").read(1)
+    assert torch.equal(whole[1]["image"][0], torch.from_numpy(image_rgb).permute(2, 0, 1))
+    assert torch.equal(whole[1]["labels"][0], torch.from_numpy(train_ids).long())
+
+
+def test_the_same_whatever_the_workers(root: Path) -> None:
+    first, second = seen_in(make(root), 0), seen_in(make(root), 1)
+    assert first != second and len(first) == len(second) == STEPS
+    dataset = make(root).train_dataloader().dataset
+    assert not torch.equal(dataset[(0, 4)]["image"], dataset[(1, 4)]["image"])  # a sample looks new in each epoch
+    loader = make(root, workers=2).train_dataloader()  # its workers live through both epochs
+    for epoch, expected in ((0, first), (1, second)):
+        loader.sampler.set_epoch(epoch)
+        assert seen(loader) == expected
+    cached = make(root, cache=True)
+    assert seen_in(cached, 1) == second and seen_in(cached, 1) == second
+    assert seen_in(make(root, seed=4), 0) != first
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resumed_in_mid_epoch(root: Path, workers: int) -> None:
+    expected = seen_in(make(root), 2)
+    loader = make(root, workers=workers).train_dataloader()
+    loader.sampler.set_epoch(2)
+    batches = iter(loader)
+    next(batches)
+    state = loader.state_dict()  # workers have fetched more by now
+    again = make(root, workers=workers).train_dataloader()
+    again.load_state_dict(state)
+    again.sampler.set_epoch(2)
+    assert len(again) == STEPS  # Lightning counts from the epoch's start
+    assert seen(again) == expected[1:]
+    after = make(root).train_dataloader()
+    after.load_state_dict(again.state_dict())  # of a complete epoch
+    assert seen(after) == seen_in(make(root), 3)
+
+
+def test_other_order_is_refused_in_mid_epoch(root: Path) -> None:
+    loader = make(root).train_dataloader()
+    next(iter(loader))
+    for options, name in (({"seed": 5}, "seed = 3"), ({"batch_size": 1}, "samples_per_step = 2")):
+        with pytest.raises(SegError, match=name):
+            make(root, **options).train_dataloader().load_state_dict(loader.state_dict())
+
+
+class Recorder(pl.LightningModule):
+    """Notes what each step gets; saves a checkpoint, or is interrupted, at a place."""
+
+    def __init__(self, file: Path | None = None, save_at: tuple[int, int] | None = None,
+                 interrupt_at: tuple[int, int] | None = None) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.steps: list[tuple[int, int, list[int], int]] = []
+        self.file, self.save_at, self.interrupt_at = file, save_at, interrupt_at
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        if (self.current_epoch, batch_idx) == self.interrupt_at:
+            self.trainer.save_checkpoint(self.file)  # as a callback does that saves on an exception
+            raise SegError("interrupted")
+        self.steps.append((self.current_epoch, batch_idx, batch["index"].tolist(), int(batch["image"].sum())))
+        return self.weight.sum()
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if (self.current_epoch, batch_idx) == self.save_at:
+            self.trainer.save_checkpoint(self.file)
+
+    def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
+        pass
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def fit(root: Path, recorder: Recorder, workers: int, ckpt_path: Path | None = None) -> list[Any]:
+    trainer = pl.Trainer(max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False,
+                         enable_progress_bar=False, enable_model_summary=False)
+    trainer.fit(recorder, make(root, workers=workers), ckpt_path=ckpt_path)
+    return recorder.steps
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_lightning_goes_on_exactly_where_it_stopped(root: Path, tmp_path: Path, workers: int) -> None:
+    whole = fit(root, Recorder(), 0)
+    assert [step[:2] for step in whole] == [(epoch, step) for epoch in range(3) for step in range(STEPS)]
+    file = tmp_path / "last.ckpt"
+    for place, done in (((1, 1), STEPS + 2), ((1, STEPS - 1), 2 * STEPS)):
+        fit(root, Recorder(file, save_at=place), workers)
+        assert fit(root, Recorder(), workers, file) == whole[done:]
+    with pytest.raises(SegError, match="interrupted"):
+        fit(root, Recorder(file, interrupt_at=(1, 2)), workers)
+    assert fit(root, Recorder(), workers, file) == whole[STEPS + 2 :]  # the step that was not finished comes again
+
+
+@pytest.mark.parametrize(("count", "world_size", "batch_size"), [(9, 2, 2), (101, 4, 3), (3, 4, 1), (8, 2, 2)])
+def test_processes_share_evaluation(count: int, world_size: int, batch_size: int) -> None:
+    shares = [list(EvalBatches(count, batch_size, rank, world_size)) for rank in range(world_size)]
+    assert len({tuple(map(len, share)) for share in shares}) == 1  # none waits for another
+    indices = [index for share in shares for batch in share for _, index in batch]
+    assert sorted(i for i in indices if i >= 0) == list(range(count))
+
+
+def test_processes_share_training() -> None:
+    whole = list(TrainBatches(21, 4, seed=1))
+    shares = [list(TrainBatches(21, 2, 1, rank, 2)) for rank in range(2)]
+    assert [one + other for one, other in zip(*shares, strict=True)] == whole  # a step is the same however it is divided
+    with pytest.raises(SegError, match=r"has 3 samples, but a training step takes 8 \(4 on each of 2 processes\)"):
+        TrainBatches(3, 4, 0, 0, 2)
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_filling_samples_have_no_labels(root: Path, cache: bool) -> None:
+    dataset = make(root, cache=cache).val_dataloader().dataset
+    sample = dataset[(0, -1)]
+    assert sample["index"] == -1 and (sample["labels"] == 255).all()
+    assert all((dataset[(0, i)]["labels"] != 255).any() for i in range(3))  # and the others keep theirs
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_faults_in_workers_arrive_as_themselves(tmp_path: Path, workers: int) -> None:
+    write_pair(tmp_path, "val")
+    (tmp_path / "val" / "a.png").write_text("text")
+    with pytest.raises(SegError, match=r"^[^\n]*val/a\.png is not a picture[^\n]*$"):
+        list(make(tmp_path, workers=workers).val_dataloader())
+
+
+def test_unequal_frames_need_batches_of_one(tmp_path: Path) -> None:
+    write_pair(tmp_path, "val", "a.png", (32, 32))
+    write_pair(tmp_path, "val", "b.png", (32, 33))
+    assert len(list(make(tmp_path).val_dataloader())) == 2
+    with pytest.raises(SegError, match=r"32x32 and 33x32 .*val_batch_size 1"):
+        list(make(tmp_path, val_batch_size=2).val_dataloader())
+
+
+def test_verify_reports_all_then_stops(root: Path, tmp_path: Path) -> None:
+    make(root, verify=True).setup("fit")
+    write_pair(tmp_path, "train", value=99)
+    write_pair(tmp_path, "val")
+    (tmp_path / "valannot" / "a.png").unlink()
+    with pytest.raises(SegError, match=r"2 faults in .*\n.*trainannot/a\.png holds 99.*\n.*val/a\.png .*has no labels"):
+        make(tmp_path, verify=True).setup("fit")
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"dataset": "camvld"}, "Did you mean 'camvid'"),
+    ({"batch_size": 0}, "batch_size is 0"),
+    ({"workers": -1}, "workers is -1"),
+    ({"crop_hw": (16, 64)}, "at least 32"),
+    ({"scale_range": (2.0, 0.5)}, "the smaller one first"),
+    ({"color_jitter": 1.5}, "below 1"),
+])
+def test_options_that_can_not_be(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SegError, match=message):
+        SegmentationData("nowhere", **options)
+
+
+def test_readers_import_nothing_of_training() -> None:
+    code = "import sys, datasets\nprint([m for m in ('torch', 'pytorch_lightning', 'albumentations') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"

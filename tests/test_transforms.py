@@ -1,0 +1,92 @@
+"""Augmentation: exact where it can be checked, drawn from its key alone, and silent on the network."""
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from datasets.transforms import MEAN_RGB, Augmentation
+from seg.label_sets import IGNORE
+
+
+def ramp(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 255 / width, y * 255 / height, (x + y) * 255 / (width + height)], 2).astype(np.uint8)
+
+
+def place(window: np.ndarray, frame: np.ndarray) -> tuple[int, int]:
+    """Top left corner at which `window` fits into `frame` best."""
+    _, _, (left, top), _ = cv2.minMaxLoc(cv2.matchTemplate(frame, window, cv2.TM_SQDIFF))
+    return top, left
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_one_warp_equals_resize_then_crop(scale: float) -> None:
+    frame = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (160, 200, 3), np.uint8), (0, 0), 3)
+    labels = np.random.default_rng(1).integers(0, 11, (20, 25), np.uint8).repeat(8, 0).repeat(8, 1)
+    augmentation = Augmentation((48, 64), (scale, scale), flip=False, color_jitter=0)
+    resized = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    resized_labels = cv2.resize(labels, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+    for index in range(5):
+        image, train_ids = augmentation(frame, labels, (0, 0, index))
+        top, left = place(image, resized)
+        part = np.s_[top : top + 48, left : left + 64]
+        assert np.abs(image[1:-1, 1:-1].astype(int) - resized[part][1:-1, 1:-1]).max() <= 3
+        assert (train_ids == resized_labels[part]).mean() > (0.999 if scale >= 1 else 0.7)  # at 1/2, nearest is a tie
+
+
+def test_labels_stay_with_their_pixels() -> None:
+    labels = np.zeros((60, 80), np.uint8)
+    labels[20:40, 30:70] = 7
+    frame = np.repeat(labels[:, :, None] * 30, 3, 2)  # 210 where the label is 7
+    augmentation = Augmentation((64, 64), (0.5, 2.0), flip=True, color_jitter=0)
+    for index in range(20):
+        image, train_ids = augmentation(frame, labels, (0, 0, index))
+        level = image[:, :, 0]
+        sure = (train_ids != IGNORE) & ((level < 5) | (level > 205))  # neither an edge nor mixed with padding
+        assert sure.any() and np.array_equal(level[sure] > 100, train_ids[sure] == 7)
+
+
+def test_padding_is_the_mean_and_ignored() -> None:
+    augmentation = Augmentation((96, 96), (0.5, 0.5), flip=True, color_jitter=0)
+    frame, labels = np.full((40, 40, 3), 250, np.uint8), np.full((40, 40), 3, np.uint8)
+    corners = set()
+    for index in range(8):
+        image, train_ids = augmentation(frame, labels, (0, 0, index))
+        assert (train_ids == 3).sum() == 20 * 20 and (train_ids == IGNORE).sum() == 96 * 96 - 20 * 20
+        far = cv2.dilate((train_ids == 3).astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
+        assert (image[far] == MEAN_RGB).all()
+        corners.add(tuple(np.argwhere(train_ids == 3)[0]))
+    assert len(corners) > 4  # a frame that is smaller than the window lies anywhere in it
+
+
+def test_draws_depend_on_the_key_alone() -> None:
+    frame, labels = ramp(60, 80), np.zeros((60, 80), np.uint8)
+    one, other = (Augmentation((32, 48), (0.5, 2.0), flip=True, color_jitter=0.3) for _ in range(2))
+    keys = [(seed, epoch, index) for seed in range(2) for epoch in range(2) for index in range(2)]
+    forward = {key: one(frame, labels, key)[0] for key in keys}
+    backward = {key: other(frame, labels, key)[0] for key in reversed(keys)}
+    assert all(np.array_equal(forward[key], backward[key]) for key in keys)
+    assert len({image.tobytes() for image in forward.values()}) == len(keys)
+
+
+def test_flip_and_colors_can_be_switched_off() -> None:
+    frame, labels = ramp(40, 50), np.zeros((40, 50), np.uint8)
+
+    def variants(flip: bool, color_jitter: float) -> list[np.ndarray]:
+        augmentation = Augmentation((40, 50), (1.0, 1.0), flip, color_jitter)
+        return [augmentation(frame, labels, (0, 0, index))[0] for index in range(12)]
+
+    assert all(np.array_equal(image, frame) for image in variants(False, 0))
+    mirrored = [bool(image[0, 0, 0] > image[0, -1, 0]) for image in variants(True, 0)]
+    assert 0 < sum(mirrored) < 12
+    assert len({image.tobytes() for image in variants(False, 0.3)}) == 12
+
+
+def test_import_asks_no_network() -> None:
+    code = ("import socket\nasked = []\ndef refuse(*args, **kwargs):\n    asked.append(args)\n    raise OSError\n"
+            "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
+            "import datasets.transforms\nassert not asked, asked")
+    subprocess.run([sys.executable, "-c", code], check=True)
