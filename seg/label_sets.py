@@ -40,7 +40,7 @@ class LabelSet:
         if not 0 < len(self.classes) < IGNORE:
             raise SegError(f"Label set {self.name!r} has {len(self.classes)} classes; there can be 1 to 254.")
         for what, values in (("class name", self.classes), ("label id", self.label_ids)):
-            twice = {value for value in values if values.count(value) > 1}  # type: ignore[attr-defined]
+            twice = {value for value in values if values.count(value) > 1}
             if twice:
                 raise SegError(f"Label set {self.name!r} has the {what} {sorted(twice)[0]!r} twice.")
 

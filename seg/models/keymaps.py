@@ -61,7 +61,7 @@ def lraspp_from_torchvision(state: dict[str, Tensor], encoder: "MobileNetV3Encod
 def encoder_from_timm(state: dict[str, Tensor], encoder: "MobileNetV3Encoder") -> dict[str, Tensor]:
     """Renames the tensors of timm's `mobilenetv3_*_100` to those of `encoder`; the classifier's are left out."""
     names = {tuple(key.split(".")[1:3]) for key in state if key.startswith("blocks.")}
-    stages = sorted(names, key=lambda stage_block: tuple(map(int, stage_block)))  # type: ignore[arg-type]
+    stages = sorted(names, key=lambda stage_block: tuple(map(int, stage_block)))
     modules = {"stem.conv": "conv_stem", "stem.norm": "bn1"}
     for i, (block, (s, b)) in enumerate(zip(encoder.blocks, stages, strict=False)):
         ours, theirs = f"blocks.{i}", f"blocks.{s}.{b}"

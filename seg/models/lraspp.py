@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from seg.errors import SegError, did_you_mean
 from seg.models.blocks import NORM_EPS, ConvNorm
 from seg.models.mobilenet_v3 import VARIANTS, MobileNetV3Encoder, Skip, check_output_stride, load_imagenet
+from seg.weights import Description
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MIN_SIZE = 32
@@ -112,6 +113,10 @@ class LRASPP(nn.Module):
     Raises:
         SegError: an unknown encoder (near names are listed), output stride or other value that can't be.
     """
+
+    description: Description  # of the weights file, on networks that `load` gave
+    _mean_255: Tensor
+    _std_255: Tensor
 
     def __init__(
         self,
@@ -214,7 +219,7 @@ def _make_encoder(name: str, weights: str | None, output_stride: int, in_channel
     mean: Sequence[float] = (0.5,) * in_channels
     std: Sequence[float] = (0.5,) * in_channels
     if name in VARIANTS:
-        encoder = MobileNetV3Encoder(name, output_stride=output_stride, skip=skip or "expansion", dilate_first=dilate_first)
+        encoder: Any = MobileNetV3Encoder(name, output_stride=output_stride, skip=skip or "expansion", dilate_first=dilate_first)
         if weights == "imagenet":
             mean, std = load_imagenet(encoder)
         elif weights is not None:

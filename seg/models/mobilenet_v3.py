@@ -214,7 +214,7 @@ def load_imagenet(encoder: MobileNetV3Encoder) -> tuple[tuple[float, ...], tuple
 
     name = VARIANTS[encoder.variant].timm_name
     try:
-        twin = timm.create_model(name, pretrained=True)
+        twin: Any = timm.create_model(name, pretrained=True)
     except Exception as error:  # timm lets through whatever its hub client raises
         raise SegError(f"timm can't get the ImageNet weights of {name} ({type(error).__name__}: {error}). Use "
                        "encoder_weights=None to start from random ones, or run once with a network.") from None

@@ -1,0 +1,151 @@
+"""A predictor over samples: one result with scores, latencies, and what ran on what."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seg import machine
+from seg.errors import SegError
+from seg.label_sets import LabelSet
+from seg.metrics import Scores, confusion_matrix
+from seg.runtime import Prediction, Predictor
+
+WARM_UP_RUNS = 2  # per frame size, not counted: the first compiles, the second fills caches
+
+
+@dataclass(frozen=True)
+class EvalSample:
+    """One frame of a data set.
+
+    Attributes:
+        name: the sample's name there.
+        frame_bgr: (H, W, 3) uint8.
+        train_ids: (H, W) uint8 truth of the same size, 255 not counted; None where there is none.
+    """
+
+    name: str
+    frame_bgr: npt.NDArray[np.uint8]
+    train_ids: npt.NDArray[np.uint8] | None = None
+
+
+@dataclass
+class Latency:
+    """Milliseconds of each stage of each frame, "total" among them; runs that only warm up are not in it."""
+
+    stages: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, latency_ms: dict[str, float]) -> None:
+        """Takes over one prediction's stages."""
+        for stage, value in latency_ms.items():
+            self.stages.setdefault(stage, []).append(value)
+
+    def __len__(self) -> int:
+        return len(self.stages.get("total", ()))
+
+    def summary(self) -> dict[str, Any]:
+        """Returns p50, p90, p99 and mean of the total in ms, the same of every stage under "stages"; {} if empty."""
+        if not len(self):
+            return {}
+        stages = {stage: _percentiles(values) for stage, values in self.stages.items() if stage != "total"}
+        return {**_percentiles(self.stages["total"]), "stages": stages}
+
+
+def _percentiles(values_ms: list[float]) -> dict[str, float]:
+    p50, p90, p99 = np.percentile(values_ms, [50, 90, 99])
+    return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "mean": float(np.mean(values_ms))}
+
+
+@dataclass
+class Result:
+    """What ran on what, and what came of it.
+
+    Attributes:
+        weights: name or file.
+        network: class and encoder.
+        dataset, split: None for frames that belong to no data set.
+        frames: how many were predicted; labelled: how many of them had truth.
+        frame_sizes: (H, W) of the frames, each once, in order of appearance.
+        size_hw, fit: what the network ran at; None for each frame's own size.
+        label_set: what was scored.
+        machine, engine, precision, threads: where and how.
+        scores: None without any truth.
+        latency: of every frame.
+        warm_up_runs: how many predictions before each new frame size were not counted.
+        note: what the predictor says about its choice of engine.
+    """
+
+    weights: str
+    network: str
+    dataset: str | None
+    split: str | None
+    frames: int
+    labelled: int
+    frame_sizes: list[tuple[int, int]]
+    size_hw: tuple[int, int] | None
+    fit: str
+    label_set: LabelSet
+    machine: machine.Machine
+    engine: str
+    precision: str
+    threads: int
+    scores: Scores | None
+    latency: Latency
+    warm_up_runs: int = WARM_UP_RUNS
+    note: str | None = None
+
+
+def evaluate(predictor: Predictor, samples: Iterable[EvalSample], label_set: LabelSet,
+             on_sample: Callable[[EvalSample, Prediction], None] | None = None, *, dataset: str | None = None,
+             split: str | None = None, warm_up_runs: int = WARM_UP_RUNS) -> Result:
+    """Predicts every sample, times it, and scores it where it has truth.
+
+    Before the first frame of each size, runs that are not counted warm up. Samples may end early, even before the
+    first: the result covers what came.
+
+    Args:
+        predictor: what is evaluated.
+        samples: read as they are needed, one in memory at a time.
+        label_set: of the truth; its classes must be the predictor's.
+        on_sample: called after each sample, outside of the timing.
+        dataset: name, for the result.
+        split: name, for the result.
+        warm_up_runs: how many; 0 where speed is of no interest.
+
+    Raises:
+        SegError: the label sets differ, or a truth has another size than its frame.
+    """
+    if label_set.classes != predictor.label_set.classes:
+        raise SegError(f"The data's label set {label_set.name!r} has the classes {', '.join(label_set.classes)}; the "
+                       f"weights {predictor.weights} predict {', '.join(predictor.label_set.classes)}. Choose weights "
+                       "trained on these classes.")
+    confusion = np.zeros((len(label_set), len(label_set)), np.int64)
+    latency, sizes, labelled = Latency(), dict[tuple[int, int], None](), 0
+    for sample in samples:
+        size_hw = (sample.frame_bgr.shape[0], sample.frame_bgr.shape[1])
+        if sample.train_ids is not None and sample.train_ids.shape != size_hw:
+            raise SegError(f"{sample.name}: the frame is {size_hw[0]}x{size_hw[1]} and its labels are "
+                           f"{'x'.join(map(str, sample.train_ids.shape))}; they must agree.")
+        if size_hw not in sizes:
+            for _ in range(warm_up_runs):
+                predictor(sample.frame_bgr)
+            sizes[size_hw] = None
+        prediction = predictor(sample.frame_bgr)
+        latency.add(prediction.latency_ms)
+        if sample.train_ids is not None:
+            confusion += confusion_matrix(sample.train_ids, prediction.train_ids, len(label_set))
+            labelled += 1
+        if on_sample is not None:
+            on_sample(sample, prediction)
+    description = predictor.description
+    return Result(
+        weights=predictor.weights,
+        network=f"{description.network} {description.arguments.get('encoder_name', '')}".strip(),
+        dataset=dataset, split=split, frames=len(latency), labelled=labelled, frame_sizes=list(sizes),
+        size_hw=predictor.size_hw, fit=predictor.fit, label_set=label_set, machine=machine.describe(),
+        engine=predictor.engine, precision=predictor.precision, threads=predictor.threads,
+        scores=Scores.from_confusion(confusion, label_set) if labelled else None, latency=latency,
+        warm_up_runs=warm_up_runs, note=predictor.note,
+    )

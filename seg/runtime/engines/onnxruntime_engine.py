@@ -1,0 +1,54 @@
+"""The network through onnxruntime, for machines without OpenVINO: float32, any frame size without compiling."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from seg.errors import SegError
+
+
+class OnnxRuntimeEngine:
+    """See `Engine`.
+
+    Args:
+        model: an ONNX file, or its bytes.
+        threads: how many it may use.
+
+    Raises:
+        SegError: the file can't be read or is no such network.
+    """
+
+    name = "onnxruntime"
+    precision = "fp32"  # the graph's own types are what it computes with
+
+    def __init__(self, model: Path | bytes, threads: int) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 3  # errors only
+        self._source = str(model) if isinstance(model, Path) else "The exported network"
+        try:
+            self._session = ort.InferenceSession(str(model) if isinstance(model, Path) else model, options,
+                                                 providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has a class of its own for each kind of fault, and no common one
+            raise SegError(f"{self._source} can't be read by onnxruntime; it may be damaged: {error}") from None
+        self.threads = int(self._session.get_session_options().intra_op_num_threads)
+        images = self._session.get_inputs()[0]
+        self._input = images.name
+        height, width = images.shape[2:]  # names where they may be anything
+        self.fixed_size_hw = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+    def logits(self, frame_bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Maps a C-contiguous (H, W, 3) frame to scores (C, ceil(H/8), ceil(W/8)).
+
+        Raises:
+            SegError: the network can't run at this size, or memory doesn't suffice.
+        """
+        images = np.stack(cv2.split(frame_bgr)[::-1])[None]  # (1, 3, H, W) RGB
+        try:
+            scores: npt.NDArray[np.float32] = self._session.run(None, {self._input: images})[0][0]
+        except Exception as error:
+            raise SegError(f"{self._source} can't run at {images.shape[2]}x{images.shape[3]}: {error}") from None
+        return scores

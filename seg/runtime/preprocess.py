@@ -1,0 +1,86 @@
+"""How a frame is fitted to the size that the network runs at, and how its label map finds the way back.
+
+By default a frame runs at its own size and nothing is done. With a size given it is either stretched to it or
+letterboxed: scaled as far as it fits without distortion, centred, and surrounded by the mean colour, which the network
+reads as zeros. The label map is always computed at the frame's own size, straight from the scores that cover the frame.
+Colour order and normalisation are the engine's and the network's.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from seg.errors import SegError
+
+MIN_SIZE = 32  # the network's deepest feature is 32 times smaller than the image
+Fit = Literal["stretch", "letterbox"]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a frame lies in the image that the network sees. All in that image's pixels.
+
+    Attributes:
+        size_hw: (H, W) of the image.
+        top, left, height, width: the frame's place in it.
+    """
+
+    size_hw: tuple[int, int]
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def window(self, scores_hw: tuple[int, int]) -> tuple[float, float, float, float]:
+        """Returns the frame's place in units of scores, as `upsample_argmax` takes it."""
+        vertical, horizontal = scores_hw[0] / self.size_hw[0], scores_hw[1] / self.size_hw[1]
+        return self.top * vertical, self.left * horizontal, self.height * vertical, self.width * horizontal
+
+
+def check_size(size_hw: tuple[int, int] | None, fit: str) -> None:
+    """Refuses a size or a fit that can't be.
+
+    Raises:
+        SegError: a side is below the network's smallest, or the fit is unknown.
+    """
+    if fit not in get_args(Fit):
+        raise SegError(f"fit is {fit!r}; it can be {' or '.join(map(repr, get_args(Fit)))}.")
+    if size_hw is not None and min(size_hw) < MIN_SIZE:
+        raise SegError(f"The size {size_hw[0]}x{size_hw[1]} is too small: the network needs at least "
+                       f"{MIN_SIZE}x{MIN_SIZE}.")
+
+
+def place(frame_hw: tuple[int, int], size_hw: tuple[int, int] | None, fit: Fit) -> Placement:
+    """Decides where a frame goes. Without a size it keeps its own, but a side below 32 is stretched to 32."""
+    if size_hw is None or fit == "stretch":
+        height, width = size_hw or (max(frame_hw[0], MIN_SIZE), max(frame_hw[1], MIN_SIZE))
+        return Placement((height, width), 0, 0, height, width)
+    scale = min(size_hw[0] / frame_hw[0], size_hw[1] / frame_hw[1])
+    height, width = (max(1, min(round(side * scale), limit)) for side, limit in zip(frame_hw, size_hw, strict=True))
+    return Placement(size_hw, (size_hw[0] - height) // 2, (size_hw[1] - width) // 2, height, width)
+
+
+def fit_frame(frame_bgr: npt.NDArray[np.uint8], placement: Placement,
+              mean_rgb: tuple[float, ...]) -> npt.NDArray[np.uint8]:
+    """Returns the (H, W, 3) BGR image that the network sees, C-contiguous; the frame itself where it fits already.
+
+    Args:
+        frame_bgr: (H, W, 3) uint8.
+        placement: where it goes.
+        mean_rgb: 0 to 1, the colour around a letterboxed frame.
+    """
+    frame = np.ascontiguousarray(frame_bgr)
+    inner_hw = (placement.height, placement.width)
+    if frame.shape[:2] != inner_hw:
+        shrinks = inner_hw[0] <= frame.shape[0] and inner_hw[1] <= frame.shape[1]
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        frame = np.asarray(cv2.resize(frame, inner_hw[::-1], interpolation=interpolation), dtype=np.uint8)
+    if inner_hw == placement.size_hw:
+        return frame
+    image = np.empty((*placement.size_hw, 3), np.uint8)
+    image[:] = [round(value * 255) for value in mean_rgb[::-1]]
+    image[placement.top:placement.top + placement.height, placement.left:placement.left + placement.width] = frame
+    return image

@@ -1,0 +1,56 @@
+"""A tiny network for tests: random, but lively enough that frames get many labels."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seg.export import export_onnx
+from seg.label_sets import LabelSet
+from seg.models import LRASPP, save
+
+CLASSES = 5
+LABEL_SET = LabelSet("tiny", ("sky", "road", "car", "tree", "person"),
+                     ((0, 0, 255), (90, 90, 90), (255, 0, 0), (0, 128, 0), (255, 255, 0)), tuple(range(CLASSES)))
+
+
+def make_frame(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A (H, W, 3) uint8 BGR frame of coloured blobs and a little noise."""
+    random = np.random.default_rng(seed)
+    blobs = random.integers(0, 230, (height // 16 + 1, width // 16 + 1, 3)).repeat(16, 0).repeat(16, 1)[:height, :width]
+    return (blobs + random.integers(0, 25, (height, width, 3))).astype(np.uint8)
+
+
+def make_network(seed: int = 0, classes: int = CLASSES, pool: str = "global") -> LRASPP:
+    """A random network whose classes win about equally often."""
+    torch.manual_seed(seed)
+    model = LRASPP("mobilenet_v3_small_rf2", classes=classes, pool=pool).eval()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.3)
+                module.running_var.uniform_(0.5, 2)
+        frame = torch.from_numpy(np.ascontiguousarray(make_frame(256, 256).transpose(2, 0, 1)))[None]
+        scores = model.logits(frame)
+        deviation, mean = torch.std_mean(scores, (0, 2, 3))
+        for classifier in (model.decoder.skip_classifier, model.decoder.deep_classifier):
+            classifier.weight /= deviation.view(-1, 1, 1, 1)
+            classifier.bias /= deviation
+        model.decoder.skip_classifier.bias -= mean / deviation
+    return model
+
+
+def write_weights(folder: Path, name: str = "tiny", seed: int = 0) -> Path:
+    """Writes NAME.safetensors and NAME.onnx into the folder; returns the first."""
+    path = folder / f"{name}.safetensors"
+    model = make_network(seed)
+    description = save(model, path, LABEL_SET, (96, 160), training={"seed": seed})
+    export_onnx(model, path.with_suffix(".onnx"), description)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The safetensors of a tiny network, its ONNX beside it. Not to be written to."""
+    return write_weights(tmp_path_factory.mktemp("weights"))
