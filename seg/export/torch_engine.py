@@ -1,0 +1,36 @@
+"""The network through torch itself: the reference that the other engines are compared with.
+
+`seg.runtime` imports it by name, and only when it is asked for.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seg.models import LRASPP, load
+
+
+class TorchEngine:
+    """See `seg.runtime.engines.Engine`.
+
+    Args:
+        model: a safetensors file, or a network.
+        threads: how many torch may use; that is a setting of the whole process.
+    """
+
+    name = "torch"
+    precision = "fp32"
+    fixed_size_hw = None
+
+    def __init__(self, model: Path | LRASPP, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.threads = torch.get_num_threads()
+        self._model = (load(model) if isinstance(model, Path) else model).eval()
+
+    def logits(self, frame_bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Maps a (H, W, 3) frame to scores (C, ceil(H/8), ceil(W/8))."""
+        images = torch.from_numpy(np.ascontiguousarray(frame_bgr[:, :, ::-1].transpose(2, 0, 1)))[None]
+        with torch.inference_mode():
+            return self._model.logits(images)[0].numpy()
