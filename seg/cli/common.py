@@ -1,0 +1,91 @@
+"""The one handler under every command line: what a user can mend becomes a sentence and an exit code, no traceback.
+
+Exit codes: 0 done; 2 the user must mend something (argparse uses the same); 130 interrupted by Ctrl-C. Anything else
+that escapes is a defect of ours, and its traceback is what we need to see.
+"""
+
+import argparse
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any, NoReturn, Self
+
+from seg.errors import SegError, did_you_mean
+from seg.machine import switch_off_telemetry
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+
+Main = Callable[[Sequence[str] | None], int | None]
+
+
+def run(main: Main, argv: Sequence[str] | None = None) -> int:
+    """Runs `main(argv)` and returns the exit code of the process.
+
+    A `main` that keeps something when Ctrl-C comes says so by `raise KeyboardInterrupt("Kept ...")`; that is printed.
+
+    Args:
+        main: takes the arguments after the program's name, None for those of the process; returns an exit code.
+        argv: handed on to `main`.
+    """
+    switch_off_telemetry()
+    try:
+        code = main(argv)
+        sys.stdout.flush()  # a closed pipe shows here, not at exit
+        return code or 0
+    except SegError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt as interrupt:
+        print("\n" + " ".join(["Interrupted.", *map(str, interrupt.args)]), file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # as in `infer.py ... | head`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are sentences of ours, which name the option that was meant."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Takes argparse's settings. No abbreviations: a new option would change what an old line means."""
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises a `SegError` where argparse would print its usage and leave."""
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        unknown = re.search(r"unrecognized arguments:.*?(--[\w-]+)", message)
+        hint = f" {did_you_mean(unknown[1], known)}" if unknown else f" {self.prog} --help lists the options."
+        raise SegError(f"{message[:1].upper()}{message[1:]}.{hint}")
+
+
+class Interruption:
+    """Makes the first Ctrl-C a wish that long work looks at between two steps; the second one interrupts at once.
+
+    So a frame is finished, files are closed and a report of what was measured is written. Use it with `with`.
+
+    Attributes:
+        wished: whether Ctrl-C was pressed.
+    """
+
+    def __init__(self) -> None:
+        self.wished = False
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # Python allows signal handlers nowhere else
+            self._before = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, signal_number: int, frame: FrameType | None) -> None:
+        if self.wished:
+            raise KeyboardInterrupt
+        self.wished = True

@@ -1,0 +1,160 @@
+"""LightningCLI with a run folder: what `seg.cli.train` runs once the arguments are known to be safe."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.callbacks import LearningRateMonitor, RichProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+from seg.cli.trust import allow_only
+from seg.errors import SegError
+from seg.files import check_writable_folder, write_text
+from seg.machine import check_threads
+from seg.training import SegmentationTask
+from seg.training.checkpoints import Checkpoints, find_checkpoint
+from seg.training.export import export_run, read_checkpoint
+from seg.training.pictures import PredictionPictures
+from seg.training.progress import ProgressLines
+
+SUBCOMMANDS = ("fit", "validate", "test")
+NOISE = ("GPU available", "TPU available", "HPU available", "💡 Tip", "Restor", "Loaded model weights", "`Trainer.fit` stopped")
+
+
+class _SaveConfig(SaveConfigCallback):
+    """Writes the settings to `config.yaml` in the run folder; a resumed run writes them anew."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if trainer.is_global_zero and stage == "fit":
+            write_text(Path(trainer.default_root_dir) / "config.yaml", self.parser.dump(self.config, skip_unset=False))
+
+
+class TrainCLI(LightningCLI):
+    """LightningCLI with a run folder."""
+
+    command = ""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Returns the subcommands, and which arguments of the Trainer's methods are ours to give."""
+        return {name: {*LightningCLI.subcommands()[name], "weights_only"} for name in SUBCOMMANDS}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds the run's name and folder, and links what the data decides to the model."""
+        parser.add_argument("--name", type=str, required=True, help="Name of the run; its folder is RUNS/NAME.")
+        parser.add_argument("--runs", type=str, default="runs", help="Folder of all runs.")
+        parser.add_argument("--license", type=str, default="unknown",
+                            help="Licence of the weights, noted in their file: an SPDX name or a sentence.")
+        parser.add_argument("--threads", type=int | None, default=None, help="Threads of torch on the CPU; by default all cores.")
+        parser.add_lightning_class_args(Checkpoints, "checkpoints")
+        parser.add_lightning_class_args(PredictionPictures, "pictures")
+        parser.link_arguments("data.classes", "model.network.init_args.classes", apply_on="instantiate")
+        parser.link_arguments("data.label_set", "model.label_set", apply_on="instantiate")
+        parser.link_arguments("data.size_hw", "model.train_size_hw", apply_on="instantiate")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+
+    @property
+    def settings(self) -> jsonargparse.Namespace:
+        """The settings of the subcommand."""
+        return self.config[self.subcommand]
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.settings.runs) / self.settings.name
+
+    def before_instantiate_classes(self) -> None:
+        """Finds the checkpoint or refuses to overwrite one, before anything is built."""
+        if self.settings.threads is not None:
+            torch.set_num_threads(check_threads(self.settings.threads))
+        checkpoints = self.folder / "checkpoints"
+        if self.settings.ckpt_path is not None:
+            path = find_checkpoint(checkpoints, self.settings.ckpt_path)
+            read_checkpoint(path)  # Lightning would end in a traceback on a damaged one
+            self.settings.ckpt_path = str(path)
+        elif self.subcommand == "fit":
+            # The first process alone looks: when the others come here it may have begun to write.
+            if getattr(rank_zero_only, "rank", 0) == 0 and any(checkpoints.glob("*.ckpt")):
+                raise SegError(f"{checkpoints} already holds checkpoints of a run. Go on with it by --ckpt_path last, or give "
+                               "another --name.")
+        elif self.settings.model.init_from is None:
+            raise SegError(f"{self.subcommand} needs weights: --ckpt_path best (or last, or a file), or --model.init_from.")
+        if self.subcommand == "fit":
+            check_writable_folder(self.folder)
+
+    def _parse_ckpt_path(self) -> None:
+        """Leaves the settings as they are: Lightning would look for some in the checkpoint, and ours holds none."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Adds run folder, loggers and progress where the settings leave them to us."""
+        given = self._get(self.config_init, "trainer")
+        self._get(self.config_init, "checkpoints").folder = self.folder / "checkpoints"
+        self._get(self.config_init, "pictures").folder = self.folder / "pictures"
+        callbacks = given["callbacks"] or []
+        callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
+        if self.subcommand != "fit":
+            logger: Any = False
+        elif given["logger"] in (None, True):
+            # TensorBoard reads several files of a run as one; the CSV of a resumed run is a new version.
+            logger = [TensorBoardLogger(self.folder, name="tensorboard", version=""), CSVLogger(self.folder, name="csv")]
+        else:
+            logger = given["logger"]
+        if logger:
+            callbacks.append(LearningRateMonitor("step"))
+        bar = given["enable_progress_bar"] is not False
+        if bar:
+            callbacks.append(RichProgressBar() if sys.stdout.isatty() else ProgressLines())
+        try:
+            return super().instantiate_trainer(
+                **{"default_root_dir": str(self.folder), **kwargs, "callbacks": callbacks, "logger": logger,
+                   "enable_progress_bar": bar and sys.stdout.isatty()})
+        except (MisconfigurationException, ValueError, TypeError) as error:
+            raise SegError(f"The trainer can't be made: {' '.join(str(error).split())}") from None
+
+    def after_instantiate_classes(self) -> None:
+        """Tells the task what the weights will say of their making."""
+        self.model.record.command = self.command
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
+
+    def after_fit(self) -> None:
+        """Writes the best weights, once all epochs are done."""
+        if self.trainer.is_global_zero and not self.settings.trainer.fast_dev_run:
+            print(export_run(self.folder))
+
+
+def train(arguments: Sequence[str], trusted: Sequence[str], data_class: type[LightningDataModule], command: str) -> None:
+    """Parses `arguments` and runs the subcommand.
+
+    Args:
+        arguments: of LightningCLI.
+        trusted: packages of the user's own whose classes the settings may name.
+        data_class: the data module.
+        command: as typed, for the record.
+    """
+    allow_only(trusted)
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
+        lambda record: not str(record.msg).lstrip().startswith(NOISE))
+    for noise in (".*does not have many workers.*", ".*LeafSpec.*is deprecated.*", ".*args parameter is intended to run from.*",
+                  ".*Checkpoint directory .* exists and is not empty.*", ".*smaller than the logging interval.*"):
+        warnings.filterwarnings("ignore", noise)
+    errors = {"exit_on_error": False}
+    TrainCLI.command = command
+    TrainCLI(
+        SegmentationTask, data_class, args=list(arguments), seed_everything_default=0, save_config_callback=_SaveConfig,
+        auto_configure_optimizers=False, load_from_checkpoint_support=False,
+        # The data module shares samples among processes itself, and repeats none in evaluation.
+        trainer_defaults={"use_distributed_sampler": False, "enable_model_summary": False},
+        parser_kwargs={"description": "Trains and validates networks. --trust PACKAGE lets the settings name its classes.",
+                       **errors, **{name: dict(errors) for name in SUBCOMMANDS}},
+    )

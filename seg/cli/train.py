@@ -1,0 +1,90 @@
+"""Training from the command line: LightningCLI over one task and one data class, in a fixed run folder.
+
+    python train_seg.py fit --config configs/camvid_small.yaml --data.root DIR
+    python train_seg.py fit --config configs/camvid_small.yaml --data.root DIR --ckpt_path last
+    python train_seg.py validate --config configs/camvid_small.yaml --data.root DIR --ckpt_path best
+
+`runs/NAME/` holds `checkpoints/best.ckpt` and `last.ckpt`, `config.yaml`, `pictures/`, the loggers' files and, at the end,
+`NAME.safetensors`. `python -m seg.cli.weights runs/NAME` makes the latter of a run that was interrupted.
+"""
+
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seg.cli.common import run
+from seg.cli.trust import split_trust
+from seg.errors import SegError
+
+
+def main(argv: Sequence[str] | None = None, data_class: Callable[[], type[Any]] | None = None) -> int:
+    """Runs `fit`, `validate` or `test` and returns the exit code.
+
+    Args:
+        argv: arguments after the program's name; None takes the process's.
+        data_class: imports and returns the data module, a LightningDataModule; `seg` knows no data sets.
+    """
+    return run(lambda arguments: _main(sys.argv[1:] if arguments is None else arguments, data_class), argv)
+
+
+def _main(argv: Sequence[str], data_class: Callable[[], type[Any]] | None) -> None:
+    if data_class is None:
+        raise SegError("The data sets' readers are not part of the installed package. Get a checkout of the project, and "
+                       "train with python train_seg.py there.")
+    arguments, trusted = split_trust(argv)
+    _check_settings_files(arguments)
+    try:
+        import jsonargparse
+        from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+        from seg.cli.lightning import train
+        from seg.training.checkpoints import Interrupted
+    except ModuleNotFoundError as error:
+        raise SegError(f"Training needs {error.name}, which is not installed: pip install '.[train]' in a checkout.") from None
+    # It goes into the weights: where the data lies is nobody else's business.
+    command = re.sub(r"(--data\.root)[= ]\S+", r"\1 DIR", f"python train_seg.py {shlex.join(argv)}")
+    try:
+        train(arguments, trusted, data_class(), command)
+    except jsonargparse.ArgumentError as error:
+        raise SegError(_sentence(str(error))) from None
+    except MisconfigurationException as error:
+        raise SegError(f"The trainer can't do that: {' '.join(str(error).split())}") from None
+    except Interrupted as stop:
+        raise KeyboardInterrupt(str(stop)) from None
+
+
+def _check_settings_files(arguments: Sequence[str]) -> None:
+    """Reads the files behind `--config`, so that a fault in one is known before torch is imported, and by the file's name."""
+    for place, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if option not in ("--config", "-c") or not (equals or arguments[place + 1 :]):
+            continue
+        path = Path(value if equals else arguments[place + 1])
+        try:
+            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise SegError(f"There is no settings file {path}.") from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise SegError(f"{path} can't be read as YAML: {' '.join(str(error).split())}.") from None
+        if not isinstance(settings, dict):
+            raise SegError(f"{path} holds no settings: it should be YAML of the form `key: value`.")
+
+
+def _sentence(message: str) -> str:
+    """Makes one sentence of jsonargparse's message, which may span many lines, and says what helps."""
+    text = " ".join(message.split())
+    refused = re.search(r"Importing '([\w.]+)' is not allowed", text)
+    if refused:
+        package = refused[1].split(".")[0]
+        return (f"The settings name {refused[1]}, which is not one of the modules that settings may name, and was not imported. "
+                f"If you trust it: --trust {package}.")
+    return text if text.endswith((".", "?")) else f"{text}."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

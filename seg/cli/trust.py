@@ -1,0 +1,51 @@
+"""Which classes a configuration may name. LightningCLI imports whatever a `class_path` says, and importing runs code.
+
+Allowed are the modules below and what they hold; a package of the user's own is allowed by `--trust NAME`. Everything else is
+refused before it is imported. jsonargparse keeps the rule, for every way in which a value can name a class: `class_path`,
+`--trainer.logger=pkg.Cls`, `--trainer.callbacks+=pkg.Cls` and callables alike.
+"""
+
+from collections.abc import Sequence
+
+import jsonargparse
+
+from seg.errors import SegError
+
+ALLOWED_MODULES = (
+    "datasets.module",
+    "pytorch_lightning.accelerators",
+    "pytorch_lightning.callbacks",
+    "pytorch_lightning.loggers",
+    "pytorch_lightning.plugins",
+    "pytorch_lightning.profilers",
+    "pytorch_lightning.strategies",
+    "seg.models",
+    "seg.training",
+    "torch.optim",
+)
+
+
+def split_trust(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Takes `--trust NAME` and `--trust=NAME` out of the arguments; returns the others, and the names.
+
+    Raises:
+        SegError: a name is missing or none of a package.
+    """
+    others: list[str] = []
+    trusted: list[str] = []
+    arguments = iter(argv)
+    for argument in arguments:
+        option, equals, value = argument.partition("=")
+        if option != "--trust":
+            others.append(argument)
+            continue
+        name = value if equals else next(arguments, "")
+        if not name or not all(part.isidentifier() for part in name.split(".")):
+            raise SegError(f"--trust got {name!r}; it takes the name of a package, as in --trust my_package.")
+        trusted.append(name)
+    return others, trusted
+
+
+def allow_only(trusted: Sequence[str]) -> None:
+    """Makes jsonargparse refuse every class outside `ALLOWED_MODULES` and `trusted`, for the rest of the process."""
+    jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED_MODULES, *trusted])

@@ -1,0 +1,154 @@
+"""Checkpoints of a run in a fixed folder: `best.ckpt` and `last.ckpt`, and a stop on Ctrl-C that loses nothing."""
+
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+
+from seg.errors import SegError, did_you_mean
+
+MONITOR = "val/miou"
+
+
+class Interrupted(Exception):
+    """Training was asked to stop and has written `last.ckpt`. Not a KeyboardInterrupt: Lightning would end the process."""
+
+
+class Checkpoints(Checkpoint):
+    """Writes `best.ckpt` when val/miou rises, and `last.ckpt` every so often, at each epoch's end and on Ctrl-C or SIGTERM.
+
+    Lightning's ModelCheckpoint could write both names, but a checkpoint that it takes between the last batch and the
+    validation behind it resumes without that validation. Here such moments are passed over.
+    """
+
+    def __init__(self, every_minutes: float = 5.0, every_steps: int | None = None) -> None:
+        """Sets how often `last.ckpt` is written within an epoch.
+
+        Args:
+            every_minutes: of training; the most that a power cut costs.
+            every_steps: of the optimizer, in addition.
+        """
+        self.every_minutes = every_minutes
+        self.every_steps = every_steps
+        self.folder = Path("checkpoints")  # the command line sets the run's
+        self.best = -1.0
+        self._saved_at = time.monotonic()
+        self._saved_step = 0
+        self._random_state: dict[str, Any] | None = None
+        self._stop: int | None = None
+        self._handlers: dict[int, Any] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Takes over Ctrl-C before workers start, which then survive it; with several processes none can stop by itself."""
+        if stage == "fit" and trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._ask_to_stop)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock, and restores the random state, which the start of the data workers may have moved."""
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+        if self._random_state is not None:
+            _set_random_state(self._random_state)
+
+    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+        self._stop = number
+        signal.signal(number, self._handlers[number])  # the second one acts at once
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Writes `last.ckpt` if it is time, unless a validation follows right now."""
+        if self._validation_follows(trainer):
+            return
+        steps_due = self.every_steps is not None and trainer.global_step - self._saved_step >= self.every_steps
+        # Each process has its own clock, and saving is something that all do together: the first one decides.
+        minutes_due = time.monotonic() - self._saved_at >= 60 * self.every_minutes
+        if trainer.world_size > 1 and not steps_due:
+            minutes_due = bool(trainer.strategy.broadcast(minutes_due)) if trainer.global_step % 50 == 0 else False
+        if steps_due or minutes_due or self._stop is not None:
+            self._save_last(trainer)
+        if self._stop is not None:
+            raise Interrupted(self._kept())
+
+    @staticmethod
+    def _validation_follows(trainer: Trainer) -> bool:
+        done = trainer.fit_loop.epoch_loop.batch_idx + 1
+        interval = trainer.val_check_batch
+        return trainer.is_last_batch or (isinstance(interval, int) and done % interval == 0)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes `best.ckpt` if the score rose."""
+        if trainer.state.fn != "fit" or trainer.sanity_checking or MONITOR not in trainer.callback_metrics:
+            return
+        score = float(trainer.callback_metrics[MONITOR])
+        if score > self.best:
+            self.best = score
+            trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=False)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes `last.ckpt`."""
+        self._save_last(trainer)
+        if self._stop is not None:
+            raise Interrupted(self._kept())
+
+    def _kept(self) -> str:
+        return f"{self.folder / 'last.ckpt'} is written; --ckpt_path last goes on from there."
+
+    def _save_last(self, trainer: Trainer) -> None:
+        trainer.save_checkpoint(self.folder / "last.ckpt", weights_only=False)
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Gives the signals back."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers.clear()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the best score and the random state, as plain types."""
+        return {"best": self.best, "random": _random_state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores what `state_dict` gave."""
+        self.best, self._random_state = state_dict["best"], state_dict["random"]
+
+
+def _random_state() -> dict[str, Any]:
+    version, words, gauss = random.getstate()
+    numpy_state: Any = np.random.get_state(legacy=False)  # noqa: NPY002  (the global one is what libraries use)
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "python": [version, list(words), gauss],
+        "numpy": {**numpy_state, "state": {"key": numpy_state["state"]["key"].tolist(), "pos": int(numpy_state["state"]["pos"])}},
+    }
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["torch"].cpu())
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([device.cpu() for device in state["cuda"]])
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    key = np.array(state["numpy"]["state"]["key"], np.uint32)
+    np.random.set_state({**state["numpy"], "state": {**state["numpy"]["state"], "key": key}})  # noqa: NPY002
+
+
+def find_checkpoint(folder: Path, name_or_path: str) -> Path:
+    """Returns the checkpoint called `last` or `best` in `folder`, or the path itself if it is a file.
+
+    Raises:
+        SegError: there is none.
+    """
+    path = folder / f"{name_or_path}.ckpt" if name_or_path in ("last", "best") else Path(name_or_path)
+    if path.is_file():
+        return path
+    if name_or_path in ("last", "best"):
+        raise SegError(f"There is no checkpoint {path}. Leave --ckpt_path out to start, or give the run's --name.")
+    raise SegError(f"There is no checkpoint {path}. {did_you_mean(name_or_path, ('last', 'best'))} Or give a file.")

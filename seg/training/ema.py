@@ -1,0 +1,44 @@
+"""An exponential moving average of a network's weights, which scores steadier and usually better than the weights themselves.
+
+Buffers are averaged too: batch-norm statistics that belong to other weights would undo the gain. The decay warms up as in
+TensorFlow's `ExponentialMovingAverage(num_updates=...)`, so that the random start is forgotten quickly.
+"""
+
+import copy
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+class EMA(nn.Module):
+    """Holds `network`, the averaged copy. It is a module, so that checkpoints and devices take care of it by themselves."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        """Copies `network`.
+
+        Args:
+            network: the one that is trained.
+            decay: share of the old average that each step keeps, in the long run.
+        """
+        super().__init__()
+        self.decay = decay
+        self.network = copy.deepcopy(network).requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Moves the average towards `network`; `step` counts the optimizer's steps from 1."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        averages, values = [], []
+        for average, value in zip(_tensors(self.network), _tensors(network), strict=True):
+            if average.is_floating_point():
+                averages.append(average)
+                values.append(value)
+            else:  # counters
+                average.copy_(value)
+        torch._foreach_lerp_(averages, values, 1 - decay)
+
+
+def _tensors(network: nn.Module) -> Iterable[Tensor]:
+    yield from network.parameters()
+    yield from network.buffers()

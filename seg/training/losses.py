@@ -1,0 +1,145 @@
+"""Losses on full-size scores: cross-entropy with class weights and OHEM, and SMP's Dice, Lovász and focal by name.
+
+OHEM (online hard example mining): Shrivastava et al., arXiv 1604.03540, in the per-pixel form that BiSeNet made common.
+Class weights "enet": Paszke et al., arXiv 1606.02147; "median_frequency": Eigen and Fergus, arXiv 1411.4734.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seg.errors import SegError, did_you_mean
+from seg.label_sets import IGNORE
+
+
+@dataclass
+class LossConfig:
+    """What is minimised.
+
+    Attributes:
+        terms: weight of each term of the sum: cross_entropy, dice, lovasz, focal.
+        class_weights: of cross-entropy, one number per class, or how to compute them from the train split: enet
+            is 1 / log(1.02 + frequency), median_frequency is median / frequency; both are scaled to a mean of 1.
+        ohem_probability: OHEM counts only pixels whose true class has a probability below this; 1 counts all.
+        ohem_min_kept: the share of pixels that OHEM counts at least, the hardest ones.
+        label_smoothing: of cross-entropy, 0 to 1.
+    """
+
+    terms: dict[str, float] = field(default_factory=lambda: {"cross_entropy": 1.0})
+    class_weights: list[float] | Literal["none", "enet", "median_frequency"] = "none"
+    ohem_probability: float = 1.0
+    ohem_min_kept: float = 0.0625
+    label_smoothing: float = 0.0
+
+
+def _dice() -> nn.Module:
+    from segmentation_models_pytorch.losses import DiceLoss
+
+    return DiceLoss("multiclass", ignore_index=IGNORE)
+
+
+def _lovasz() -> nn.Module:
+    from segmentation_models_pytorch.losses import LovaszLoss
+
+    return LovaszLoss("multiclass", ignore_index=IGNORE)
+
+
+def _focal() -> nn.Module:
+    from segmentation_models_pytorch.losses import FocalLoss
+
+    return FocalLoss("multiclass", ignore_index=IGNORE)
+
+
+_SMP_TERMS: dict[str, Callable[[], nn.Module]] = {"dice": _dice, "lovasz": _lovasz, "focal": _focal}
+
+
+class CrossEntropy(nn.Module):
+    """Cross-entropy over the pixels that count, weighted by class, of all pixels or of the hard ones only."""
+
+    def __init__(self, class_weights: Tensor | None = None, *, ohem_probability: float = 1.0,
+                 ohem_min_kept: float = 0.0625, label_smoothing: float = 0.0) -> None:
+        """Arguments as in `LossConfig`, `class_weights` (C,) or None."""
+        super().__init__()
+        self.class_weights: Tensor | None
+        # Not persistent: they come from the data and must not turn up in checkpoints of other class counts.
+        self.register_buffer("class_weights", class_weights, persistent=False)
+        self.hard_loss = -math.log(ohem_probability) if ohem_probability < 1 else None
+        self.min_kept = ohem_min_kept
+        self.label_smoothing = label_smoothing
+
+    def forward(self, scores: Tensor, labels: Tensor) -> Tensor:  # (N, C, H, W) float, (N, H, W) int64 -> ()
+        if self.hard_loss is None and not self.label_smoothing and self.class_weights is None:
+            total = F.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="sum")
+            return total / (labels != IGNORE).sum().clamp_min(1)
+        loss = F.cross_entropy(scores, labels, self.class_weights, ignore_index=IGNORE, reduction="none",
+                               label_smoothing=self.label_smoothing)  # (N, H, W)
+        counted = labels != IGNORE
+        weight = counted.float()
+        if self.class_weights is not None:
+            weight = weight * self.class_weights[labels.where(counted, 0)]
+        if self.hard_loss is not None:
+            # Hard is judged before weighting. The threshold is a tensor throughout: no wait for a GPU.
+            difficulty = (loss.detach() / weight.clamp_min(1e-12)).where(counted, -1.0).flatten()
+            kept = max(1, int(self.min_kept * difficulty.numel()))
+            threshold = difficulty.topk(kept).values[-1].clamp(min=0.0, max=self.hard_loss)
+            weight = weight * (difficulty >= threshold).view_as(weight)
+            loss = loss * (difficulty >= threshold).view_as(loss)
+        return loss.sum() / weight.sum().clamp_min(1e-6)
+
+
+class SegmentationLoss(nn.Module):
+    """The weighted sum of the terms of a `LossConfig`."""
+
+    def __init__(self, config: LossConfig, class_weights: Tensor | None) -> None:
+        """Builds the terms.
+
+        Args:
+            config: what to minimise.
+            class_weights: (C,) for cross-entropy, or None.
+
+        Raises:
+            SegError: a term is unknown, none has a weight, or a number lies outside its range.
+        """
+        super().__init__()
+        known = ["cross_entropy", *_SMP_TERMS]
+        for name in config.terms:
+            if name not in known:
+                raise SegError(f"There is no loss {name!r} (model.loss.terms). {did_you_mean(name, known)}")
+        if not any(config.terms.values()):
+            raise SegError(f"model.loss.terms gives no loss a weight above 0. Known are {', '.join(known)}.")
+        for name, value, low in (("ohem_probability", config.ohem_probability, 0.0), ("ohem_min_kept", config.ohem_min_kept, 0.0),
+                                 ("label_smoothing", config.label_smoothing, -1.0)):
+            if not low < value <= 1:
+                raise SegError(f"model.loss.{name} is {value}; it must lie between 0 and 1.")
+        cross_entropy = CrossEntropy(class_weights, ohem_probability=config.ohem_probability,
+                                     ohem_min_kept=config.ohem_min_kept, label_smoothing=config.label_smoothing)
+        self.weights = {name: weight for name, weight in config.terms.items() if weight}
+        self.terms = nn.ModuleDict({name: cross_entropy if name == "cross_entropy" else _SMP_TERMS[name]()
+                                    for name in self.weights})
+
+    def forward(self, scores: Tensor, labels: Tensor) -> Tensor:  # (N, C, H, W) float, (N, H, W) int64 -> ()
+        scores = scores.float()
+        if self.weights.keys() & _SMP_TERMS.keys() and bool((labels == IGNORE).all()):
+            return scores.sum() * 0  # some of SMP's would be NaN
+        return torch.stack([weight * self.terms[name](scores, labels) for name, weight in self.weights.items()]).sum()
+
+
+def class_weights_from_counts(counts: npt.ArrayLike, rule: Literal["enet", "median_frequency"]) -> Tensor:
+    """Turns pixel counts per class (C,) into weights (C,) with a mean of 1; a class without pixels gets 0."""
+    pixels = np.asarray(counts, np.float64)
+    present = pixels > 0
+    frequency = pixels / max(pixels.sum(), 1)
+    if rule == "enet":
+        weights = 1 / np.log(1.02 + frequency)
+    else:
+        weights = np.divide(np.median(frequency[present]) if present.any() else 0.0, frequency, where=present,
+                            out=np.zeros_like(frequency))
+    weights = np.where(present, weights, 0.0)
+    return torch.tensor(weights / max(weights[present].mean() if present.any() else 1.0, 1e-12), dtype=torch.float32)

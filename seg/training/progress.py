@@ -1,0 +1,46 @@
+"""Progress as plain lines, for logs: a bar that redraws itself makes a file unreadable."""
+
+import time
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback
+
+
+class ProgressLines(Callback):
+    """Prints one line after each epoch, or every half minute in long ones: where training is, its loss and the scores."""
+
+    def __init__(self, every_seconds: float = 30.0) -> None:
+        """Sets how often a line is printed within an epoch."""
+        self.every_seconds = every_seconds
+        self._started = self._printed = 0.0
+        self._first_step = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock."""
+        self._started = self._printed = time.monotonic()
+        self._first_step = trainer.global_step
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        """Prints if it is time."""
+        if time.monotonic() - self._printed > self.every_seconds:
+            self._print(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints, with the scores of the latest validation."""
+        self._print(trainer)
+
+    def _print(self, trainer: Trainer) -> None:
+        if not trainer.is_global_zero:
+            return
+        self._printed = time.monotonic()
+        steps = int(trainer.estimated_stepping_batches)
+        done = trainer.global_step - self._first_step
+        minutes = (self._printed - self._started) / 60
+        line = f"epoch {trainer.current_epoch + 1}, step {trainer.global_step} of {steps}"
+        for name in ("train/loss", "val/miou"):
+            if name in trainer.callback_metrics:
+                line += f", {name} {float(trainer.callback_metrics[name]):.3f}"
+        line += f", {minutes:.1f} min"
+        if done and steps > trainer.global_step:
+            line += f", about {minutes / done * (steps - trainer.global_step):.1f} min to go"
+        print(line, flush=True)

@@ -1,0 +1,60 @@
+"""What a run says of itself: command, time spent over all its parts, versions and the course of its scores.
+
+It travels in every checkpoint, as plain types, and ends up in the weights' metadata.
+"""
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+from seg import machine
+from seg.metrics import Scores
+
+_VERSIONS_OF = ("lraspp", "torch", "pytorch-lightning", "segmentation-models-pytorch", "albumentations", "numpy")
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in _VERSIONS_OF:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+@dataclass
+class RunRecord:
+    """The story of one run.
+
+    Attributes:
+        command: as typed, of the latest part.
+        seconds: spent training and validating before this part.
+        curve: one entry per validation: step, epoch and scores.
+    """
+
+    command: str = ""
+    seconds: float = 0.0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    _started: float = field(default_factory=time.monotonic)
+
+    def start(self) -> None:
+        """Starts the clock of this part."""
+        self._started = time.monotonic()
+
+    def add(self, step: int, epoch: int, scores: Scores) -> None:
+        """Notes a validation."""
+        self.curve.append({"step": step, "epoch": epoch, **scores.to_dict()})
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns plain types, for a checkpoint."""
+        return {"command": self.command, "curve": list(self.curve), "versions": _versions(), "machine": str(machine.describe()),
+                "seconds": self.seconds + time.monotonic() - self._started,
+                "date": datetime.now(UTC).isoformat(timespec="seconds")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from a checkpoint; the command remains that of this part."""
+        self.seconds = state["seconds"]
+        self.curve = list(state["curve"])

@@ -1,0 +1,29 @@
+"""Learning rates over the optimizer's steps: warm-up, then poly (DeepLab) or cosine (SGDR without restarts) decay to zero."""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+Schedule = Literal["poly", "cosine", "constant"]
+
+
+def learning_rate_factor(schedule: Schedule, steps: int, warmup_steps: int, power: float) -> Callable[[int], float]:
+    """Returns a function from the step, counted from 0, to the factor on the optimizer's own learning rate.
+
+    Args:
+        schedule: the form of the decay.
+        steps: of the whole training.
+        warmup_steps: over which the factor rises linearly to 1 first.
+        power: of the poly schedule.
+    """
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        progress = min(1.0, (step - warmup_steps) / max(1, steps - warmup_steps))
+        if schedule == "poly":
+            return float((1 - progress) ** power)
+        if schedule == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * progress))
+        return 1.0
+
+    return factor

@@ -1,0 +1,236 @@
+"""The one training task: a network, its loss, its optimizer and schedule, averaged weights, and validation by mIoU."""
+
+import math
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.cli import OptimizerCallable
+from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from seg.errors import SegError
+from seg.label_sets import IGNORE, LabelSet
+from seg.metrics import Scores
+from seg.models import LRASPP, init_from
+from seg.training.ema import EMA
+from seg.training.losses import LossConfig, SegmentationLoss, class_weights_from_counts
+from seg.training.record import RunRecord
+from seg.training.schedules import Schedule, learning_rate_factor
+
+CHECKPOINT_KEY = "lraspp"
+
+
+class SegmentationTask(LightningModule):
+    """Trains a network on images and labels. Batches are dicts: `image` uint8 RGB (N, 3, H, W), `labels` int64 (N, H, W)."""
+
+    def __init__(
+        self,
+        network: LRASPP,
+        label_set: LabelSet,
+        train_size_hw: tuple[int, int],
+        optimizer: OptimizerCallable = lambda parameters: AdamW(parameters, lr=2e-3, weight_decay=0.01),
+        schedule: Schedule = "poly",
+        poly_power: float = 0.9,
+        warmup_steps: int = 100,
+        loss: LossConfig = LossConfig(),  # noqa: B008  (never changed, and jsonargparse shows its fields)
+        ema_decay: float = 0.998,
+        init_from: str | None = None,
+        norm_momentum: float | None = None,
+        channels_last: bool = True,
+    ) -> None:
+        """Builds the task.
+
+        Args:
+            network: what is trained; its number of classes comes from the data.
+            label_set: what the classes mean; comes from the data.
+            train_size_hw: size of the training crops; comes from the data.
+            optimizer: for example torch.optim.SGD or torch.optim.AdamW. Weight decay spares norms and biases.
+            schedule: how the learning rate falls after the warm-up, step by step: poly, cosine or constant.
+            poly_power: of the poly schedule.
+            warmup_steps: over which the learning rate rises first.
+            loss: what is minimised.
+            ema_decay: of the averaged weights, which are validated and exported; 0 for none.
+            init_from: weights to start from, a file or a shipped name. Classifiers of another class count start anew.
+            norm_momentum: share of each batch in batch norm's running statistics; None leaves the network's own, which is
+                the paper's 0.01 in our encoders. A short run needs 0.1: its statistics would lag behind its weights.
+            channels_last: memory layout of the convolutions; the fast one on most processors and GPUs.
+
+        Raises:
+            SegError: an argument lies outside its range, or `init_from` doesn't fit.
+        """
+        super().__init__()
+        if not 0 <= ema_decay < 1:
+            raise SegError(f"model.ema_decay is {ema_decay}; it must be at least 0 and below 1.")
+        self.label_set = label_set
+        self.train_size_hw = (int(train_size_hw[0]), int(train_size_hw[1]))
+        self.optimizer_factory = optimizer
+        self.schedule: Schedule = schedule
+        self.poly_power = poly_power
+        self.warmup_steps = warmup_steps
+        self.loss_config = loss
+        self.init_from = init_from
+        self.network = network
+        if init_from is not None:
+            self._start_from(init_from)
+        if norm_momentum is not None:
+            self._set_norm_momentum(norm_momentum)
+        if channels_last:
+            self.network.to(memory_format=torch.channels_last)
+        self.ema = EMA(self.network, ema_decay) if ema_decay else None
+        self.loss: SegmentationLoss | None = None
+        self.record = RunRecord()
+        self.scores: Scores | None = None
+        classes = len(label_set)
+        self.register_buffer("confusion", torch.zeros(classes, classes, dtype=torch.int64), persistent=False)
+        self.confusion: Tensor
+
+    def _start_from(self, weights: str) -> None:
+        fresh = init_from(self.network, weights)
+        if fresh:
+            rank_zero_info(f"Starting from {weights}; of another class count, so that they start anew: {', '.join(fresh)}.")
+
+    def _set_norm_momentum(self, momentum: float) -> None:
+        if not 0 < momentum <= 1:
+            raise SegError(f"model.norm_momentum is {momentum}; it must be above 0 and at most 1.")
+        for module in self.network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.momentum = momentum
+
+    @property
+    def averaged(self) -> LRASPP:
+        """The network that is validated and exported: with averaged weights, if there are any."""
+        return self.network if self.ema is None else self.ema.network  # type: ignore[return-value]
+
+    # Training
+
+    def setup(self, stage: str) -> None:
+        """Builds the loss, for which the train split's class frequencies may be needed, and couples GPUs' batch norms."""
+        if stage == "fit":
+            if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":  # it exists for GPUs alone
+                self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
+            self.loss = SegmentationLoss(self.loss_config, self._class_weights())
+            self.record.start()
+
+    def _class_weights(self) -> Tensor | None:
+        rule = self.loss_config.class_weights
+        if rule == "none":
+            return None
+        classes = len(self.label_set)
+        if isinstance(rule, list):
+            if len(rule) != classes:
+                raise SegError(f"model.loss.class_weights has {len(rule)} numbers; the label set {self.label_set.name!r} has "
+                               f"{classes} classes.")
+            return torch.tensor(rule, dtype=torch.float32)
+        reader = self.trainer.datamodule.reader("train")  # type: ignore[attr-defined]
+        counts = torch.zeros(IGNORE + 1, dtype=torch.int64)
+        for index in range(len(reader)):
+            counts += torch.bincount(torch.from_numpy(reader.read(index)[1]).flatten().long(), minlength=IGNORE + 1)
+        return class_weights_from_counts(counts[:classes].numpy(), rule)
+
+    def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
+        """Returns the loss of a batch."""
+        assert self.loss is not None
+        loss: Tensor = self.loss(self.network(batch["image"]), batch["labels"])
+        if batch_index % 20 == 0 and not torch.isfinite(loss):  # not each time: it waits for the GPU
+            raise SegError(f"The loss is {float(loss)} at step {self.global_step}. Lower the learning rate "
+                           "(model.optimizer.init_args.lr), lengthen model.warmup_steps, or clip gradients "
+                           "(trainer.gradient_clip_val).")
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["image"]))
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Steps the optimizer, then the averaged weights, so that every checkpoint holds both of the same step."""
+        super().optimizer_step(*args, **kwargs)
+        if self.ema is not None:
+            self.ema.update(self.network, self.global_step)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Returns optimizer and per-step schedule; norms and biases are spared by weight decay."""
+        decayed = [p for p in self.network.parameters() if p.requires_grad and p.ndim > 1]
+        spared = [p for p in self.network.parameters() if p.requires_grad and p.ndim <= 1]
+        groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
+        try:
+            optimizer = self.optimizer_factory(groups)
+        except (ValueError, TypeError) as error:
+            raise SegError(f"model.optimizer can't be made: {error}.") from None
+        factor = learning_rate_factor(self.schedule, self._steps(), self.warmup_steps, self.poly_power)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
+
+    def _steps(self) -> int:
+        """Counts the optimizer's steps of the whole training.
+
+        `Trainer.estimated_stepping_batches` would set up the data loader before the checkpoint is read, and Lightning 2.6 then
+        never restores the loader's place in its epoch.
+        """
+        trainer = self.trainer
+        batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+        limit = trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        per_epoch = math.ceil(batches / trainer.accumulate_grad_batches)
+        epochs = trainer.max_epochs if trainer.max_epochs is not None else -1
+        limits = [*([trainer.max_steps] if trainer.max_steps != -1 else []), *([epochs * per_epoch] if epochs != -1 else [])]
+        if not limits:
+            raise SegError("Training would never end: give trainer.max_epochs or trainer.max_steps.")
+        return min(limits)
+
+    # Validation
+
+    def on_validation_epoch_start(self) -> None:
+        """Empties the confusion matrix."""
+        self.confusion.zero_()
+
+    def validation_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
+        """Counts a batch of whole frames and returns its train ids (N, H, W)."""
+        predicted = self.averaged(batch["image"]).argmax(1)
+        labels = batch["labels"]
+        counted = labels != IGNORE
+        classes = len(self.confusion)
+        # Pixels that don't count fall into a bin behind the matrix: indexing by a mask would wait for the GPU.
+        bins = (labels * classes + predicted).where(counted, classes * classes).flatten()
+        self.confusion += torch.bincount(bins, minlength=classes * classes + 1)[:-1].view(classes, classes)
+        return predicted
+
+    def on_validation_epoch_end(self) -> None:
+        """Sums the confusion matrix over processes and scores it."""
+        confusion = self.trainer.strategy.reduce(self.confusion.clone(), reduce_op="sum")
+        self.scores = Scores.from_confusion(confusion.cpu().numpy(), self.label_set)
+        split = "test" if self.trainer.testing else "val"
+        self.log(f"{split}/miou", self.scores.miou, prog_bar=True)
+        self.log(f"{split}/pixel_accuracy", self.scores.pixel_accuracy)
+        self.log_dict({f"{split}/iou/{name}": iou for name, iou in self.scores.per_class_iou.items()})
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self.record.add(self.global_step, self.current_epoch, self.scores)
+
+    on_test_epoch_start = on_validation_epoch_start
+    test_step = validation_step
+    on_test_epoch_end = on_validation_epoch_end
+
+    # Checkpoints: plain types only, so that they load without unpickling code
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what rebuilds the network and the story of the run."""
+        checkpoint[CHECKPOINT_KEY] = {
+            "network": type(self.network).__name__, "arguments": self.network.arguments, "label_set": self.label_set.to_dict(),
+            "train_size_hw": list(self.train_size_hw), "averaged": self.ema is not None, "record": self.record.state_dict(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on with the story of the run.
+
+        Raises:
+            SegError: the checkpoint is of another network.
+        """
+        saved = checkpoint.get(CHECKPOINT_KEY)
+        if saved is None:
+            raise SegError("The checkpoint is not one of this project's training.")
+        now = {"network": type(self.network).__name__, **self.network.arguments, "averaged": self.ema is not None}
+        then = {"network": saved["network"], **saved["arguments"], "averaged": saved["averaged"]}
+        differing = [key for key in now if now[key] != then.get(key)]
+        if differing:
+            raise SegError("The checkpoint is of another network: " + ", ".join(
+                f"{key} is {then.get(key)!r} there and {now[key]!r} here" for key in differing) + ".")
+        self.record.load_state_dict(saved["record"])

@@ -1,0 +1,217 @@
+"""The command line of training: what it refuses, in one sentence and with exit code 2, and what it never imports."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from training_runs import make_camvid, run, write_config
+
+import train_seg
+from seg.cli import train, weights
+from seg.cli.trust import split_trust
+from seg.errors import SegError
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data and settings."""
+    folder = tmp_path_factory.mktemp("train_cli")
+    make_camvid(folder / "camvid")
+    write_config(folder)
+    return folder
+
+
+def refusal(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str, subcommand: str = "fit") -> str:
+    """Runs a training that must be refused; returns the sentence."""
+    capsys.readouterr()
+    assert run(folder, *arguments, subcommand=subcommand) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--model.ema_decai", "0.9"], ("ema_decai",)),
+    (["--config", "nowhere.yaml"], ("nowhere.yaml",)),
+    (["--model.ema_decay", "1.5"], ("model.ema_decay", "1.5")),
+    (["--model.schedule", "linear"], ("schedule", "linear")),
+    (["--model.network.encoder_name", "mobilenet_v3_smal"], ("mobilenet_v3_smal", "mobilenet_v3_small")),
+    (["--model.loss.terms", "{dise: 1}"], ("'dise'", "'dice'")),
+    (["--model.loss.class_weights", "[1, 2]"], ("2 numbers", "11")),
+    (["--model.init_from", "camvid_smalll"], ("camvid_smalll",)),
+    (["--model.optimizer.init_args.lr", "-1"], ("optimizer",)),
+    (["--data.root", "nowhere"], ("nowhere",)),
+    (["--data.dataset", "camvit"], ("camvit", "camvid")),
+    (["--ckpt_path", "last"], ("last.ckpt", "no checkpoint")),
+    (["--ckpt_path", "lasst"], ("lasst", "last")),
+    (["--threads", "1000000"], ("1000000",)),
+    (["--trainer.accelerator", "gpu"], ("trainer",)) if not torch.cuda.is_available() else (["--no"], ()),
+])
+def test_refusals_are_one_sentence(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str],
+                                   words: tuple[str, ...]) -> None:
+    message = refusal(capsys, folder, "--runs", str(tmp_path / "runs"), *arguments)
+    assert all(word in message for word in words), message
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_wrong_keys_in_a_file_are_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "more.yaml").write_text("model: {warmup_stepps: 3}\n")
+    assert "warmup_stepps" in refusal(capsys, folder, "--config", str(tmp_path / "more.yaml"))
+    (tmp_path / "more.yaml").write_text("model: [\n")
+    assert "more.yaml" in refusal(capsys, folder, "--config", str(tmp_path / "more.yaml"))
+
+
+def test_a_run_is_never_overwritten(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = tmp_path / "tiny" / "checkpoints" / "last.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"precious")
+    message = refusal(capsys, folder, "--runs", str(tmp_path))
+    assert "--ckpt_path last" in message
+    assert "--name" in message
+    assert checkpoint.read_bytes() == b"precious"
+    message = refusal(capsys, folder, "--runs", str(tmp_path), "--ckpt_path", "last")
+    assert "last.ckpt" in message
+    assert "checkpoint" in message
+
+
+def test_checkpoints_of_another_network_are_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "--runs", str(tmp_path), "--trainer.max_steps", "1") == 0
+    message = refusal(capsys, folder, "--runs", str(tmp_path), "--ckpt_path", "last", "--model.network.decoder_channels", "8")
+    assert "decoder_channels is 16 there and 8 here" in message
+
+
+def test_validation_needs_weights(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--ckpt_path best" in refusal(capsys, folder, subcommand="validate")
+
+
+@pytest.fixture
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module `stranger` on the path, with classes for every place, whose import leaves a mark; returns the mark."""
+    mark = tmp_path / "imported"
+    (tmp_path / "stranger.py").write_text(
+        f"open({str(mark)!r}, 'w').close()\n"
+        "import torch\nfrom pytorch_lightning.callbacks import Callback\nfrom pytorch_lightning.loggers import CSVLogger\n"
+        "class Mine(Callback):\n    pass\n"
+        "class Log(CSVLogger):\n    pass\n"
+        "class SGD(torch.optim.SGD):\n    pass\n"
+        "def make(parameters):\n    return torch.optim.SGD(parameters, lr=0.1)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "stranger", raising=False)
+    return mark
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--trainer.callbacks", "stranger.Mine"],
+    ["--trainer.callbacks+=stranger.Mine"],
+    ["--trainer.callbacks", "[{class_path: stranger.Mine}]"],
+    ["--trainer.callbacks.class_path", "stranger.Mine"],
+    ["--trainer.logger=stranger.Log"],
+    ["--trainer.strategy=stranger.Mine"],
+    ["--trainer.strategy.class_path", "stranger.Mine"],
+    ["--trainer.plugins", "[stranger.Mine]"],
+    ["--model.optimizer", "stranger.SGD"],
+    ["--model.optimizer", "stranger.make"],
+    ["--model.optimizer.class_path", "stranger.SGD"],
+    ["--model.network", "stranger.Mine"],
+    ["--config", "FILE:trainer: {callbacks: [{class_path: stranger.Mine}]}"],
+    ["--config", "FILE:model: {optimizer: {class_path: stranger.SGD, init_args: {lr: 0.1}}}"],
+    ["--config", "FILE:trainer: {logger: stranger.Log}"],
+    ["--model.optimizer", "FILE:class_path: stranger.SGD"],
+    ["--model", "FILE:optimizer: {class_path: stranger.SGD}"],
+    ["--trainer.callbacks.help", "stranger.Mine"],
+])
+def test_strange_classes_are_refused_before_they_are_imported(
+        folder: Path, tmp_path: Path, stranger: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    last = arguments[-1]
+    if last.startswith("FILE:"):
+        path = tmp_path / "strange.yaml"
+        path.write_text(last.removeprefix("FILE:"))
+        arguments = [*arguments[:-1], str(path)]
+    message = refusal(capsys, folder, "--runs", str(tmp_path / "runs"), *arguments)
+    assert not stranger.exists()
+    assert "stranger" not in sys.modules
+    assert "strange" in message
+
+
+@pytest.mark.parametrize("path", ["os.system", "builtins.eval", "subprocess.Popen", "pytorch_lightning.callbacks.os.system",
+                                  "seg.training.checkpoints.signal.signal", "torch.load", "torch.hub.load", "builtins.exec"])
+def test_callables_of_other_modules_are_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                path: str) -> None:
+    message = refusal(capsys, folder, "--runs", str(tmp_path), "--model.optimizer", path)
+    assert path.rsplit(".", 1)[1] in message
+
+
+def test_trusted_packages_are_imported(folder: Path, tmp_path: Path, stranger: Path) -> None:
+    arguments = ["--runs", str(tmp_path / "runs"), "--trainer.max_steps", "1"]
+    try:
+        assert run(folder, *arguments, "--trainer.callbacks", "stranger.Mine", "--trust", "stranger") == 0
+    finally:
+        sys.modules.pop("stranger", None)
+    assert stranger.exists()
+
+
+def test_trust_is_taken_out_of_the_arguments() -> None:
+    assert split_trust(["fit", "--trust", "one", "--x", "1", "--trust=two.three"]) == (["fit", "--x", "1"], ["one", "two.three"])
+    for wrong in (["--trust"], ["--trust", "--x"], ["--trust=a b"], ["--trust", "*"]):
+        with pytest.raises(SegError, match="--trust"):
+            split_trust(wrong)
+
+
+def test_weights_of_an_interrupted_run(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "--runs", str(tmp_path), "--trainer.max_steps", "2") == 0
+    (tmp_path / "tiny" / "checkpoints" / "best.ckpt").unlink(missing_ok=True)
+    (tmp_path / "tiny" / "tiny.safetensors").unlink()
+    assert weights.main([str(tmp_path / "tiny"), "--output", str(tmp_path / "mine.safetensors")]) == 0
+    assert "mine.safetensors" in capsys.readouterr().out
+    from seg import load
+
+    assert load(tmp_path / "mine.safetensors").arguments["classes"] == 11
+    assert weights.main([str(tmp_path / "other")]) == 2
+    assert "checkpoints" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_and_a_malicious_one_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    for content in (b"", b"nonsense"):
+        checkpoint.write_bytes(content)
+        assert weights.main([str(tmp_path / "run")]) == 2
+        assert "last.ckpt" in capsys.readouterr().err
+
+    class Malice:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "harmed",)
+
+    torch.save({"lraspp": Malice()}, checkpoint)
+    assert weights.main([str(tmp_path / "run")]) == 2
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_without_data_sets_the_installed_command_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["fit"]) == 2
+    assert "checkout" in capsys.readouterr().err
+
+
+def test_help_comes_from_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        train.main(["fit", "--help"], train_seg.data_class)
+    assert left.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for words in ("--model.ema_decay", "of the averaged weights", "--model.loss.ohem_probability", "--data.root", "--name",
+                  "--checkpoints.every_minutes", "the most that a power cut costs"):
+        assert words in text
+
+
+def test_the_command_ends_with_exit_code_2_and_no_traceback() -> None:
+    command = [sys.executable, "train_seg.py", "fit", "--config", "missing.yaml"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "missing.yaml" in done.stderr
+    assert "Traceback" not in done.stderr

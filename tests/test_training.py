@@ -1,0 +1,231 @@
+"""Training as a whole on tiny data: it goes on exactly where it stopped, and what it leaves behind is right."""
+
+import csv
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import torch
+from training_runs import load, make_camvid, run, write_config
+
+from seg import load as load_weights
+from seg.label_sets import CAMVID
+from seg.metrics import Scores
+from seg.models import LRASPP
+from seg.training.ema import EMA
+from seg.training.schedules import learning_rate_factor
+from seg.training.task import SegmentationTask
+from seg.weights import read_description
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Any:
+    """Sums in another order would differ in the last bit; and tiny work is faster so."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data, settings and one finished run, `whole`, of 2 epochs of 4 steps."""
+    folder = tmp_path_factory.mktemp("training")
+    make_camvid(folder / "camvid")
+    write_config(folder)
+    assert run(folder, "--name", "whole") == 0
+    return folder
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int) -> None:
+    """Makes a signal come while that step is computed."""
+    original = SegmentationTask.training_step
+
+    def training_step(self: SegmentationTask, batch: dict[str, Any], batch_index: int) -> torch.Tensor:
+        if self.global_step == step:
+            os.kill(os.getpid(), number)
+        return original(self, batch, batch_index)
+
+    monkeypatch.setattr(SegmentationTask, "training_step", training_step)
+
+
+def assert_same_training(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Compares all tensors of weights, averages and optimizer, bit for bit, and the schedules."""
+    assert one["global_step"] == other["global_step"]
+    assert one["state_dict"].keys() == other["state_dict"].keys()
+    for name, tensor in one["state_dict"].items():
+        assert torch.equal(tensor, other["state_dict"][name]), name
+    states = [checkpoint["optimizer_states"][0]["state"] for checkpoint in (one, other)]
+    for index, state in states[0].items():
+        assert all(torch.equal(value, states[1][index][key]) for key, value in state.items())
+    assert one["lr_schedulers"][0]["_last_lr"] == other["lr_schedulers"][0]["_last_lr"]
+    curves = [checkpoint["lraspp"]["record"]["curve"] for checkpoint in (one, other)]
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize(("step", "number"), [(0, signal.SIGINT), (3, signal.SIGINT), (5, signal.SIGTERM)])
+def test_a_run_goes_on_where_ctrl_c_stopped_it(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+                                               step: int, number: int) -> None:
+    name = f"stopped_{step}"
+    with monkeypatch.context() as context:
+        interrupt_at(context, step, number)
+        assert run(folder, "--name", name) == 130
+    assert "--ckpt_path last" in capsys.readouterr().err
+    assert load(folder, name)["global_step"] == step + 1
+    torch.manual_seed(99)  # what else this process does must not matter
+    assert run(folder, "--name", name, "--ckpt_path", "last") == 0
+    assert_same_training(load(folder, "whole"), load(folder, name))
+
+
+def test_max_steps_and_frequent_checkpoints_resume_as_well(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ["--trainer.max_steps", "7", "--trainer.val_check_interval", "2", "--checkpoints.every_steps", "1"]
+    assert run(folder, "--name", "steps_whole", *settings) == 0
+    original = SegmentationTask.training_step
+
+    def training_step(self: SegmentationTask, batch: dict[str, Any], batch_index: int) -> torch.Tensor:
+        if self.global_step == 6:
+            raise MemoryError  # no chance to write anything
+        return original(self, batch, batch_index)
+
+    with monkeypatch.context() as context:
+        context.setattr(SegmentationTask, "training_step", training_step)
+        with pytest.raises(MemoryError):
+            run(folder, "--name", "steps", *settings)
+    assert load(folder, "steps")["global_step"] == 5, "step 6 is followed by a validation, behind which none was written"
+    assert run(folder, "--name", "steps", *settings, "--ckpt_path", "last") == 0
+    assert_same_training(load(folder, "steps_whole"), load(folder, "steps"))
+
+
+def test_longer_training_continues_a_finished_one(folder: Path) -> None:
+    assert run(folder, "--name", "longer", "--trainer.max_epochs", "1") == 0
+    assert run(folder, "--name", "longer", "--trainer.max_epochs", "3", "--ckpt_path", "last") == 0
+    assert load(folder, "longer")["global_step"] == 12
+    assert [entry["step"] for entry in load(folder, "longer")["lraspp"]["record"]["curve"]] == [4, 8, 12]
+
+
+def test_a_run_leaves_weights_pictures_and_curves(folder: Path) -> None:
+    whole = folder / "runs" / "whole"
+    best, last = load(folder, "whole", "best"), load(folder, "whole")
+    network = load_weights(whole / "whole.safetensors")
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, best["state_dict"][f"ema.network.{name}"]), "the averaged weights are those exported"
+    description = read_description(whole / "whole.safetensors")
+    curve = last["lraspp"]["record"]["curve"]
+    assert [entry["step"] for entry in curve] == [4, 8]
+    assert description.metrics["val/miou"] == max(entry["miou"] for entry in curve)
+    assert set(description.metrics["val/per_class_iou"]) == set(CAMVID.classes)
+    assert [entry["miou"] for entry in description.metrics["curve"]] == [entry["miou"] for entry in curve]
+    assert description.label_set == CAMVID
+    assert description.train_size_hw == (32, 48)
+    assert "--data.root DIR" in description.training["command"]
+    assert str(folder / "camvid") not in description.to_json()
+    assert description.training["settings"]["model"]["optimizer"]["init_args"]["lr"] == 0.002
+    assert description.training["duration_seconds"] >= 0
+    assert {"torch", "pytorch-lightning"} <= set(description.training["versions"])
+    pictures = sorted((whole / "pictures").rglob("*.png"))
+    assert [picture.stem for picture in pictures] == ["step_000004", "step_000008"]
+    assert cv2.imread(str(pictures[0])).shape == (48, 3 * 64, 3)
+    rows = list(csv.DictReader((whole / "csv" / "version_0" / "metrics.csv").open()))
+    assert [float(row["val/miou"]) for row in rows if row["val/miou"]] == pytest.approx([entry["miou"] for entry in curve])
+    assert any((whole / "tensorboard").iterdir())
+    assert (whole / "config.yaml").is_file()
+
+
+def test_validation_scores_are_those_of_the_frames(folder: Path) -> None:
+    from datasets import READERS
+    from seg.metrics import confusion_matrix
+
+    network = load_weights(folder / "runs" / "whole" / "whole.safetensors")
+    reader = READERS["camvid"](folder / "camvid", "val")
+    matrix = 0
+    for index in range(len(reader)):
+        frame_rgb, train_ids = reader.read(index)
+        with torch.inference_mode():
+            predicted = network(torch.from_numpy(frame_rgb.transpose(2, 0, 1).copy())[None]).argmax(1)[0]
+        matrix = matrix + confusion_matrix(train_ids, predicted.numpy().astype("uint8"), len(CAMVID))
+    expected = Scores.from_confusion(matrix, CAMVID)
+    metrics = read_description(folder / "runs" / "whole" / "whole.safetensors").metrics
+    assert metrics["val/miou"] == pytest.approx(expected.miou, abs=1e-3)
+    assert metrics["val/pixel_accuracy"] == pytest.approx(expected.pixel_accuracy, abs=1e-3)
+
+
+def test_two_processes_score_as_one(folder: Path) -> None:
+    """Five frames are shared by two processes: one of them gets a frame more, and none counts twice."""
+    make_camvid(folder / "five", train=4, val=5)
+    common = ["--config", str(folder / "tiny.yaml"), "--data.root", str(folder / "five"), "--runs", str(folder / "runs")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(REPOSITORY / "train_seg.py"), "fit", *common, "--name", "two", "--trainer.devices", "2",
+               "--trainer.strategy", "ddp", "--trainer.max_epochs", "1", "--data.batch_size", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    from_two = load(folder, "two")["lraspp"]["record"]["curve"]
+    assert len(from_two) == 1
+    assert from_two[0]["step"] == 2, "four samples in steps of two processes with one each"
+    seen: list[Scores] = []
+    original = SegmentationTask.on_validation_epoch_end
+
+    def on_validation_epoch_end(self: SegmentationTask) -> None:
+        original(self)
+        assert self.scores is not None
+        seen.append(self.scores)
+
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(SegmentationTask, "on_validation_epoch_end", on_validation_epoch_end)
+        arguments = ["--name", "two", "--data.root", str(folder / "five"), "--ckpt_path", "last"]
+        assert run(folder, *arguments, subcommand="validate") == 0
+    from_one = seen[0].to_dict()
+    assert {key: from_two[0][key] for key in from_one} == from_one
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--trainer.precision", "bf16-mixed"],
+    ["--model.optimizer", "torch.optim.SGD", "--model.optimizer.init_args.lr", "0.01", "--model.schedule", "poly",
+     "--model.ema_decay", "0", "--model.loss.class_weights", "enet", "--model.loss.ohem_probability", "0.7",
+     "--model.loss.terms", "{cross_entropy: 1, lovasz: 0.5}", "--trainer.accumulate_grad_batches", "2"],
+])
+def test_settings_train(folder: Path, tmp_path: Path, arguments: list[str]) -> None:
+    assert run(folder, "--runs", str(tmp_path), "--name", "other", "--trainer.max_epochs", "1", *arguments) == 0
+    assert math.isfinite(read_description(tmp_path / "other" / "other.safetensors").metrics["val/miou"])
+
+
+def test_fine_tuning_starts_from_the_weights_and_so_does_the_average(folder: Path) -> None:
+    weights = folder / "runs" / "whole" / "whole.safetensors"
+    network = LRASPP("mobilenet_v3_small_rf2", decoder_channels=16, classes=11)
+    task = SegmentationTask(network, CAMVID, (32, 48), init_from=str(weights))
+    expected = load_weights(weights).state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in task.network.state_dict().items())
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in task.averaged.state_dict().items())
+
+
+@pytest.mark.parametrize("schedule", ["poly", "cosine"])
+def test_schedules_rise_and_fall(schedule: Any) -> None:
+    factor = learning_rate_factor(schedule, steps=100, warmup_steps=10, power=0.9)
+    values = [factor(step) for step in range(100)]
+    assert values[:10] == sorted(values[:10])
+    assert values[10] == max(values) == 1
+    assert values[10:] == sorted(values[10:], reverse=True)
+    assert 0 < values[-1] < 0.02
+    assert factor(55) == pytest.approx(0.5 if schedule == "cosine" else 0.5**0.9)
+
+
+def test_the_average_follows_weights_and_buffers() -> None:
+    network = torch.nn.BatchNorm1d(2)
+    average = EMA(network, decay=0.5)
+    with torch.no_grad():
+        network.weight.fill_(3)
+        network.running_mean.fill_(1)
+        network.num_batches_tracked.fill_(7)
+    average.update(network, step=1)  # the decay is still 2/11
+    assert average.network.weight.tolist() == pytest.approx([3 - 2 * 2 / 11] * 2)
+    assert average.network.running_mean.tolist() == pytest.approx([9 / 11] * 2)
+    assert average.network.num_batches_tracked == 7
+    average.update(network, step=1000)
+    assert average.network.running_mean.tolist() == pytest.approx([10 / 11] * 2)
