@@ -1,0 +1,121 @@
+"""`infer.py`: pictures, a video or a data set in; pictures, a video, scores and latencies out."""
+
+import argparse
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from seg.cli.common import Parser, run
+from seg.errors import SegError
+
+Readers = Mapping[str, Callable[[str, str], Any]]
+
+_DESCRIPTION = """Segments pictures, a video or a data set.
+
+  infer.py street.jpg frames/ "more/*.png"                pictures, folders, globs
+  infer.py --video drive.mp4 --output drive_overlay.mp4   a file, a camera (0, 1, ...) or a URL
+  infer.py --dataset camvid --root DIR --split val        mIoU and latency
+"""
+
+
+def make_parser(datasets: Sequence[str] = ()) -> Parser:
+    """Returns the parser; `datasets` are the names that --dataset may have."""
+    parser = Parser(prog="infer.py", description=_DESCRIPTION)
+    what = parser.add_argument_group("what to work on (one of)")
+    what.add_argument("inputs", nargs="*", metavar="INPUT", help="pictures, folders (searched in depth) or globs")
+    what.add_argument("--video", metavar="SRC", help="a video file, the index of a camera, or a URL; shown in a "
+                      "window, or written where --output says")
+    what.add_argument("--dataset", metavar="NAME",
+                      help=f"a data set to score: {', '.join(datasets) or 'in a checkout only'}")
+    what.add_argument("--root", metavar="DIR", help="where the data set lies")
+    what.add_argument("--split", help="which part of the data set (default: val)")
+    what.add_argument("--limit", type=_positive, metavar="N",
+                      help="at most N frames: the first of a video, else evenly spread")
+
+    how = parser.add_argument_group("how to run")
+    how.add_argument("--weights", metavar="NAME|FILE",
+                     help="shipped weights by name, or a file (default: camvid_small)")
+    how.add_argument("--engine", default="auto", choices=("auto", "openvino", "onnxruntime", "torch"),
+                     help="what runs the network (default: auto, the fastest that is installed)")
+    how.add_argument("--size", type=_size, metavar="HxW", help="bring frames to this size first (default: their own); "
+                     "results come back, and are scored, at the frame's own size")
+    how.add_argument("--fit", choices=("stretch", "letterbox"),
+                     help="how frames are brought to --size (default: stretch)")
+    how.add_argument("--threads", type=_positive, metavar="N", help="for the engine, OpenCV and our own code together "
+                     "(default: all cores that this process may use)")
+
+    out = parser.add_argument_group("what comes out")
+    out.add_argument("--save", metavar="KIND,...", help="train-ids, label-ids, color, overlay (default for pictures and "
+                     "video: overlay)")
+    out.add_argument("--output", type=Path, metavar="PATH", help="folder for pictures (default: runs/infer), "
+                     "file or folder for a video")
+    out.add_argument("--report", type=Path, action="append", default=[], metavar="FILE",
+                     help="write a report; .json, .md or .html; may be given several times")
+    out.add_argument("--quiet", action="store_true", help="print errors only")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None, readers: Readers | None = None) -> int:
+    """Runs the command and returns its exit code.
+
+    Args:
+        argv: arguments after the program's name; None takes those of the process.
+        readers: data sets by name, each made of (root, split); None outside of a checkout.
+    """
+    return run(partial(_infer, readers=readers), argv)
+
+
+def _infer(argv: Sequence[str] | None, readers: Readers | None) -> None:
+    arguments = make_parser(sorted(readers or ())).parse_args(argv)
+    _check(arguments, readers)
+    import cv2
+
+    from seg.cli import infer_modes  # OpenCV and the engines take a while: not before the arguments are right
+
+    # What is wrong with a video or picture is said by us, in one sentence.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+    if arguments.video is not None:
+        infer_modes.video(arguments)
+    elif arguments.dataset is not None:
+        infer_modes.dataset(arguments, readers or {})
+    else:
+        infer_modes.pictures(arguments)
+
+
+def _check(arguments: argparse.Namespace, readers: Readers | None) -> None:
+    """Refuses what doesn't go together, so that no option is silently ignored."""
+    modes = [name for name, given in (("INPUT", bool(arguments.inputs)), ("--video", arguments.video is not None),
+                                      ("--dataset", arguments.dataset is not None)) if given]
+    if not modes:
+        raise SegError("Nothing to work on. Give pictures or folders, --video SRC, or --dataset NAME --root DIR; "
+                       "infer.py --help shows examples.")
+    if len(modes) > 1:
+        raise SegError(f"{' and '.join(modes)} were given together; infer.py does one of them at a time.")
+    if modes != ["--dataset"]:
+        for option in ("root", "split"):
+            if getattr(arguments, option) is not None:
+                raise SegError(f"--{option} says which data set; it needs --dataset NAME.")
+    elif readers is None:
+        raise SegError("--dataset needs a checkout of the project: the installed command has no data set readers. "
+                       "Run `python infer.py` there.")
+    elif arguments.root is None:
+        raise SegError("--dataset needs --root DIR, the folder where the data set lies.")
+    if arguments.fit is not None and arguments.size is None:
+        raise SegError("--fit says how frames are brought to --size; give --size HxW too.")
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write height x width, such as 360x480")
+    return int(height), int(width)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

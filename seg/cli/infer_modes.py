@@ -1,0 +1,229 @@
+"""The three things `infer.py` does: pictures, a video, a data set. Each checks what can be checked before it works."""
+
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from seg import weights
+from seg.cli.common import Interruption
+from seg.cli.outputs import PictureWriter, output_names, parse_kinds
+from seg.errors import SegError, did_you_mean
+from seg.evaluate import WARM_UP_RUNS, EvalSample, Result, evaluate
+from seg.files import UInt8Array, check_writable_folder, find_images, read_image_bgr
+from seg.report import ExampleCollector, check_report_path, print_result, write_report
+from seg.runtime import Prediction, Predictor
+from seg.video import VIDEO_SUFFIX, VideoFile, VideoSource, Window, has_display, segment_video
+
+_PICTURES_FOLDER = Path("runs/infer")
+_T = TypeVar("_T")
+
+
+def pictures(arguments: Namespace) -> None:
+    """Segments pictures and writes what --save names."""
+    kinds = parse_kinds(arguments.save or "overlay")
+    inputs = _spread(find_images(arguments.inputs), arguments.limit)
+    predictor = _load(arguments)
+    writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, predictor.label_set)
+    writer.check_apart_from([image.path for image in inputs])
+    _check_reports(arguments)
+    check_writable_folder(writer.folder)
+    names = dict(zip(map(str, output_names([image.relative for image in inputs])), inputs, strict=True))
+    examples = ExampleCollector(len(inputs))
+    faults: list[SegError] = []
+
+    def samples() -> Iterator[EvalSample]:
+        for name, image in _progress(names.items(), len(names), arguments.quiet):
+            if interruption.wished:
+                return
+            try:
+                frame_bgr = read_image_bgr(image.path)
+            except SegError as fault:  # the others are worked on all the same; what failed is said at the end
+                faults.append(fault)
+            else:
+                yield EvalSample(name, frame_bgr)
+
+    def save(sample: EvalSample, prediction: Prediction) -> None:
+        writer.write(Path(sample.name), sample.frame_bgr, prediction.train_ids)
+        examples.offer(sample.name, sample.frame_bgr, None, prediction.train_ids)
+
+    with Interruption() as interruption:
+        # Pictures may all differ in size, and each size would be warmed up: only where a report asks for speed.
+        warm_up_runs = WARM_UP_RUNS if arguments.report else 0
+        result = evaluate(predictor, samples(), predictor.label_set, save, warm_up_runs=warm_up_runs)
+    done = f"{result.frames} of {_count(len(inputs), 'picture')}"
+    if result.frames:
+        if arguments.report:
+            _finish(arguments, result, examples)
+        _say(arguments, f"{done} segmented; {_count(writer.written, 'file')} under {writer.folder}/.")
+    if interruption.wished:
+        raise KeyboardInterrupt(f"{done} were segmented and kept.")
+    if faults:
+        others = f" So were {len(faults) - 1} others." if len(faults) > 1 else ""
+        rest = f" It was left out.{others} {done} were segmented." if len(inputs) > 1 else ""
+        raise SegError(f"{faults[0]}{rest}")
+
+
+def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
+    """Scores a split of a data set, and writes what --save names."""
+    name, split = arguments.dataset, arguments.split or "val"
+    if name not in readers:
+        raise SegError(f"There is no data set {name!r}. {did_you_mean(name, readers)}")
+    kinds = parse_kinds(arguments.save or "overlay") if arguments.save or arguments.output else ()
+    reader = readers[name](arguments.root, split)
+    indices = _spread(range(len(reader)), arguments.limit)
+    predictor = _load(arguments)
+    writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, predictor.label_set)
+    writer.check_apart_from([reader.samples[i].image_path for i in indices])
+    _check_reports(arguments)
+    if kinds:
+        check_writable_folder(writer.folder)
+    examples = ExampleCollector(len(indices))
+
+    def samples() -> Iterator[EvalSample]:
+        for i in _progress(indices, len(indices), arguments.quiet):
+            if interruption.wished:
+                return
+            image_rgb, train_ids = reader.read(i)
+            yield EvalSample(reader.samples[i].name, cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), train_ids)
+
+    def save(sample: EvalSample, prediction: Prediction) -> None:
+        writer.write(Path(f"{sample.name}.png"), sample.frame_bgr, prediction.train_ids)
+        examples.offer(sample.name, sample.frame_bgr, sample.train_ids, prediction.train_ids)
+
+    with Interruption() as interruption:
+        result = evaluate(predictor, samples(), reader.label_set, save, dataset=name, split=split)
+    if result.frames < len(reader):
+        part = f"These are {result.frames} of the split's {len(reader)} frames."
+        result = replace(result, note=f"{result.note} {part}" if result.note else part)
+    if result.frames:
+        _finish(arguments, result, examples)
+        if kinds:
+            _say(arguments, f"{_count(writer.written, 'picture')} under {writer.folder}/.")
+    if interruption.wished:
+        raise KeyboardInterrupt(f"Scored were {result.frames} of {_count(len(indices), 'frame')}.")
+
+
+def video(arguments: Namespace) -> None:
+    """Segments a video into a window or a file."""
+    kinds = parse_kinds(arguments.save or "overlay")
+    if kinds not in (("overlay",), ("color",)):
+        raise SegError("A video shows overlay or color, so --save takes one of them; ids would not survive compression.")
+    if arguments.output is None and not has_display():
+        raise SegError("There is no display to show the video on; write a file with --output FILE.mp4.")
+    with VideoSource(arguments.video, arguments.threads or 0) as source:
+        target = _video_target(arguments.output, arguments.video, kinds[0])
+        predictor = _load(arguments)
+        _check_reports(arguments)
+        if target is not None:
+            check_writable_folder(target.parent)
+        total = min(filter(None, (source.frames, arguments.limit)), default=None)
+        examples = ExampleCollector(total)
+
+        def frames() -> Iterator[UInt8Array]:
+            for count, frame in enumerate(_progress(source, total, arguments.quiet), 1):
+                if interruption.wished:
+                    return
+                yield frame
+                if count == arguments.limit:
+                    return
+
+        def offer(sample: EvalSample, prediction: Prediction) -> None:
+            examples.offer(sample.name, sample.frame_bgr, None, prediction.train_ids)
+
+        with Interruption() as interruption, _sink(target, source) as sink:
+            run = segment_video(predictor, frames(), sink, "color" if kinds == ("color",) else "overlay", offer)
+        done = run.result.frames
+        kept = _count(done, "frame") + (f" in {target}" if target else "")
+        if done:
+            _finish(arguments, run.result, examples)
+            _say(arguments, f"{kept}: {run.frames_per_second:.1f} frames per second from reading to "
+                 f"{'writing' if target else 'showing'} ({run.busy_s:.1f} s), {run.predictor_frames_per_second:.1f} "
+                 "by the predictor alone.")
+        if interruption.wished:
+            raise KeyboardInterrupt(f"Kept {kept}." if done and target else "")
+        if not run.closed and done != arguments.limit:
+            try:
+                source.check_whole()
+            except SegError as fault:
+                raise SegError(f"{fault} They are kept in {target}." if done and target else str(fault)) from None
+
+
+def _sink(target: Path | None, source: VideoSource) -> VideoFile | Window:
+    if target is not None:
+        return VideoFile(target, source.fps, source.live)
+    return Window(f"{source.name} (q quits)", None if source.live else source.fps)
+
+
+def _video_target(output: Path | None, source: str, kind: str) -> Path | None:
+    """Returns the file to write: `output`, or one named after the source if `output` is a folder."""
+    if output is None:
+        return None
+    if output.is_dir() or not output.suffix:
+        stem = f"camera{source}" if source.isdecimal() else "stream" if "://" in source else Path(source).stem
+        output = output / f"{stem}_{kind}{VIDEO_SUFFIX}"
+    if output.suffix.lower() != VIDEO_SUFFIX:
+        raise SegError(f"Videos are written as {VIDEO_SUFFIX}; --output {output} has another suffix.")
+    if output.exists() and Path(source).exists() and output.samefile(source):
+        raise SegError(f"--output {output} is the video itself; choose another name.")
+    return output
+
+
+def _load(arguments: Namespace) -> Predictor:
+    """Loads what runs, and says how frames reach it."""
+    predictor = Predictor.load(arguments.weights or weights.DEFAULT, arguments.engine, arguments.threads, arguments.size,
+                               arguments.fit or "stretch")
+    if predictor.size_hw is not None:
+        how = {"stretch": "stretched to", "letterbox": "letterboxed into"}[predictor.fit]
+        height, width = predictor.size_hw
+        _say(arguments, f"Frames are {how} {height}x{width} (height x width); results have the frames' own size.")
+    return predictor
+
+
+def _check_reports(arguments: Namespace) -> None:
+    for path in arguments.report:
+        check_report_path(path)
+
+
+def _finish(arguments: Namespace, result: Result, examples: ExampleCollector) -> None:
+    """Prints the result and writes the reports."""
+    if not arguments.quiet:
+        print_result(result)
+    for path in arguments.report:
+        write_report(result, path, examples.examples)
+        _say(arguments, f"Report: {path}")
+
+
+def _say(arguments: Namespace, text: str) -> None:
+    if not arguments.quiet:
+        print(text)
+
+
+def _progress(items: Iterable[_T], total: int | None, quiet: bool) -> Iterator[_T]:
+    """Hands the items on; shows how far it is on standard error where that is a terminal."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield from items
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("frames"), TimeRemainingColumn())
+    with Progress(*columns, console=console, refresh_per_second=4, transient=True) as progress:
+        task = progress.add_task("", total=total)
+        for item in items:
+            yield item
+            progress.advance(task)
+
+
+def _spread(items: Sequence[_T], limit: int | None) -> list[_T]:
+    """Returns at most `limit` of the items, evenly spread."""
+    if limit is None or limit >= len(items):
+        return list(items)
+    return [items[(2 * i + 1) * len(items) // (2 * limit)] for i in range(limit)]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")

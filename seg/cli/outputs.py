@@ -1,0 +1,90 @@
+"""Pictures of predictions on disk: OUTPUT/KIND/ mirrors the tree of the inputs, and no two of them share a name."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from seg.errors import SegError, did_you_mean
+from seg.files import UInt8Array, write_image
+from seg.label_sets import LabelSet
+from seg.visualize import colorize, overlay
+
+KINDS = ("train-ids", "label-ids", "color", "overlay")
+
+
+def parse_kinds(text: str) -> tuple[str, ...]:
+    """Reads "color,overlay".
+
+    Raises:
+        SegError: a kind is unknown, or there is none.
+    """
+    kinds = tuple(dict.fromkeys(kind.strip() for kind in text.split(",") if kind.strip()))
+    for kind in kinds:
+        if kind not in KINDS:
+            raise SegError(f"--save knows no {kind!r}. {did_you_mean(kind, KINDS)}")
+    if not kinds:
+        raise SegError(f"--save needs at least one of {', '.join(KINDS)}.")
+    return kinds
+
+
+def output_names(relatives: Sequence[Path]) -> list[Path]:
+    """Returns the PNG below each kind's folder for each input: `a/1.png` for `a/1.jpg`.
+
+    Where two pictures of a folder differ in their suffix alone, all names of that folder keep theirs: `a/1.jpg.png`.
+    Case doesn't tell names apart, for not every file system does.
+    """
+    taken = Counter((path.parent, path.stem.casefold()) for path in relatives)
+    clashing = {parent for (parent, _), count in taken.items() if count > 1}
+    return [path.parent / ((path.name if path.parent in clashing else path.stem) + ".png") for path in relatives]
+
+
+class PictureWriter:
+    """Writes the wanted kinds of picture for each prediction.
+
+    Attributes:
+        folder: where the folders of the kinds lie.
+        written: pictures so far.
+    """
+
+    def __init__(self, folder: Path, kinds: Sequence[str], label_set: LabelSet) -> None:
+        self.folder = folder
+        self.kinds = tuple(kinds)
+        self.written = 0
+        self._label_set = label_set
+        self._to_label_ids = label_set.to_label_ids()
+
+    def check_apart_from(self, inputs: Sequence[Path]) -> None:
+        """Checks that no picture to be written could replace an input or become one in the next run.
+
+        Raises:
+            SegError: an input lies in a folder that will be written to.
+        """
+        targets = [(self.folder / kind).resolve() for kind in self.kinds]
+        for path in inputs:
+            for target in targets:
+                if path.resolve().is_relative_to(target):
+                    raise SegError(f"The input {path} lies in {target}, where results would go; choose another --output.")
+
+    def write(self, name: Path, frame_bgr: UInt8Array, train_ids: UInt8Array) -> None:
+        """Writes one PNG per kind.
+
+        Args:
+            name: below the folder of each kind, as `output_names` gives it.
+            frame_bgr: (H, W, 3).
+            train_ids: (H, W).
+        """
+        for kind in self.kinds:
+            write_image(self.folder / kind / name, self._picture(kind, frame_bgr, train_ids))
+            self.written += 1
+
+    def _picture(self, kind: str, frame_bgr: UInt8Array, train_ids: UInt8Array) -> UInt8Array:
+        if kind == "train-ids":
+            return train_ids
+        if kind == "label-ids":
+            return cv2.LUT(train_ids, self._to_label_ids).astype(np.uint8, copy=False)
+        if kind == "color":
+            return colorize(train_ids, self._label_set)
+        return overlay(frame_bgr, train_ids, self._label_set)

@@ -1,0 +1,88 @@
+"""What all forms of a report say, in the order and words that they say it in."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seg.evaluate import Result
+
+
+class LatencyRow(NamedTuple):
+    """One stage, in milliseconds."""
+
+    stage: str
+    p50: float
+    p90: float
+    p99: float
+    mean: float
+
+
+def title(result: Result) -> str:
+    """Returns such as "camvid_small on camvid val"."""
+    on = f" on {result.dataset} {result.split or ''}".rstrip() if result.dataset else ""
+    return f"{Path(result.weights).stem}{on}"
+
+
+def details(result: Result) -> list[tuple[str, str]]:
+    """Returns what ran on what, as pairs of a name and a value."""
+    frame_sizes = ", ".join(map(_size, result.frame_sizes[:3])) + (", ..." if len(result.frame_sizes) > 3 else "")
+    size = f"{_size(result.size_hw)}, {result.fit}" if result.size_hw else "each frame's own"
+    versions = ", ".join(f"{name} {version}" for name, version in result.machine.versions.items())
+    pairs = [
+        ("Weights", result.weights),
+        ("Network", result.network),
+        ("Frames", f"{result.frames} ({frame_sizes})"),
+        ("Size it ran at", size),
+        ("Engine", f"{result.engine}, {result.precision}, {_count(result.threads, 'thread')}"),
+        ("Machine", str(result.machine)),
+        ("Versions", f"Python {result.machine.python}, {versions}"),
+    ]
+    if result.scores is not None:
+        scored = f"{_count(result.labelled, 'frame')}, {result.scores.pixels:,} pixels, at the labels' own size"
+        pairs.insert(3, ("Scored", scored))
+    if result.note:
+        pairs.append(("Note", result.note))
+    return pairs
+
+
+def latency_rows(result: Result) -> list[LatencyRow]:
+    """Returns each stage and then the total; empty if nothing was timed."""
+    summary: dict[str, Any] = result.latency.summary()
+    if not summary:
+        return []
+    stages: dict[str, dict[str, float]] = {**summary["stages"], "total": summary}
+    return [LatencyRow(name, *(float(values[key]) for key in LatencyRow._fields[1:])) for name, values in stages.items()]
+
+
+def iou_rows(result: Result) -> list[tuple[str, float, tuple[int, int, int]]]:
+    """Returns name, IoU (NaN where there is none) and RGB colour of each class; empty if nothing was scored."""
+    if result.scores is None:
+        return []
+    return [(name, result.scores.per_class_iou[name], color)
+            for name, color in zip(result.label_set.classes, result.label_set.colors, strict=True)]
+
+
+def percent(value: float) -> str:
+    """Returns 0.613 as "61.3" and NaN as a dash."""
+    return "–" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def milliseconds(values: Sequence[float]) -> list[str]:
+    """Returns each with two digits behind the point."""
+    return [f"{value:.2f}" for value in values]
+
+
+def warm_up(result: Result) -> str:
+    """Says what the latencies leave out."""
+    if not result.warm_up_runs:
+        return "without warm-up: the first runs are counted"
+    return f"after {_count(result.warm_up_runs, 'uncounted run')} for each frame size"
+
+
+def _size(size_hw: tuple[int, int]) -> str:
+    return f"{size_hw[0]}x{size_hw[1]}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")

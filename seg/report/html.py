@@ -1,0 +1,126 @@
+"""A result as one HTML file: no script, nothing loaded from elsewhere, light or dark as the reader's system is."""
+
+import base64
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from html import escape
+
+import cv2
+
+from seg.evaluate import Result
+from seg.files import UInt8Array
+from seg.label_sets import LabelSet
+from seg.report.examples import Example
+from seg.report.facts import LatencyRow, details, iou_rows, latency_rows, milliseconds, percent, title, warm_up
+from seg.visualize import overlay
+
+_JPEG_QUALITY = 88
+
+_STYLE = """
+:root { color-scheme: light dark; --paper: #fff; --card: #f5f6f8; --ink: #1b1f24; --faint: #667080; --line: #dfe3e8; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #14171b; --card: #1d2127; --ink: #e6e9ed; --faint: #98a2b0; --line: #323842; }
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 1080px; padding: 2.5rem 1.25rem 4rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+h1 { font-size: 1.7rem; margin: 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; }
+p { margin: .25rem 0; }
+.faint, figcaption { color: var(--faint); font-size: .9rem; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: .75rem; margin-top: 1.5rem; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: .8rem 1rem; }
+.card b { display: block; font-size: 1.6rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th { color: var(--faint); font-weight: 500; }
+td.number, th.number { text-align: right; width: 5.5rem; }
+td.bar { width: 60%; vertical-align: middle; }
+.bar div { height: .8rem; border-radius: 3px; min-width: 1px; }
+tr.sum td { font-weight: 600; border-bottom: 0; }
+.swatch { display: inline-block; width: .8rem; height: .8rem; border-radius: 3px; margin-right: .45rem;
+  vertical-align: -1px; }
+.legend { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin-bottom: .9rem; font-size: .9rem; }
+.example { display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); gap: .6rem;
+  margin-bottom: 1.4rem; }
+figure { margin: 0; }
+img { width: 100%; display: block; border-radius: 6px; }
+"""
+
+
+def to_html(result: Result, examples: Sequence[Example] = ()) -> str:
+    """Returns the whole page; of each example it shows frame, truth where there is one, and prediction."""
+    when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    name = escape(title(result))
+    body = [f"<h1>{name}</h1>", f'<p class="faint">{escape(result.network)}, {when}</p>', _cards(result)]
+    if result.scores is not None:
+        body += ["<h2>IoU per class</h2>", _iou_table(result)]
+    if latency_rows(result):
+        body += [f'<h2>Latency</h2><p class="faint">Milliseconds per frame, {escape(warm_up(result))}.</p>',
+                 _latency_table(result)]
+    if examples:
+        body += ["<h2>Examples</h2>", _legend(result.label_set), *(_example(one, result.label_set) for one in examples)]
+    body += ["<h2>What ran on what</h2>", _table((escape(what), escape(value)) for what, value in details(result))]
+    return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{name}</title>\n'
+            f"<style>{_STYLE}</style>\n</head>\n<body>\n" + "\n".join(body) + "\n</body>\n</html>\n")
+
+
+def _cards(result: Result) -> str:
+    cards = [("frames", str(result.frames))]
+    if result.scores is not None:
+        cards = [("mean IoU", f"{percent(result.scores.miou)} %"),
+                 ("pixel accuracy", f"{percent(result.scores.pixel_accuracy)} %"), *cards]
+    latency = result.latency.summary()
+    if latency:
+        cards += [("median per frame", f"{latency['p50']:.1f} ms"), ("99th percentile", f"{latency['p99']:.1f} ms")]
+    return '<div class="cards">' + "".join(f'<div class="card"><b>{value}</b><span class="faint">{name}</span></div>'
+                                           for name, value in cards) + "</div>"
+
+
+def _iou_table(result: Result) -> str:
+    assert result.scores is not None
+    rows = [f'<tr><td>{_swatch(color)}{escape(name)}</td><td class="number">{percent(iou)}</td><td class="bar">'
+            f'<div style="width:{0 if iou != iou else 100 * iou:.1f}%;background:rgb{color}"></div></td></tr>'
+            for name, iou, color in iou_rows(result)]
+    mean = f'<tr class="sum"><td>mean</td><td class="number">{percent(result.scores.miou)}</td><td></td></tr>'
+    head = '<tr><th>class</th><th class="number">IoU [%]</th><th></th></tr>'
+    return f"<table>{head}{''.join(rows)}{mean}</table>"
+
+
+def _latency_table(result: Result) -> str:
+    names = "".join(f'<th class="number">{name}</th>' for name in LatencyRow._fields[1:])
+    head = f"<tr><th>stage</th>{names}</tr>"
+    rows = "".join(f'<tr{" class=sum" if row.stage == "total" else ""}><td>{escape(row.stage)}</td>'
+                   + "".join(f'<td class="number">{value}</td>' for value in milliseconds(row[1:])) + "</tr>"
+                   for row in latency_rows(result))
+    return f"<table>{head}{rows}</table>"
+
+
+def _table(rows: Iterable[Sequence[str]]) -> str:
+    lines = ("".join(f"<td>{cell}</td>" for cell in row) for row in rows)
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _legend(label_set: LabelSet) -> str:
+    return '<div class="legend">' + "".join(f"<span>{_swatch(color)}{escape(name)}</span>" for name, color in
+                                            zip(label_set.classes, label_set.colors, strict=True)) + "</div>"
+
+
+def _example(example: Example, label_set: LabelSet) -> str:
+    pictures = [("frame", example.frame_bgr)]
+    if example.truth is not None:
+        pictures.append(("truth", overlay(example.frame_bgr, example.truth, label_set)))
+    pictures.append(("prediction", overlay(example.frame_bgr, example.prediction, label_set)))
+    figures = "".join(f'<figure><img src="{_data_url(picture)}" alt="{what} of {escape(example.name)}">'
+                      f"<figcaption>{what}</figcaption></figure>" for what, picture in pictures)
+    return f'<p class="faint">{escape(example.name)}</p><div class="example">{figures}</div>'
+
+
+def _swatch(color: tuple[int, int, int]) -> str:
+    return f'<span class="swatch" style="background:rgb{color}"></span>'
+
+
+def _data_url(picture_bgr: UInt8Array) -> str:
+    _, data = cv2.imencode(".jpg", picture_bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

@@ -1,0 +1,42 @@
+"""A result as JSON, for programs. The form is versioned: keys are added freely, but keep their meaning."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from seg.evaluate import Result
+
+FORMAT_VERSION = 1
+
+
+def as_dict(result: Result) -> dict[str, Any]:
+    """Returns plain types. `miou` and IoUs are 0 to 1 and None where there is none; latencies are milliseconds."""
+    no_scores = dict.fromkeys(("miou", "per_class_iou", "pixel_accuracy", "pixels"))
+    scores = result.scores.to_dict() if result.scores else no_scores
+    return {
+        "format_version": FORMAT_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **scores,
+        "latency_ms": result.latency.summary() or None,
+        "warm_up_runs": result.warm_up_runs,
+        "weights": result.weights,
+        "network": result.network,
+        "dataset": result.dataset,
+        "split": result.split,
+        "frames": result.frames,
+        "labelled_frames": result.labelled,
+        "frame_sizes_hw": [list(size) for size in result.frame_sizes],
+        "size_hw": list(result.size_hw) if result.size_hw else None,
+        "fit": result.fit,
+        "label_set": result.label_set.to_dict(),
+        "engine": result.engine,
+        "precision": result.precision,
+        "threads": result.threads,
+        "note": result.note,
+        "machine": result.machine.to_dict(),
+    }
+
+
+def to_json(result: Result) -> str:
+    """Returns strict JSON: no NaN."""
+    return json.dumps(as_dict(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,173 @@
+"""Whatever is wrong with what a user gives: exit code 2, one sentence that says what to do, nothing half-written."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+from networks import make_frame
+
+from seg.cli.common import Parser, run
+from seg.cli.infer import main
+from seg.errors import SegError
+from seg.video import VideoFile
+
+ROOT = Path(__file__).parent.parent
+READERS = {"camvid": lambda root, split: pytest.fail("the reader should not have been made")}
+
+Fails = Callable[..., str]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one good picture, one good clip and much that is neither; the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    cv2.imwrite("good.png", make_frame(48, 64))
+    Path("cut.png").write_bytes(Path("good.png").read_bytes()[:300])
+    Path("text.png").write_text("hello")
+    Path("text.mp4").write_text("hello" * 100)
+    Path("notes.txt").write_text("hello")
+    Path("empty").mkdir()
+    with VideoFile("good.mp4", 10) as video:
+        video.write(make_frame(48, 64))
+    return tmp_path
+
+
+def what_is_there(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def fails(place: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> Fails:
+    """Runs infer.py with the tiny weights, checks how it fails, and returns its sentence."""
+    def check(*arguments: str, weights: bool = True) -> str:
+        before = what_is_there(place)
+        code = main([*arguments, *(["--weights", str(tiny_weights)] if weights else [])], readers=READERS)
+        printed = capsys.readouterr()
+        assert code == 2
+        errors = [line for line in printed.err.splitlines() if not line.startswith("libpng")]
+        assert len(errors) == 1, printed.err
+        assert errors[0].startswith("error: ")
+        assert what_is_there(place) == before
+        return errors[0]
+
+    return check
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    ("", "Nothing to work on"),
+    ("good.png --video good.mp4", "INPUT and --video were given together"),
+    ("--video good.mp4 --dataset camvid --root .", "--video and --dataset were given together"),
+    ("good.png --split val", "--split says which data set"),
+    ("--dataset camvid", "needs --root"),
+    ("--dataset camvit --root .", "Did you mean 'camvid'"),
+    ("good.png --fit stretch", "give --size"),
+    ("good.png --size 360", "'360' is not a size"),
+    ("good.png --size 0x10", "not a size"),
+    ("good.png --size 8x8", "too small"),
+    ("good.png --threads 0", "not a whole number above 0"),
+    ("good.png --threads 4096", "4096 threads"),
+    ("good.png --engine openvin", "invalid choice"),
+    ("good.png --wieghts x", "Did you mean '--weights'"),
+    ("good.png --out x", "Did you mean '--output'"),
+    ("good.png --save overlay,colour", "Did you mean 'color'"),
+    ("good.png --save ,", "at least one of"),
+    ("good.png --report report.pdf", ".json, .md, .html"),
+    ("good.png --report notes.txt/r.json", "Can't write"),
+    ("good.png --output notes.txt/out", "Can't write"),
+    ("good.png --output notes.txt", "Can't write"),
+    ("absent.png", "There is no file or folder absent.png"),
+    ("empty", "holds no pictures"),
+    ("*.jpg", "matches no pictures"),
+    ("good.mp4", "For videos use --video"),
+    ("cut.png", "cut.png is not a picture that OpenCV can decode"),
+    ("text.png", "text.png is not a picture that OpenCV can decode"),
+    ("--video absent.mp4 --output o.mp4", "There is no video absent.mp4"),
+    ("--video text.mp4 --output o.mp4", "text.mp4 is not a video"),
+    ("--video good.png --output o.mp4", "give it without --video"),
+    ("--video 97 --output o.mp4", "Camera 97"),
+    ("--video good.mp4", "There is no display"),
+    ("--video good.mp4 --output o.avi", "another suffix"),
+    ("--video good.mp4 --output good.mp4", "the video itself"),
+    ("--video good.mp4 --output notes.txt/o.mp4", "Can't write"),
+    ("--video good.mp4 --output o.mp4 --save train-ids", "overlay or color"),
+])
+def test_infer_says_what_is_wrong(arguments: str, words: str, fails: Fails) -> None:
+    assert words in fails(*arguments.split())
+
+
+def test_weights_that_are_none(fails: Fails, tiny_weights: Path, place: Path) -> None:
+    assert "There are no weights 'camvid_smal'" in fails("good.png", "--weights", "camvid_smal", weights=False)
+    assert "There is no weights file w.safetensors" in fails("good.png", "--weights", "w.safetensors", weights=False)
+    for suffix in (".safetensors", ".onnx"):
+        cut = place / f"cut{suffix}"
+        cut.write_bytes(tiny_weights.with_suffix(suffix).read_bytes()[:-100])
+        assert cut.name in fails("good.png", "--weights", str(cut), weights=False)
+    assert "good.png" in fails("good.png", "--weights", "good.png", weights=False)
+
+
+def test_dataset_needs_a_checkout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--dataset", "camvid", "--root", "."]) == 2
+    assert "checkout" in capsys.readouterr().err
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, str(ROOT / "infer.py"), *arguments], cwd=cwd, env=environment, capture_output=True,
+                          text=True)
+
+
+def test_a_video_cut_off_keeps_what_was_read(place: Path, tiny_weights: Path) -> None:
+    writer = cv2.VideoWriter("whole.avi", cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for seed in range(20):
+        writer.write(make_frame(48, 64, seed))
+    writer.release()
+    Path("cut.avi").write_bytes(Path("whole.avi").read_bytes()[:-10_000])
+    done = command("--video", "cut.avi", "--output", "out.mp4", "--weights", str(tiny_weights), "--quiet", cwd=place)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "cut.avi is cut off" in done.stderr
+    assert "kept in out.mp4" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert cv2.VideoCapture("out.mp4").get(cv2.CAP_PROP_FRAME_COUNT) > 0
+    assert not list(place.glob(".*"))
+
+
+@pytest.mark.parametrize("arguments", ["", "--video text.mp4 --output o.mp4", "cut.png", "--dataset camvid --root empty"])
+def test_the_command_itself_fails_the_same_way(arguments: str, place: Path, tiny_weights: Path) -> None:
+    before = what_is_there(place)
+    done = command(*arguments.split(), "--weights", str(tiny_weights), cwd=place)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert what_is_there(place) == before
+
+
+def test_the_handler_lets_only_our_own_defects_through(capsys: pytest.CaptureFixture[str]) -> None:
+    def raising(error: BaseException) -> int:
+        def main(argv: object) -> None:
+            raise error
+
+        return run(main)
+
+    assert raising(SegError("No such thing.")) == 2
+    assert capsys.readouterr().err == "error: No such thing.\n"
+    assert raising(KeyboardInterrupt("Kept 3.")) == 130
+    assert capsys.readouterr().err == "\nInterrupted. Kept 3.\n"
+    with pytest.raises(ZeroDivisionError):
+        raising(ZeroDivisionError())
+    assert run(lambda argv: None) == 0
+    assert run(lambda argv: 7) == 7
+
+
+def test_options_are_not_abbreviated() -> None:
+    parser = Parser(prog="p")
+    parser.add_argument("--output")
+    with pytest.raises(SegError, match=r"Did you mean '--output'\?"):
+        parser.parse_args(["--outpu", "x"])

@@ -1,0 +1,243 @@
+"""`infer.py` on pictures, videos and data sets, called as a function; the commands that fail are in test_bad_input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from networks import LABEL_SET, make_frame
+
+from seg.cli import infer_modes
+from seg.cli.infer import main
+from seg.files import read_image_bgr, read_labels
+from seg.runtime import Predictor
+from seg.video import VideoFile, VideoSource
+from seg.visualize import overlay
+
+ROOT = Path(__file__).parent.parent
+SIZE_HW = (48, 64)
+
+
+class Sample:
+    def __init__(self, index: int) -> None:
+        self.name = f"drive/{index}"
+        self.image_path = Path(f"/absent/{index}.png")
+
+
+class Reader:
+    """A data set of random frames, whose truth is the network's own answer but for one class."""
+
+    label_set = LABEL_SET
+    predictor: Predictor
+
+    def __init__(self, root: str, split: str) -> None:
+        assert (root, split) == ("somewhere", "val")
+        self.samples = [Sample(i) for i in range(5)]
+
+    def __len__(self) -> int:
+        return 5
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        frame_bgr = make_frame(*SIZE_HW, seed=index)
+        truth = self.predictor(frame_bgr).train_ids.copy()
+        truth[truth == 1] = 255
+        return np.ascontiguousarray(frame_bgr[:, :, ::-1]), truth
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_weights: Path) -> Predictor:
+    Reader.predictor = Predictor.load(tiny_weights)
+    return Reader.predictor
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Pictures whose names would collide in one folder, and in one suffix."""
+    for seed, name in enumerate(("a/1.png", "b/1.png", "b/1.bmp")):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "in" / name), make_frame(*SIZE_HW, seed=seed))
+    return tmp_path / "in"
+
+
+def test_pictures_keep_their_tree_and_every_kind_is_right(tree: Path, tiny_weights: Path, predictor: Predictor,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    out = tree.parent / "out"
+    assert main([str(tree), "--weights", str(tiny_weights), "--output", str(out),
+                 "--save", "train-ids,label-ids,color,overlay"]) == 0
+    names = {"a/1.png": "a/1.png", "b/1.png": "b/1.png.png", "b/1.bmp": "b/1.bmp.png"}
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*.png")} == {
+        f"{kind}/{name}" for kind in ("train-ids", "label-ids", "color", "overlay") for name in names.values()}
+    palette = LABEL_SET.palette()
+    for source, name in names.items():
+        frame_bgr = read_image_bgr(tree / source)
+        train_ids = predictor(frame_bgr).train_ids
+        assert (read_labels(out / "train-ids" / name) == train_ids).all()
+        assert (read_labels(out / "label-ids" / name) == LABEL_SET.to_label_ids()[train_ids]).all()
+        assert (read_labels(out / "color" / name) == palette[train_ids]).all()
+        assert (read_image_bgr(out / "overlay" / name) == overlay(frame_bgr, train_ids, LABEL_SET)).all()
+    assert "3 of 3 pictures segmented; 12 files" in capsys.readouterr().out
+
+
+def test_quiet_is_quiet_and_size_is_said(tree: Path, tiny_weights: Path, tmp_path: Path,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(tree / "a"), "--weights", str(tiny_weights), "--output", str(tmp_path / "out"), "--size", "64x64"]
+    assert main([*arguments, "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main(arguments) == 0
+    assert "stretched to 64x64" in capsys.readouterr().out
+    assert main([*arguments, "--fit", "letterbox"]) == 0
+    assert "letterboxed into 64x64" in capsys.readouterr().out
+    assert read_labels(tmp_path / "out/overlay/1.png").shape[:2] == SIZE_HW
+
+
+def test_limit_is_evenly_spread() -> None:
+    assert infer_modes._spread(range(10), None) == list(range(10))
+    assert infer_modes._spread(range(10), 20) == list(range(10))
+    assert infer_modes._spread(range(10), 5) == [1, 3, 5, 7, 9]
+    assert infer_modes._spread(range(10), 1) == [5]
+
+
+def test_a_damaged_picture_does_not_stop_the_others(tree: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tree / "a/0.png").write_bytes((tree / "a/1.png").read_bytes()[:200])
+    out = tree.parent / "out"
+    report = tree.parent / "r.json"
+    assert main([str(tree), "--weights", str(tiny_weights), "--output", str(out), "--report", str(report)]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "0.png" in error
+    assert "3 of 4 pictures were segmented" in error
+    assert len(list(out.rglob("*.png"))) == 3
+    assert json.loads(report.read_text())["frames"] == 3
+
+
+def test_inputs_are_never_written_to(tree: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(tree), "--weights", str(tiny_weights), "--output", str(tree)]
+    assert main(arguments) == 0
+    before = {path: path.read_bytes() for path in tree.rglob("*.*")}
+    assert main(arguments) == 2
+    assert "choose another --output" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tree.rglob("*.*")} == before
+
+
+def run_dataset(tiny_weights: Path, *more: str) -> int:
+    return main(["--dataset", "random", "--root", "somewhere", "--weights", str(tiny_weights), *more], readers={"random": Reader})
+
+
+def test_dataset_gives_scores_latency_and_reports(tiny_weights: Path, predictor: Predictor, tmp_path: Path,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    reports = [tmp_path / name for name in ("r.json", "r.md", "r.html")]
+    assert run_dataset(tiny_weights, *(f"--report={path}" for path in reports), "--save", "overlay",
+                       "--output", str(tmp_path / "out")) == 0
+    report = json.loads(reports[0].read_text())
+    assert report["frames"] == report["labelled_frames"] == 5
+    assert (report["dataset"], report["split"]) == ("random", "val")
+    ious = report["per_class_iou"]
+    assert all(iou in (1.0, None) for iou in ious.values()), "the truth is the prediction, less what is ignored"
+    assert report["miou"] == 1.0
+    assert report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
+    assert set(report["latency_ms"]["stages"]) == {"preprocess", "network", "upsample"}
+    assert "100.0" in reports[1].read_text()
+    assert reports[2].read_text().count("data:image/jpeg") == 3 * 5
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")) == [
+        f"out/overlay/drive/{i}.png" for i in range(5)]
+    printed = capsys.readouterr().out
+    for words in ("mean", "100.0", "p90", "network", "5 pictures"):
+        assert words in printed
+
+
+def test_a_part_of_a_dataset_is_said_to_be_one(tiny_weights: Path, predictor: Predictor, tmp_path: Path,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_dataset(tiny_weights, "--limit", "2", "--report", str(tmp_path / "r.json")) == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["frames"] == 2
+    assert "2 of the split's 5 frames" in report["note"]
+    assert not list(tmp_path.rglob("*.png")), "nothing is saved unless asked for"
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    with VideoFile(tmp_path / "clip.mp4", 12.5) as video:
+        for i in range(6):
+            video.write(make_frame(*SIZE_HW, seed=i))
+    return tmp_path / "clip.mp4"
+
+
+def test_video_into_a_file_and_into_a_folder(clip: Path, tiny_weights: Path, tmp_path: Path,
+                                             capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--video", str(clip), "--weights", str(tiny_weights)]
+    assert main([*arguments, "--output", str(tmp_path / "out.mp4"), "--report", str(tmp_path / "r.json")]) == 0
+    assert main([*arguments, "--output", str(tmp_path / "folder"), "--save", "color", "--limit", "4", "--quiet"]) == 0
+    for path, frames in ((tmp_path / "out.mp4", 6), (tmp_path / "folder/clip_color.mp4", 4)):
+        with VideoSource(str(path)) as video:
+            assert (video.fps, video.frames) == (12.5, frames)
+            assert len(list(video)) == frames
+    assert "6 frames in " in (printed := capsys.readouterr().out)
+    assert "frames per second from reading to writing" in printed
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["frames"], report["miou"]) == (6, None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "folder", "out.mp4", "r.json"]
+
+
+class Interrupting:
+    """A predictor's stand-in that presses Ctrl-C while it works on the third frame it is given."""
+
+    def __init__(self, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+        original, calls = Predictor.__call__, []
+
+        def call(self: Predictor, frame_bgr: np.ndarray, out: Any = None) -> Any:
+            calls.append(frame_bgr)
+            if len({frame.tobytes() for frame in calls}) == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            return original(self, frame_bgr, out)
+
+        monkeypatch.setattr(Predictor, "__call__", call)
+
+
+def test_ctrl_c_keeps_pictures_and_report(tree: Path, tiny_weights: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch,
+                                          capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(10, 15):
+        cv2.imwrite(str(tree / f"{seed}.png"), make_frame(*SIZE_HW, seed=seed))
+    Interrupting(predictor, monkeypatch)
+    out, report = tree.parent / "out", tree.parent / "r.json"
+    assert main([str(tree), "--weights", str(tiny_weights), "--output", str(out), "--report", str(report)]) == 130
+    assert "3 of 8 pictures were segmented and kept" in capsys.readouterr().err
+    assert len(list(out.rglob("*.png"))) == 3
+    assert json.loads(report.read_text())["frames"] == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_keeps_scores(tiny_weights: Path, predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                             capsys: pytest.CaptureFixture[str]) -> None:
+    stop_after = iter([False, False, True])
+    monkeypatch.setattr(Reader, "read", lambda self, index, read=Reader.read: (
+        next(stop_after) and os.kill(os.getpid(), signal.SIGINT), read(self, index))[1])
+    assert run_dataset(tiny_weights, "--report", str(tmp_path / "r.json")) == 130
+    assert "Scored were 3 of 5 frames" in capsys.readouterr().err
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["frames"], report["miou"]) == (3, 1.0)
+
+
+def test_ctrl_c_closes_the_video(clip: Path, tiny_weights: Path, predictor: Predictor, tmp_path: Path,
+                                 monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    Interrupting(predictor, monkeypatch)
+    assert main(["--video", str(clip), "--weights", str(tiny_weights), "--output", str(tmp_path / "out.mp4")]) == 130
+    assert "Kept 3 frames in" in capsys.readouterr().err
+    with VideoSource(str(tmp_path / "out.mp4")) as video:
+        assert len(list(video)) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "out.mp4"]
+
+
+def test_the_command_needs_no_torch(tree: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    code = ("import sys; from datasets import READERS; from seg.cli.infer import main\n"
+            "code = main(sys.argv[1:], READERS)\n"
+            "heavy = {'torch', 'pytorch_lightning', 'albumentations', 'cityscapesscripts', 'timm'} & set(sys.modules)\n"
+            "sys.exit(f'imported: {heavy}' if heavy else code)")
+    arguments = [str(tree), "--weights", str(tiny_weights), "--output", str(tmp_path / "out"), "--quiet"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 3
