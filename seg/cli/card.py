@@ -1,0 +1,84 @@
+"""`python -m seg.cli.card WEIGHTS`: the model card of a weights file, as Markdown, from the file's own description alone."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seg.cli.common import Parser, run
+from seg.files import write_text
+from seg.weights import Description, find, read_description
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    return run(_main, argv)
+
+
+def _main(argv: Sequence[str] | None) -> None:
+    parser = Parser(prog="python -m seg.cli.card", description=__doc__)
+    parser.add_argument("weights", metavar="WEIGHTS", help="name of shipped weights, or a .safetensors file")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: the .md beside the weights")
+    arguments = parser.parse_args(argv)
+    path = find(arguments.weights)
+    output = arguments.output or path.with_suffix(".md")
+    write_text(output, model_card(path.stem, read_description(path)))
+    print(f"{output} written.")
+
+
+def model_card(name: str, description: Description) -> str:
+    """Returns the card as Markdown: what the network is, how well it does, and how it was made."""
+    training, metrics = description.training, description.metrics
+    sections = [f"# {name}", _facts(description)]
+    if metrics.get("val/per_class_iou"):
+        sections += ["## Accuracy on the validation split", _scores(description)]
+    if metrics.get("curve"):
+        sections += ["## Course of training", "Validation mIoU of the averaged weights.", _curve(metrics["curve"])]
+    if training.get("settings"):
+        settings = yaml.safe_dump(training["settings"], sort_keys=False, default_flow_style=None, width=110)
+        sections += ["## Recipe", f"```\n{training.get('command', '')}\n```", f"```yaml\n{settings}```"]
+    return "\n\n".join(sections) + "\n"
+
+
+def _facts(description: Description) -> str:
+    arguments, training, label_set = description.arguments, description.training, description.label_set
+    rows: list[tuple[str, Any]] = [
+        ("network", f"{description.network} on {arguments['encoder_name']}, output stride "
+                    f"{arguments['encoder_output_stride']}, F = {arguments['decoder_channels']}, {arguments['pool']} pooling"),
+        ("classes", f"{len(label_set)} of {label_set.name}: {', '.join(label_set.classes)}"),
+        ("trained at", "{}x{} crops".format(*description.train_size_hw)),
+        ("licence", description.license),
+    ]
+    if training:
+        rows += [("steps", f"{training.get('step', '?')}, the best of {training.get('steps', '?')}"),
+                 ("duration", f"{training.get('duration_seconds', 0) / 60:.0f} min"),
+                 ("date", str(training.get("date", "?"))[:10]),
+                 ("versions", ", ".join(f"{package} {version}" for package, version in training.get("versions", {}).items()))]
+        if training.get("machine"):
+            rows.append(("machine", training["machine"]))
+    return _table(("", ""), rows)
+
+
+def _scores(description: Description) -> str:
+    metrics = description.metrics
+    rows = [(name, _percent(metrics["val/per_class_iou"].get(name))) for name in description.label_set.classes]
+    return _table(("class", "IoU [%]"), [*rows, ("**mean**", f"**{_percent(metrics['val/miou'])}**")])
+
+
+def _curve(curve: list[dict[str, Any]]) -> str:
+    return _table(("epoch", "step", "mIoU [%]"), [(e["epoch"] + 1, e["step"], _percent(e["miou"])) for e in curve])
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value * 100:.1f}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
