@@ -1,0 +1,232 @@
+"""The project's own papers agree with each other and with the code: dependencies, documents, weights, modules."""
+
+import ast
+import importlib
+import inspect
+import os
+import pkgutil
+import re
+import runpy
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import cv2
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import seg
+from seg import weights
+from seg.cli import trust
+
+ROOT = Path(__file__).resolve().parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCK = (ROOT / "requirements.lock").read_text()
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "seg/assets").glob("*.md")]
+CONDA_NAMES = {"opencv-python": "opencv", "torch": "pytorch"}  # where conda-forge calls a package otherwise
+
+
+def declared() -> dict[str, Requirement]:
+    """Returns what pyproject.toml asks for, build and all extras together, by canonical name."""
+    extras = PYPROJECT["project"]["optional-dependencies"].values()
+    texts = [*PYPROJECT["build-system"]["requires"], *PYPROJECT["project"]["dependencies"]]
+    requirements = map(Requirement, texts + [text for extra in extras for text in extra])
+    return {canonicalize_name(r.name): r for r in requirements if r.name != PYPROJECT["project"]["name"]}
+
+
+def conda() -> list[str]:
+    """Returns what environment.yml asks for, of conda and then of pip."""
+    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    from_pip = [text for entry in dependencies if isinstance(entry, dict) for text in entry["pip"]]
+    return [entry for entry in dependencies if isinstance(entry, str)] + from_pip
+
+
+def locked() -> dict[str, Requirement]:
+    lines = [line for line in LOCK.splitlines() if line and not line.startswith("#")]
+    return {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
+
+
+# ---- dependencies
+
+
+@pytest.mark.parametrize("name", sorted(declared()))
+def test_lock_and_environment_agree_with_pyproject(name: str) -> None:
+    wanted = declared()[name].specifier
+    pin = [specifier for specifier in locked()[name].specifier if specifier.operator == "=="]
+    assert len(pin) == 1 and wanted.contains(pin[0].version), f"the lock's {locked()[name]} is not {name}{wanted}"
+
+    by_name = {canonicalize_name(Requirement(text).name): Requirement(text) for text in conda()}
+    assert by_name[CONDA_NAMES.get(name, name)].specifier == wanted, f"environment.yml has not {name}{wanted}"
+
+
+def test_one_package_has_one_range() -> None:
+    ranges: dict[str, set[str]] = {}
+    for text in sum(PYPROJECT["project"]["optional-dependencies"].values(), PYPROJECT["project"]["dependencies"]):
+        ranges.setdefault(Requirement(text).name, set()).add(str(Requirement(text).specifier))
+    assert {name: found for name, found in ranges.items() if len(found) > 1} == {}
+
+
+def test_lock_is_whole_and_pins_names_alone() -> None:
+    tool = runpy.run_path(str(ROOT / "tools/lock.py"))
+    needed = {canonicalize_name(name) for name in tool["closure"](tool["wanted"](), {})}
+    here = {name for name, pin in locked().items() if pin.marker is None or pin.marker.evaluate()}
+    assert needed == here, "run `make lock`"
+    assert not re.search(r"https?:|file:|@|--hash|index-url", LOCK.replace("--no-deps", ""))
+
+
+def test_environment_has_the_same_python() -> None:
+    assert f"python{PYPROJECT['project']['requires-python']}" in conda()
+
+
+def test_cv2_has_windows() -> None:
+    gui = re.search(r"GUI:\s*(\w+)", cv2.getBuildInformation())
+    assert gui and gui[1] != "NONE", "cv2 is a headless build: some package has overwritten opencv-python"
+    assert "opencv-python-headless" not in {package.metadata["Name"] for package in metadata.distributions()}
+    assert "opencv-python-headless" not in locked()
+
+
+def test_every_import_is_declared() -> None:
+    """A package that is here only because another one needs it may be gone with that one's next version."""
+    own = {"seg", "datasets", *(file.stem for folder in (ROOT, ROOT / "tests") for file in folder.glob("*.py"))}
+    names = {canonicalize_name(name) for name in declared()}
+    packages = metadata.packages_distributions()
+    missing = set()
+    folders = ("seg", "datasets", "tests", "tools", "benchmarks")
+    for file in [*ROOT.glob("*.py"), *(file for folder in folders for file in (ROOT / folder).rglob("*.py"))]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            modules = [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for top in {(module or "").split(".")[0] for module in modules} - own - set(sys.stdlib_module_names):
+                if names.isdisjoint(canonicalize_name(name) for name in packages.get(top, [top])):
+                    missing.add(f"{file.relative_to(ROOT)}: {top}")
+    assert not missing
+
+
+# ---- modules
+
+
+@pytest.mark.parametrize("package", ["seg", "datasets"])
+def test_every_module_imports(package: str) -> None:
+    names = [module.name for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}.")]
+    assert names
+    for name in names:
+        if not name.endswith("__main__"):
+            importlib.import_module(name)
+
+
+def test_lazy_exports_are_there() -> None:
+    assert {"LRASPP", "load", "Predictor", "SegError"} <= set(seg.__all__)
+    for name in seg.__all__:
+        assert getattr(seg, name) is not None
+    assert set(seg.__all__) <= set(dir(seg))
+
+
+# ---- weights
+
+
+SHIPPED = ("camvid_large", "camvid_small")
+
+
+def test_weights_are_shipped() -> None:
+    assert tuple(weights.shipped()) == SHIPPED
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_weights_are_whole(name: str) -> None:
+    import onnx
+
+    path = weights.find(name)
+    model = onnx.load(path.with_suffix(".onnx"))
+    texts = {entry.key: entry.value for entry in model.metadata_props}
+    assert weights.Description.from_json(texts[weights.METADATA_KEY], path) == weights.read_description(path)
+    card = path.with_suffix(".md").read_text()
+    assert name in card and "non-commercial" in card
+
+
+# ---- documents
+
+
+def commands(program: str) -> list[str]:
+    """Returns what the documents tell the reader to type that starts with `program`, continued lines joined."""
+    found = []
+    for document in DOCUMENTS:
+        for block in re.findall(r"```(?:bash|sh|console)?\n(.*?)```", document.read_text(), re.DOTALL):
+            lines = block.replace("\\\n", " ").splitlines()
+            found += [line.split("#")[0].strip() for line in lines if line.strip().startswith(program)]
+    return found
+
+
+@cache
+def help_of(*words: str) -> str:
+    environment = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *words, "--help"]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("python infer.py", ("infer.py",)),
+        ("lraspp-infer", ("infer.py",)),
+        ("python -m seg.export", ("-m", "seg.export")),
+        ("python -m seg.cli.weights", ("-m", "seg.cli.weights")),
+        ("python -m seg.cli.card", ("-m", "seg.cli.card")),
+        ("python train_seg.py fit", ("train_seg.py", "fit")),
+        ("python train_seg.py validate", ("train_seg.py", "fit")),  # which has all of validate's options
+    ],
+)
+def test_commands_in_documents_have_options_that_exist(program: str, words: tuple[str, ...]) -> None:
+    for command in commands(program):
+        for option in re.findall(r"(?<!\S)--[\w.-]+", command):
+            known = re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", help_of(*words))
+            assert known, f"`{command}` has {option}, which `{' '.join(words)} --help` doesn't know"
+
+
+def test_documents_show_the_main_commands() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for command in ("make demo", "make test", "python train_seg.py fit", "python infer.py"):
+        assert command in readme
+
+
+def test_make_targets_in_documents_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for document in DOCUMENTS:
+        assert set(re.findall(r"`make ([a-z]+)", document.read_text())) <= targets, document.name
+
+
+def test_links_in_documents_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        for link in re.findall(r"\]\(([^)#]+)", document.read_text()):
+            assert "://" in link or (document.parent / link).exists(), f"{document.name} links to {link}"
+
+
+def test_trusted_modules_are_documented() -> None:
+    text = (ROOT / "docs/training.md").read_text()
+    assert [name for name in trust.ALLOWED_MODULES if f"`{name}`" not in text] == []
+
+
+def test_console_scripts_have_a_function_to_call() -> None:
+    for target in PYPROJECT["project"]["scripts"].values():
+        module, _, function = target.partition(":")
+        signature = inspect.signature(getattr(importlib.import_module(module), function))
+        signature.bind()  # they are called without arguments
+
+
+def test_configs_named_in_documents_exist() -> None:
+    for document in DOCUMENTS:
+        for name in re.findall(r"configs/[\w.-]+\.yaml", document.read_text()):
+            assert (ROOT / name).is_file(), f"{document.name} names {name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_configs_are_yaml_with_a_header(path: Path) -> None:
+    text = path.read_text()
+    assert set(yaml.safe_load(text)) >= {"model", "data", "trainer"}
+    assert text.startswith("#") and "python train_seg.py fit" in text, "its header says which command runs it"

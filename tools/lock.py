@@ -1,0 +1,94 @@
+"""Writes requirements.lock from what the current environment has installed.
+
+The lock holds exactly what `pyproject.toml` needs with all its extras, followed through the packages' own metadata, at
+the versions that are installed. It is installed with `pip --no-deps`, because two packages that are left out here would
+be pulled in again: `opencv-python-headless` overwrites the `cv2` of opencv-python and has no windows, and `typing` is a
+copy of the standard library's module from Python 2's days.
+
+    python tools/lock.py            writes requirements.lock
+    python tools/lock.py --check    says whether it agrees with the environment; exit code 1 where it does not
+"""
+
+import argparse
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / "requirements.lock"
+LEFT_OUT = {"opencv-python-headless", "typing"}
+HEADER = """\
+# Exact versions of everything, for Linux and macOS with Python 3.11 or newer. Written by `make lock`, not by hand.
+# Install:  pip install --no-deps -r requirements.lock
+# Without --no-deps, Albumentations would pull opencv-python-headless, which overwrites opencv-python's cv2.
+"""
+
+
+def wanted() -> list[Requirement]:
+    """Returns the requirements in pyproject.toml: of the build, of the package, and of all its extras."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        pyproject = tomllib.load(file)
+    project = pyproject["project"]
+    extras = project["optional-dependencies"].values()
+    groups = [pyproject["build-system"]["requires"], project["dependencies"], *extras]
+    requirements = [Requirement(text) for group in groups for text in group]
+    return [requirement for requirement in requirements if requirement.name != project["name"]]
+
+
+def closure(roots: list[Requirement], platform: dict[str, str]) -> set[str]:
+    """Returns the names of all packages that `roots` need on a platform, in their own spelling.
+
+    Raises:
+        SystemExit: one of them is not installed, or not in the version range that is asked for.
+    """
+    found: set[str] = set()
+    seen: set[tuple[str, str]] = set()
+    queue = [(root, extra) for root in roots for extra in ("", *root.extras)]
+    while queue:
+        requirement, extra = queue.pop()
+        key = canonicalize_name(requirement.name)
+        if key in LEFT_OUT or (key, extra) in seen:
+            continue
+        seen.add((key, extra))
+        try:
+            package = metadata.distribution(requirement.name)
+        except metadata.PackageNotFoundError:
+            raise SystemExit(f"{requirement} is needed and is not installed.") from None
+        if not requirement.specifier.contains(package.version, prereleases=True):
+            raise SystemExit(f"{requirement} is needed and {package.version} is installed.")
+        found.add(package.metadata["Name"])
+        for text in package.requires or []:
+            child = Requirement(text)
+            if child.marker is None or child.marker.evaluate({**platform, "extra": extra}):
+                queue += [(child, further) for further in ("", *child.extras)]
+    return found
+
+
+def lock() -> str:
+    """Returns the text of the lock."""
+    roots = wanted()
+    everywhere = closure(roots, {"platform_system": "Darwin", "sys_platform": "darwin"})
+    on_linux = closure(roots, {"platform_system": "Linux", "sys_platform": "linux"})
+    lines = []
+    for name in sorted(everywhere | on_linux, key=str.lower):
+        version = metadata.version(name).split("+")[0]  # a local build has the same number on the index
+        lines.append(f"{name}=={version}" + ("" if name in everywhere else ' ; platform_system == "Linux"'))
+    return HEADER + "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="only say whether the lock agrees with the environment")
+    text = lock()
+    if not parser.parse_args().check:
+        LOCK.write_text(text)
+    elif LOCK.read_text() != text:
+        sys.exit("requirements.lock does not agree with what is installed; run `make lock`.")
+
+
+if __name__ == "__main__":
+    main()
