@@ -1,6 +1,7 @@
 """LightningCLI with a run folder: what `seg.cli.train` runs once the arguments are known to be safe."""
 
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from seg.cli.trust import allow_only
-from seg.errors import SegError
+from seg.errors import SegError, did_you_mean
 from seg.files import check_writable_folder, write_text
 from seg.machine import check_threads
 from seg.training import SegmentationTask
@@ -61,6 +62,18 @@ class TrainCLI(LightningCLI):
         parser.link_arguments("data.label_set", "model.label_set", apply_on="instantiate")
         parser.link_arguments("data.size_hw", "model.train_size_hw", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses, and names the settings that an unknown one may have meant."""
+        try:
+            super().parse_arguments(parser, args)
+        except jsonargparse.ArgumentError as error:
+            unknown = re.search(r"not accept option '([\w.]+)'|unrecognized arguments: --([\w.]+)", str(error))
+            if unknown is None:
+                raise
+            name = unknown[1] or unknown[2]
+            known = [action.dest for action in self._subcommand_parsers["fit"]._actions]
+            raise SegError(f"There is no setting {name!r}. {did_you_mean(name, known)}") from None
 
     @property
     def settings(self) -> jsonargparse.Namespace:

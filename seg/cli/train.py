@@ -83,7 +83,11 @@ def _sentence(message: str) -> str:
         package = refused[1].split(".")[0]
         return (f"The settings name {refused[1]}, which is not one of the modules that settings may name, and was not imported. "
                 f"If you trust it: --trust {package}.")
-    return text if text.endswith((".", "?")) else f"{text}."
+    key, value = re.search(r'Parser key "([\w.]+)"', text), re.search(r"Got value: (\S+?)\.?(?: |$)", text)
+    text = text.replace("Expected a typing.Literal", "Expected one of ")
+    if key and value and len(text) > 200:  # a list of all types that it is not
+        text = f"{key[1]} can't be {value[1]}"
+    return f"{text.rstrip('.')}. python train_seg.py fit --help lists the settings and what they take."
 
 
 if __name__ == "__main__":
