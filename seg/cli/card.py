@@ -58,6 +58,8 @@ def _facts(description: Description) -> str:
                  ("versions", ", ".join(f"{package} {version}" for package, version in training.get("versions", {}).items()))]
         if training.get("machine"):
             rows.append(("machine", training["machine"]))
+        if training.get("note"):
+            rows.append(("note", training["note"]))
     return _table(("", ""), rows)
 
 
