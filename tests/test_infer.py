@@ -203,12 +203,13 @@ def test_ctrl_c_keeps_pictures_and_report(tree: Path, tiny_weights: Path, predic
     for seed in range(10, 15):
         cv2.imwrite(str(tree / f"{seed}.png"), make_frame(*SIZE_HW, seed=seed))
     Interrupting(predictor, monkeypatch)
+    before = signal.getsignal(signal.SIGINT)
     out, report = tree.parent / "out", tree.parent / "r.json"
     assert main([str(tree), "--weights", str(tiny_weights), "--output", str(out), "--report", str(report)]) == 130
     assert "3 of 8 pictures were segmented and kept" in capsys.readouterr().err
     assert len(list(out.rglob("*.png"))) == 3
     assert json.loads(report.read_text())["frames"] == 3
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_ctrl_c_keeps_scores(tiny_weights: Path, predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

@@ -103,7 +103,7 @@ def _newer_format(path: Path) -> bytes:
 
 @pytest.mark.parametrize(("damage", "words"), [
     (_truncated, "should have"), (_pickled, "safetensors"), (lambda _path: b"", "safetensors"),
-    (_other_project, "isn't a weights file of lraspp"), (_newer_format, "format version 99"),
+    (_other_project, "isn't weights of lraspp"), (_newer_format, "format version 99"),
 ])
 def test_files_that_are_not_weights_are_named(saved: tuple[LRASPP, Path], tmp_path: Path, damage, words: str) -> None:
     path = tmp_path / "net.safetensors"
