@@ -66,6 +66,18 @@ def read_labels(path: str | Path) -> UInt8Array:
     return np.ascontiguousarray(labels[:, :, 2::-1])  # BGR(A) -> RGB
 
 
+def publish(temporary: str | Path, path: str | Path) -> None:
+    """Gives a finished file of `tempfile.mkstemp` in the same folder its name, and the rights that a new file has.
+
+    Raises:
+        OSError: it can't be renamed.
+    """
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner reads
+    os.replace(temporary, path)
+
+
 @contextmanager
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Opens a temporary file beside `path` and renames it to `path` when the block ends well; else removes it.
@@ -83,10 +95,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     try:
         with os.fdopen(handle, mode, encoding=encoding) as file:
             yield file
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp makes files that only their owner reads
-        os.replace(name, path)
+        publish(name, path)
     except BaseException as error:
         Path(name).unlink(missing_ok=True)
         if isinstance(error, OSError):

@@ -4,6 +4,7 @@ import math
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
@@ -12,7 +13,7 @@ from typing import Any
 
 from seg.errors import SegError
 
-_VERSIONS_OF = ("numpy", "opencv-python", "openvino", "onnxruntime", "torch")
+_REPORTED = ("numpy", "opencv-python", "openvino", "onnxruntime", "torch")
 
 
 @cache
@@ -106,14 +107,19 @@ class Machine:
 def describe() -> Machine:
     """Describes this machine; imports nothing heavy to learn versions."""
     cpu, features = _cpu_info()
+    return Machine(cpu, features, usable_cores(), _memory_gib(), f"{platform.system()} {platform.machine()}",
+                   platform.python_version(), versions_of(_REPORTED))
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Returns the versions of those packages that are installed, without importing them."""
     versions = {}
-    for name in _VERSIONS_OF:
+    for name in packages:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return Machine(cpu, features, usable_cores(), _memory_gib(), f"{platform.system()} {platform.machine()}",
-                   platform.python_version(), versions)
+    return versions
 
 
 def check_threads(threads: int | None) -> int:

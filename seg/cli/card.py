@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from seg.cli.common import Parser, run
 from seg.files import write_text
+from seg.report.markdown import table
 from seg.weights import Description, find, read_description
 
 
@@ -37,6 +36,8 @@ def model_card(name: str, description: Description) -> str:
     if metrics.get("curve"):
         sections += ["## Course of training", "Validation mIoU of the averaged weights.", _curve(metrics["curve"])]
     if training.get("settings"):
+        import yaml  # comes with training; inference alone does without
+
         settings = yaml.safe_dump(training["settings"], sort_keys=False, default_flow_style=None, width=110)
         sections += ["## Recipe", f"```\n{training.get('command', '')}\n```", f"```yaml\n{settings}```"]
     return "\n\n".join(sections) + "\n"
@@ -44,7 +45,7 @@ def model_card(name: str, description: Description) -> str:
 
 def _facts(description: Description) -> str:
     arguments, training, label_set = description.arguments, description.training, description.label_set
-    rows: list[tuple[str, Any]] = [
+    rows: list[tuple[str, str]] = [
         ("network", f"{description.network} on {arguments['encoder_name']}, output stride "
                     f"{arguments['encoder_output_stride']}, F = {arguments['decoder_channels']}, {arguments['pool']} pooling"),
         ("classes", f"{len(label_set)} of {label_set.name}: {', '.join(label_set.classes)}"),
@@ -60,26 +61,22 @@ def _facts(description: Description) -> str:
             rows.append(("machine", training["machine"]))
         if training.get("note"):
             rows.append(("note", training["note"]))
-    return _table(("", ""), rows)
+    return table(("", ""), rows, ":--|:--")
 
 
 def _scores(description: Description) -> str:
     metrics = description.metrics
     rows = [(name, _percent(metrics["val/per_class_iou"].get(name))) for name in description.label_set.classes]
-    return _table(("class", "IoU [%]"), [*rows, ("**mean**", f"**{_percent(metrics['val/miou'])}**")])
+    return table(("class", "IoU [%]"), [*rows, ("**mean**", f"**{_percent(metrics['val/miou'])}**")], ":--|--:")
 
 
 def _curve(curve: list[dict[str, Any]]) -> str:
-    return _table(("epoch", "step", "mIoU [%]"), [(e["epoch"] + 1, e["step"], _percent(e["miou"])) for e in curve])
+    rows = [(str(e["epoch"] + 1), str(e["step"]), _percent(e["miou"])) for e in curve]
+    return table(("epoch", "step", "mIoU [%]"), rows, "--:|--:|--:")
 
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value * 100:.1f}"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from seg.errors import SegError, did_you_mean
 from seg.evaluate import WARM_UP_RUNS, EvalSample, Result, evaluate
 from seg.files import UInt8Array, check_writable_folder, find_images, read_image_bgr
 from seg.report import ExampleCollector, check_report_path, print_result, write_report
+from seg.report.facts import count
 from seg.runtime import Prediction, Predictor
 from seg.video import VIDEO_SUFFIX, VideoFile, VideoSource, Window, has_display, segment_video
 
@@ -56,11 +57,11 @@ def pictures(arguments: Namespace) -> None:
         # Pictures may all differ in size, and each size would be warmed up: only where a report asks for speed.
         warm_up_runs = WARM_UP_RUNS if arguments.report else 0
         result = evaluate(predictor, samples(), predictor.label_set, save, warm_up_runs=warm_up_runs)
-    done = f"{result.frames} of {_count(len(inputs), 'picture')}"
+    done = f"{result.frames} of {count(len(inputs), 'picture')}"
     if result.frames:
         if arguments.report:
             _finish(arguments, result, examples)
-        _say(arguments, f"{done} segmented; {_count(writer.written, 'file')} under {writer.folder}/.")
+        _say(arguments, f"{done} segmented; {count(writer.written, 'file')} under {writer.folder}/.")
     if interruption.wished:
         raise KeyboardInterrupt(f"{done} were segmented and kept.")
     if faults:
@@ -104,9 +105,9 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
     if result.frames:
         _finish(arguments, result, examples)
         if kinds:
-            _say(arguments, f"{_count(writer.written, 'picture')} under {writer.folder}/.")
+            _say(arguments, f"{count(writer.written, 'picture')} under {writer.folder}/.")
     if interruption.wished:
-        raise KeyboardInterrupt(f"Scored were {result.frames} of {_count(len(indices), 'frame')}.")
+        raise KeyboardInterrupt(f"Scored were {result.frames} of {count(len(indices), 'frame')}.")
 
 
 def video(arguments: Namespace) -> None:
@@ -126,11 +127,11 @@ def video(arguments: Namespace) -> None:
         examples = ExampleCollector(total)
 
         def frames() -> Iterator[UInt8Array]:
-            for count, frame in enumerate(_progress(source, total, arguments.quiet), 1):
+            for number, frame in enumerate(_progress(source, total, arguments.quiet), 1):
                 if interruption.wished:
                     return
                 yield frame
-                if count == arguments.limit:
+                if number == arguments.limit:
                     return
 
         def offer(sample: EvalSample, prediction: Prediction) -> None:
@@ -139,7 +140,7 @@ def video(arguments: Namespace) -> None:
         with Interruption() as interruption, _sink(target, source) as sink:
             run = segment_video(predictor, frames(), sink, "color" if kinds == ("color",) else "overlay", offer)
         done = run.result.frames
-        kept = _count(done, "frame") + (f" in {target}" if target else "")
+        kept = count(done, "frame") + (f" in {target}" if target else "")
         if done:
             _finish(arguments, run.result, examples)
             _say(arguments, f"{kept}: {run.frames_per_second:.1f} frames per second from reading to "
@@ -223,7 +224,3 @@ def _spread(items: Sequence[_T], limit: int | None) -> list[_T]:
     if limit is None or limit >= len(items):
         return list(items)
     return [items[(2 * i + 1) * len(items) // (2 * limit)] for i in range(limit)]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")

@@ -34,12 +34,12 @@ def details(result: Result) -> list[tuple[str, str]]:
         ("Network", result.network),
         ("Frames", f"{result.frames} ({frame_sizes})"),
         ("Size it ran at", size),
-        ("Engine", f"{result.engine}, {result.precision}, {_count(result.threads, 'thread')}"),
+        ("Engine", f"{result.engine}, {result.precision}, {count(result.threads, 'thread')}"),
         ("Machine", str(result.machine)),
         ("Versions", f"Python {result.machine.python}, {versions}"),
     ]
     if result.scores is not None:
-        scored = f"{_count(result.labelled, 'frame')}, {result.scores.pixels:,} pixels, at the labels' own size"
+        scored = f"{count(result.labelled, 'frame')}, {result.scores.pixels:,} pixels, at the labels' own size"
         pairs.insert(3, ("Scored", scored))
     if result.note:
         pairs.append(("Note", result.note))
@@ -77,12 +77,13 @@ def warm_up(result: Result) -> str:
     """Says what the latencies leave out."""
     if not result.warm_up_runs:
         return "without warm-up: the first runs are counted"
-    return f"after {_count(result.warm_up_runs, 'uncounted run')} for each frame size"
+    return f"after {count(result.warm_up_runs, 'uncounted run')} for each frame size"
 
 
 def _size(size_hw: tuple[int, int]) -> str:
     return f"{size_hw[0]}x{size_hw[1]}"
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
+    """Returns such as "1 frame" and "2 frames"."""
     return f"{number} {what}" + ("" if number == 1 else "s")

@@ -13,17 +13,18 @@ def to_markdown(result: Result) -> str:
         miou, accuracy = percent(result.scores.miou), percent(result.scores.pixel_accuracy)
         rows = [*((name, percent(iou)) for name, iou, _ in iou_rows(result)), ("**mean**", f"**{miou}**")]
         parts.append(f"**mIoU {miou} %**, pixel accuracy {accuracy} %")
-        parts.append(_table(("class", "IoU [%]"), rows, ":--|--:"))
+        parts.append(table(("class", "IoU [%]"), rows, ":--|--:"))
     latencies = latency_rows(result)
     if latencies:
         parts.append(f"Latency in milliseconds, {warm_up(result)}:")
-        parts.append(_table(("stage", "p50", "p90", "p99", "mean"),
+        parts.append(table(("stage", "p50", "p90", "p99", "mean"),
                             [(row.stage, *milliseconds(row[1:])) for row in latencies], ":--|--:|--:|--:|--:"))
-    parts.append(_table(("what", "value"), details(result), ":--|:--"))
+    parts.append(table(("what", "value"), details(result), ":--|:--"))
     return "\n\n".join(parts) + "\n"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], rule: str) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], rule: str) -> str:
+    """Returns a Markdown table; `rule` aligns its columns, as in ":--|--:"."""
     lines = ["| " + " | ".join(map(_escape, row)) + " |" for row in (head, *rows)]
     return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
 

@@ -6,23 +6,12 @@ It travels in every checkpoint, as plain types, and ends up in the weights' meta
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import metadata
 from typing import Any
 
 from seg import machine
 from seg.metrics import Scores
 
-_VERSIONS_OF = ("lraspp", "torch", "pytorch-lightning", "segmentation-models-pytorch", "albumentations", "numpy")
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for name in _VERSIONS_OF:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+_REPORTED = ("lraspp", "torch", "pytorch-lightning", "segmentation-models-pytorch", "albumentations", "numpy")
 
 
 @dataclass
@@ -50,7 +39,8 @@ class RunRecord:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns plain types, for a checkpoint."""
-        return {"command": self.command, "curve": list(self.curve), "versions": _versions(), "machine": str(machine.describe()),
+        return {"command": self.command, "curve": list(self.curve), "versions": machine.versions_of(_REPORTED),
+                "machine": str(machine.describe()),
                 "seconds": self.seconds + time.monotonic() - self._started,
                 "date": datetime.now(UTC).isoformat(timespec="seconds")}
 

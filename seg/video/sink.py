@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from seg.errors import SegError
-from seg.files import UInt8Array
+from seg.files import UInt8Array, publish
 
 VIDEO_SUFFIX = ".mp4"
 
@@ -74,10 +74,7 @@ class VideoFile:
         try:
             if kind is None:
                 self._check_whole(self._temporary)
-                umask = os.umask(0)
-                os.umask(umask)
-                os.chmod(self._temporary, 0o666 & ~umask)
-                os.replace(self._temporary, self.path)
+                publish(self._temporary, self.path)
         except OSError as problem:
             raise SegError(f"Can't write {self.path}: {problem.strerror or problem}.") from None
         finally:
