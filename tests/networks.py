@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from seg.export import export_onnx
+from seg.export.onnx_export import export_onnx
 from seg.label_sets import LabelSet
 from seg.models import LRASPP, save
 

@@ -12,7 +12,8 @@ import torch
 from networks import LABEL_SET, make_frame, make_network
 
 from seg.errors import SegError
-from seg.export import export_onnx, onnx_export
+from seg.export import onnx_export
+from seg.export.onnx_export import export_onnx
 from seg.models import describe, load
 from seg.runtime import Predictor
 from seg.weights import read_description

@@ -40,6 +40,13 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
     except SegError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "seg", "datasets"):  # a defect of ours
+            raise
+        print(f"error: This needs {package}, which is not installed. In a checkout: make install, or pip install "
+              "'.[train,export]'.", file=sys.stderr)
+        return EXIT_ERROR
     except KeyboardInterrupt as interrupt:
         print("\n" + " ".join(["Interrupted.", *map(str, interrupt.args)]), file=sys.stderr)
         return EXIT_INTERRUPTED

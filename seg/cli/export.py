@@ -24,7 +24,8 @@ def _main(argv: Sequence[str] | None) -> None:
 
     weights = find(arguments.weights)
 
-    from seg.export import export_weights  # here: torch takes seconds, and wrong options should not wait for it
+    # Here, because torch takes seconds, and wrong options should not wait for it.
+    from seg.export.onnx_export import export_weights
 
     path, comparison = export_weights(weights, arguments.output, arguments.size)
     print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB. In {' and '.join(comparison.engines)} its scores differ "

@@ -15,8 +15,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from seg.cli.common import run
 from seg.cli.trust import split_trust
 from seg.errors import SegError
@@ -38,14 +36,13 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]] | None) -> No
                        "train with python train_seg.py there.")
     arguments, trusted = split_trust(argv)
     _check_settings_files(arguments)
-    try:
-        import jsonargparse
-        from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-        from seg.cli.lightning import train
-        from seg.training.checkpoints import Interrupted
-    except ModuleNotFoundError as error:
-        raise SegError(f"Training needs {error.name}, which is not installed: pip install '.[train]' in a checkout.") from None
+    import jsonargparse  # from here on: inference alone is installed without what training needs
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+    from seg.cli.lightning import train
+    from seg.training.checkpoints import Interrupted
+
     # It goes into the weights: where the data lies is nobody else's business.
     command = re.sub(r"(--data\.root)[= ]\S+", r"\1 DIR", f"python train_seg.py {shlex.join(argv)}")
     try:
@@ -60,6 +57,8 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]] | None) -> No
 
 def _check_settings_files(arguments: Sequence[str]) -> None:
     """Reads the files behind `--config`, so that a fault in one is known before torch is imported, and by the file's name."""
+    import yaml
+
     for place, argument in enumerate(arguments):
         option, equals, value = argument.partition("=")
         if option not in ("--config", "-c") or not (equals or arguments[place + 1 :]):

@@ -7,8 +7,6 @@ refused before it is imported. jsonargparse keeps the rule, for every way in whi
 
 from collections.abc import Sequence
 
-import jsonargparse
-
 from seg.errors import SegError
 
 ALLOWED_MODULES = (
@@ -48,4 +46,6 @@ def split_trust(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def allow_only(trusted: Sequence[str]) -> None:
     """Makes jsonargparse refuse every class outside `ALLOWED_MODULES` and `trusted`, for the rest of the process."""
+    import jsonargparse  # comes with training; what `split_trust` says must not need it
+
     jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED_MODULES, *trusted])

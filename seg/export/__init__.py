@@ -1,5 +1,5 @@
-"""Networks to files that run without torch, and the torch engine that they are compared with."""
+"""Networks to files that run without torch, and the torch engine that they are compared with.
 
-from seg.export.onnx_export import Comparison, export_onnx, export_weights
-
-__all__ = ["Comparison", "export_onnx", "export_weights"]
+Import from `seg.export.onnx_export`. Nothing is imported here, so that `python -m seg.export` reads its options before torch
+is imported.
+"""
