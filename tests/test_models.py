@@ -1,9 +1,12 @@
 """The networks against the paper's figures and against torchvision and timm."""
 
+from pathlib import Path
+
 import pytest
 import segmentation_models_pytorch as smp
 import timm
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import mobilenet_v3_large
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
@@ -239,6 +242,22 @@ def test_imagenet_weights_come_through_timm(monkeypatch: pytest.MonkeyPatch, cap
     assert "tail.conv.weight" in caplog.text
     assert "blocks.7." not in caplog.text
     assert model.arguments["encoder_weights"] is None  # a rebuild must not download
+
+
+def test_smp_loads_imagenet_weights_into_our_encoders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    twin = randomize(timm.create_model("mobilenetv3_small_100"), seed=4)
+    save_file(twin.state_dict(), tmp_path / "model.safetensors")
+    asked = []
+
+    def download(repo_id: str, filename: str, revision: str) -> str:
+        asked.append(repo_id)
+        return str(tmp_path / filename)
+
+    monkeypatch.setattr("segmentation_models_pytorch.encoders.hf_hub_download", download)
+    model = smp.FPN("mobilenet_v3_small", encoder_weights="imagenet", classes=2)
+    assert set(asked) == {"timm/mobilenetv3_small_100.lamb_in1k"}
+    assert torch.equal(model.encoder.blocks[10].project.conv.weight, twin.blocks[4][2].conv_pwl.weight)
+    assert torch.equal(model.encoder.tail.norm.running_var, twin.blocks[5][0].bn1.running_var)
 
 
 def test_imagenet_weights_that_cannot_be_had_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
