@@ -1,0 +1,191 @@
+"""What the objects of a scene are made of: textures and meshes, and the library that packs them for the renderer.
+
+Object frame, in metres: x right, y up, z ahead (the way a vehicle drives); the origin lies on the ground below the middle.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+UInt8Array = npt.NDArray[np.uint8]
+Float32Array = npt.NDArray[np.float32]
+Int32Array = npt.NDArray[np.int32]
+
+# A texture's fourth channel says what a texel is. The codes lie 32 apart, so that `code + 16 >> 5` numbers them.
+HOLE = 0  # not there: what lies behind is seen, and labelled
+TINT_1 = 64  # the colour is multiplied by the object's first tint: paint, coat, plaster
+TINT_2 = 96  # likewise by its second tint: trousers, window frames, lettering
+GLASS = 128  # reflects the sky or the street, by the angle it is seen at
+GLOW = 192  # shines by itself: a lamp that is lit
+PLAIN = 255  # has the colour that stands there
+
+LEVELS = 7  # of a texture at most: itself and its halvings
+
+
+class MeshBuilder:
+    """Collects textured faces: `MeshBuilder().box(...).quad(...).build()`."""
+
+    def __init__(self) -> None:
+        self._corners: list[Float32Array] = []
+        self._uv: list[Float32Array] = []
+        self._texture: list[int] = []
+        self._part: list[int] = []
+
+    def triangle(self, corners: npt.ArrayLike, uv: npt.ArrayLike, texture: int, part: int = 0) -> "MeshBuilder":
+        """Adds a triangle: corners (3, 3) [m], clockwise as seen from outside; uv (3, 2), u right and v down, 0 to 1."""
+        self._corners.append(np.asarray(corners, np.float32).reshape(3, 3))
+        self._uv.append(np.asarray(uv, np.float32).reshape(3, 2))
+        self._texture.append(texture)
+        self._part.append(part)
+        return self
+
+    def quad(self, corners: npt.ArrayLike, texture: int, part: int = 0,
+             uv: tuple[float, float, float, float] = (0, 0, 1, 1)) -> "MeshBuilder":
+        """Adds a face of four corners.
+
+        Args:
+            corners: (4, 3) [m]; upper left, upper right, lower right, lower left, as seen from outside.
+            texture: its index in the library.
+            part: which of the object's classes the face belongs to.
+            uv: left, top, right, bottom of the texture's section; above 1 it repeats.
+        """
+        (a, b, c, d), (left, top, right, bottom) = np.asarray(corners, np.float32).reshape(4, 3), uv
+        self.triangle((a, b, c), ((left, top), (right, top), (right, bottom)), texture, part)
+        return self.triangle((a, c, d), ((left, top), (right, bottom), (left, bottom)), texture, part)
+
+    def box(self, low: tuple[float, float, float], high: tuple[float, float, float], side: int, *, front: int | None = None,
+            back: int | None = None, top: int | None = None, bottom: bool = False, part: int = 0) -> "MeshBuilder":
+        """Adds a box from corner `low` to corner `high`; each face shows the whole of its texture.
+
+        Args:
+            side: texture of both sides, and of the faces that have none of their own.
+            front: of the face towards +z; back: of the one towards -z; top: of the upper one.
+            bottom: whether it has a lower face.
+        """
+        (x0, y0, z0), (x1, y1, z1) = low, high
+        self.quad(((x0, y1, z1), (x0, y1, z0), (x0, y0, z0), (x0, y0, z1)), side, part)  # left
+        self.quad(((x1, y1, z0), (x1, y1, z1), (x1, y0, z1), (x1, y0, z0)), side, part)  # right
+        self.quad(((x0, y1, z0), (x1, y1, z0), (x1, y0, z0), (x0, y0, z0)), side if back is None else back, part)
+        self.quad(((x1, y1, z1), (x0, y1, z1), (x0, y0, z1), (x1, y0, z1)), side if front is None else front, part)
+        self.quad(((x0, y1, z1), (x1, y1, z1), (x1, y1, z0), (x0, y1, z0)), side if top is None else top, part)
+        if bottom:
+            self.quad(((x0, y0, z0), (x1, y0, z0), (x1, y0, z1), (x0, y0, z1)), side, part)
+        return self
+
+    def build(self, two_sided: bool = False) -> "Mesh":
+        """Returns the mesh; `two_sided` where faces are seen from behind too, as those of thin things are."""
+        return Mesh(np.stack(self._corners), np.stack(self._uv), np.array(self._texture, np.int32),
+                    np.array(self._part, np.int32), two_sided)
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Triangles of one object.
+
+    Attributes:
+        corners: (T, 3, 3) [m], clockwise as seen from outside, so that `cross(b - a, c - a)` points outwards.
+        uv: (T, 3, 2) of each corner.
+        texture: (T,) index in the library.
+        part: (T,) which of the object's classes each belongs to.
+        two_sided: whether faces are drawn from behind too.
+    """
+
+    corners: Float32Array
+    uv: Float32Array
+    texture: Int32Array
+    part: Int32Array
+    two_sided: bool = False
+
+
+@dataclass
+class Library:
+    """All textures and meshes of a renderer; objects name them by index."""
+
+    textures: list[UInt8Array] = field(default_factory=list)
+    meshes: list[Mesh] = field(default_factory=list)
+
+    def add_texture(self, bgra: UInt8Array) -> int:
+        """Takes over a texture (H, W, 4) uint8, blue green red and code, and returns its index."""
+        self.textures.append(np.ascontiguousarray(bgra))
+        return len(self.textures) - 1
+
+    def add_mesh(self, mesh: Mesh) -> int:
+        """Takes over a mesh and returns its index."""
+        self.meshes.append(mesh)
+        return len(self.meshes) - 1
+
+    def add_card(self, bgra: UInt8Array, width_m: float, height_m: float, bottom_m: float = 0.0) -> int:
+        """Adds a flat, upright, two-sided mesh that shows a texture, seen from behind (-z); returns the mesh's index."""
+        left, right, top = -width_m / 2, width_m / 2, bottom_m + height_m
+        builder = MeshBuilder().quad(((left, top, 0), (right, top, 0), (right, bottom_m, 0), (left, bottom_m, 0)),
+                                     self.add_texture(bgra))
+        return self.add_mesh(builder.build(two_sided=True))
+
+    def pack(self) -> "Packed":
+        """Returns everything as flat arrays, textures with their halvings."""
+        texels: list[UInt8Array] = []
+        tables = np.zeros((len(self.textures), LEVELS, 3), np.int32)
+        offset = 0
+        for index, texture in enumerate(self.textures):
+            for level, halved in enumerate(_halvings(texture)):
+                tables[index, level] = offset, halved.shape[0], halved.shape[1]
+                texels.append(halved.reshape(-1, 4))
+                offset += len(texels[-1])
+        counts = [len(mesh.texture) for mesh in self.meshes]
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+        return Packed(np.concatenate(texels), tables, starts, np.array([mesh.two_sided for mesh in self.meshes]),
+                      np.concatenate([mesh.corners for mesh in self.meshes]),
+                      np.concatenate([mesh.uv for mesh in self.meshes]),
+                      np.concatenate([mesh.texture for mesh in self.meshes]),
+                      np.concatenate([mesh.part for mesh in self.meshes]))
+
+
+class Packed(NamedTuple):
+    """A library as flat arrays.
+
+    Attributes:
+        texels: (N, 4) uint8 of all textures and their halvings.
+        tables: (textures, LEVELS, 3) int32; where each level begins, its height and width.
+        starts: (meshes + 1,) int32; the first triangle of each mesh.
+        two_sided: (meshes,) bool.
+        corners, uv, texture, part: of all triangles, as in `Mesh`.
+    """
+
+    texels: UInt8Array
+    tables: Int32Array
+    starts: Int32Array
+    two_sided: npt.NDArray[np.bool_]
+    corners: Float32Array
+    uv: Float32Array
+    texture: Int32Array
+    part: Int32Array
+
+
+def _halvings(texture: UInt8Array) -> Sequence[UInt8Array]:
+    """Returns LEVELS levels; the last ones repeat where a side has come down to one texel.
+
+    A texel is a hole where more than half of what it covers is; its colour is the mean of what is there.
+    """
+    levels = [texture]
+    while len(levels) < LEVELS:
+        last = levels[-1]
+        height, width = last.shape[:2]
+        if min(height, width) < 2:
+            levels.append(last)
+            continue
+        size = (width // 2, height // 2)
+        solid = (last[..., 3] > HOLE + 15).astype(np.float32)
+        share = cv2.resize(solid, size, interpolation=cv2.INTER_AREA)
+        colors = cv2.resize(last[..., :3] * solid[..., None], size, interpolation=cv2.INTER_AREA)
+        code = cv2.resize(last[..., 3], size, interpolation=cv2.INTER_NEAREST)
+        other = last[1 : size[1] * 2 : 2, 1 : size[0] * 2 : 2, 3]
+        code = np.where(code > HOLE + 15, code, other)  # of what is there, not of a hole beside it
+        halved = np.empty((size[1], size[0], 4), np.uint8)
+        halved[..., :3] = colors / np.maximum(share, 1e-3)[..., None]
+        halved[..., 3] = np.where((share >= 0.5) & (code <= HOLE + 15), PLAIN, np.where(share >= 0.5, code, HOLE))
+        levels.append(halved)
+    return levels

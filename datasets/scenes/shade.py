@@ -1,0 +1,351 @@
+"""What each pixel looks like and is labelled: objects, ground and sky in the light of the day, compiled by Numba.
+
+Colours are linear light in blue, green, red until the last step. A ray is the direction through a pixel, scaled to a
+depth of one metre, so that depth times ray is the way from the camera.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from datasets.scenes.parts import Float32Array, Int32Array, UInt8Array
+from datasets.scenes.raster import compiled_uncounted, level_of, texel_at
+
+ACROSS_M, ALONG_M, REACH_M = 0.02, 0.04, 260.0  # steps of the ground's tables, and how far ahead the second one reaches
+KERB_M = 0.16
+SIDE_STREET, ZEBRA, STOP_LINE, KERB = 1, 2, 3, 4  # what may lie at a place along the street
+ENCODED = 4096  # steps of linear light that are told apart on the way to 8 bits
+
+
+Triple = tuple[float, float, float]
+
+
+class Light(NamedTuple):
+    """The light of a day; colours are blue, green, red. Plain floats throughout: the compiled loops count references to arrays.
+
+    Attributes:
+        sun: direction towards the sun; sun_color: black under clouds.
+        sky_color, ground_color: what comes from above and below where the sun does not reach.
+        zenith, horizon, cloud: of the sky itself.
+        cover: share of the sky under clouds; drift: how far the clouds have moved.
+        haze: per metre, how much of what is seen is replaced by `horizon`.
+        exposure: factor before encoding; wet: 0 for a dry road to 1.
+    """
+
+    sun: Triple
+    sun_color: Triple
+    sky_color: Triple
+    ground_color: Triple
+    zenith: Triple
+    horizon: Triple
+    cloud: Triple
+    cover: float
+    drift: tuple[float, float]
+    haze: float
+    exposure: float
+    wet: float
+
+
+class Ground(NamedTuple):
+    """The ground by its distance from the middle of the street, which swings from side to side.
+
+    Attributes:
+        bend: amplitude [m], radians per metre and phase of the street's middle.
+        strip_at: (A,) int32; the material at each step of ACROSS_M aside, the middle of the street in the middle.
+        kerb_at: (A,) float32; from there to the nearest kerb [m]. line_at: (A,) int32; the nearest line, -1 for none.
+        materials: (M, 6) float32; texture, metres per repetition, tint (3), label id.
+        lines: (L, 8) float32; distance, width, dash, gap, offset [m], colour (3).
+        crossings: (Q, 4) float32; begin and end of a side street, width of the zebra before it [m], stop line.
+        road: the material of side streets.
+    """
+
+    bend: Triple
+    strip_at: Int32Array
+    kerb_at: Float32Array
+    line_at: Int32Array
+    materials: Float32Array
+    lines: Float32Array
+    crossings: Float32Array
+    road: int
+
+    def mirrored(self) -> "Ground":
+        """Returns the ground with left and right exchanged."""
+        lines = self.lines.copy()
+        lines[:, 0] *= -1
+        return self._replace(bend=(-self.bend[0], *self.bend[1:]), strip_at=self.strip_at[::-1].copy(),
+                             kerb_at=self.kerb_at[::-1].copy(), line_at=self.line_at[::-1].copy(), lines=lines)
+
+    def along(self, begin: float) -> tuple[Float32Array, UInt8Array]:
+        """Returns, at each step of ALONG_M from `begin`, where the middle of the street is [m], and what lies there."""
+        z = begin + ALONG_M * np.arange(int(REACH_M / ALONG_M))
+        amplitude, frequency, phase = self.bend
+        there = np.zeros(len(z), np.uint8)
+        for first, last, zebra_m, stops in self.crossings:
+            before = np.where(z < first, first - z, z - last)
+            there[(before > 0) & (before < KERB_M)] = KERB
+            if zebra_m > 0:
+                there[(before > 0.8) & (before < 0.8 + zebra_m)] = ZEBRA
+            if stops:
+                there[np.abs(before - zebra_m - 2.2) < 0.22] = STOP_LINE
+            there[before <= 0] = SIDE_STREET
+        return (amplitude * np.sin(frequency * z + phase)).astype(np.float32), there
+
+
+class Cells(NamedTuple):
+    """Where the cells of the ground's shadows lie, and where the shadow of one metre falls; see `raster.cast_shadows`."""
+
+    origin_x: float
+    origin_z: float
+    cell_m: float
+    shear_x: float
+    shear_z: float
+
+
+@compiled_uncounted
+def _smooth(noise: Any, x: float, y: float) -> float:
+    """Returns the noise between four of its cells; it repeats, and its side is a power of two."""
+    last = noise.shape[0] - 1
+    left, top = np.floor(x), np.floor(y)
+    fx, fy = x - left, y - top
+    x0, y0 = int(left) & last, int(top) & last
+    x1, y1 = (x0 + 1) & last, (y0 + 1) & last
+    upper = noise[y0, x0] + fx * (noise[y0, x1] - noise[y0, x0])
+    lower = noise[y1, x0] + fx * (noise[y1, x1] - noise[y1, x0])
+    return upper + fy * (lower - upper)
+
+
+@compiled_uncounted
+def _sky(dx: float, dy: float, dz: float, light: Any, noise: Any) -> tuple[float, float, float]:
+    """Returns the colour of the sky in a direction of length 1."""
+    up = max(dy, 0.0)
+    t = min(1.0, np.sqrt(up) * 1.25)
+    b = light.horizon[0] + t * (light.zenith[0] - light.horizon[0])
+    g = light.horizon[1] + t * (light.zenith[1] - light.horizon[1])
+    r = light.horizon[2] + t * (light.zenith[2] - light.horizon[2])
+    if light.cover > 0.01 and up > 0.015:
+        x, z = dx / (up + 0.08), dz / (up + 0.08)
+        x, z = 38.0 * x + light.drift[0], 38.0 * z + light.drift[1]
+        density = 0.72 * _smooth(noise, x, z) + 0.28 * _smooth(noise, 3.1 * x, 3.1 * z)
+        share = min(1.0, max(0.0, (density - 1.0 + light.cover) * 3.0 + 0.5)) * min(1.0, 9.0 * up)
+        tone = 0.72 + 0.4 * _smooth(noise, 0.7 * x + 91.0, 0.7 * z + 17.0)
+        b += share * (light.cloud[0] * tone - b)
+        g += share * (light.cloud[1] * tone - g)
+        r += share * (light.cloud[2] * tone - r)
+    along = dx * light.sun[0] + dy * light.sun[1] + dz * light.sun[2]
+    if along > 0.8:
+        glow = (along - 0.8) * 5.0
+        glow *= glow
+        glow *= glow * 0.5
+        b, g, r = b + glow * light.sun_color[0] * 0.5, g + glow * light.sun_color[1] * 0.5, r + glow * light.sun_color[2] * 0.5
+    return b, g, r
+
+
+@compiled_uncounted
+def _sunlit(heights: Any, where: Any, x: float, y: float, z: float, bias: float) -> float:
+    """Returns the share of the sun that reaches a point, 0 to 1."""
+    column = (x + where.shear_x * y - where.origin_x) / where.cell_m
+    row = (z + where.shear_z * y - where.origin_z) / where.cell_m
+    rows, columns = heights.shape
+    if not (0 <= column < columns - 1 and 0 <= row < rows - 1):
+        return 1.0
+    left, top = int(column), int(row)
+    fx, fy = column - left, row - top
+    above = y + bias
+    upper = (1 - fx) * (heights[top, left] <= above) + fx * (heights[top, left + 1] <= above)
+    lower = (1 - fx) * (heights[top + 1, left] <= above) + fx * (heights[top + 1, left + 1] <= above)
+    return (1 - fy) * upper + fy * lower
+
+
+@compiled_uncounted
+def _open(occlusion: Any, where: Any, x: float, z: float) -> float:
+    """Returns the share of the sky that a point on the ground sees."""
+    column = int((x - where.origin_x) / where.cell_m + 0.5)
+    row = int((z - where.origin_z) / where.cell_m + 0.5)
+    if not (0 <= column < occlusion.shape[1] and 0 <= row < occlusion.shape[0]):
+        return 1.0
+    return occlusion[row, column] / 255.0
+
+
+@compiled_uncounted
+def shade(nearness: Any, shown: Any, faces: Any, normals: Any, owners: Any, library_texture: Any, library_part: Any,
+          texels: Any, tables: Any, tints: Any, gloss: Any, part_labels: Any, part_instances: Any, camera: Any,
+          light: Any, ground: Any, begin: float, middles: Any, crossing: Any, heights: Any, occlusion: Any, cells: Any, noise: Any, decode: Any, encode: Any, image: Any, labels: Any,
+          instances: Any) -> None:
+    """Colours and labels every pixel.
+
+    Args:
+        nearness, shown: from `rasterize`; faces, normals, owners: from `project`.
+        library_texture, library_part: (T,) of the library's triangles; texels, tables: its textures.
+        tints: (N, 2, 3) float32 of each object; gloss: (N,) float32, how it mirrors the sky.
+        part_labels: (N, P) uint8 label ids; part_instances: (N, P) int32 ids of instances.
+        begin, middles, crossing: from `Ground.along`.
+        heights: (rows, columns) float32, from `cast_shadows`; occlusion: (rows, columns) uint8, 255 where all of the sky is seen.
+        decode: (256,) float32, 8 bits to linear light; encode: (ENCODED,) uint8, back.
+        image: (H, W, 3) uint8 BGR, written; labels: (H, W) uint8, written; instances: (H, W) int32, written.
+    """
+    height, width = shown.shape
+    levels = tables.shape[1]
+    focal = camera[12]
+    strip_at, kerb_at, line_at = ground.strip_at, ground.kerb_at, ground.line_at
+    materials, lines, road = ground.materials, ground.lines, ground.road
+    for row in range(height):
+        up_cam = (camera[14] - 0.5 - row) / focal
+        for column in range(width):
+            across_cam = (column + 0.5 - camera[13]) / focal
+            dx = camera[3] * across_cam + camera[6] * up_cam + camera[9]
+            dy = camera[4] * across_cam + camera[7] * up_cam + camera[10]
+            dz = camera[5] * across_cam + camera[8] * up_cam + camera[11]
+            number = shown[row, column]
+            haze = 0.0
+            if number >= 0:
+                face = faces[number]
+                thing, index = owners[number, 0], owners[number, 1]
+                depth = 1.0 / nearness[row, column]
+                t0 = (face[0] * column + face[1] * row + face[2]) * depth
+                t1 = (face[3] * column + face[4] * row + face[5]) * depth
+                t2 = (face[6] * column + face[7] * row + face[8]) * depth
+                u, v = face[9] * t0 + face[10] * t1 + face[11] * t2, face[12] * t0 + face[13] * t1 + face[14] * t2
+                at = texel_at(tables, library_texture[index], level_of(face[15] * depth, levels), u, v)
+                b, g, r = decode[texels[at, 0]], decode[texels[at, 1]], decode[texels[at, 2]]
+                code = (texels[at, 3] + 16) >> 5
+                if code == 2 or code == 3:
+                    b, g, r = b * tints[thing, code - 2, 0], g * tints[thing, code - 2, 1], r * tints[thing, code - 2, 2]
+                nx, ny, nz = normals[number]
+                x, y, z = camera[0] + depth * dx, camera[1] + depth * dy, camera[2] + depth * dz
+                card = nx == 0 and ny == 0 and nz == 0
+                facing = 0.55 if card else max(0.0, nx * light.sun[0] + ny * light.sun[1] + nz * light.sun[2])
+                sun = 0.0
+                if light.sun_color[1] > 0.02 and facing > 0.01:
+                    sun = facing * _sunlit(heights, cells, x, y, z, 0.7 if card else 0.25)
+                sky = 0.6 if card else 0.5 + 0.5 * ny
+                near_ground = 0.62 + 0.38 * min(1.0, max(y, 0.0) * 0.8)
+                if code != 6:
+                    lit_b = (sky * light.sky_color[0] + (1 - sky) * light.ground_color[0]) * near_ground + sun * light.sun_color[0]
+                    lit_g = (sky * light.sky_color[1] + (1 - sky) * light.ground_color[1]) * near_ground + sun * light.sun_color[1]
+                    lit_r = (sky * light.sky_color[2] + (1 - sky) * light.ground_color[2]) * near_ground + sun * light.sun_color[2]
+                    b, g, r = b * lit_b, g * lit_g, r * lit_r
+                else:
+                    b, g, r = b * 1.6, g * 1.6, r * 1.6
+                if (code == 4 or (code == 2 and gloss[thing] > 0)) and not card:
+                    length = np.sqrt(dx * dx + dy * dy + dz * dz)
+                    cosine = (dx * nx + dy * ny + dz * nz) / length
+                    mirrored_up = dy / length - 2 * cosine * ny
+                    away = 1 + cosine  # cosine is negative: the face looks at the camera
+                    away = max(0.0, away * away * away)
+                    share = 0.12 + 0.6 * away if code == 4 else gloss[thing] * (0.05 + 0.5 * away)
+                    t = min(1.0, max(0.0, mirrored_up * 2.2 + 0.1 * _smooth(noise, 9.0 * x, 9.0 * (y + z))))
+                    b += share * (t * light.horizon[0] + (1 - t) * 0.4 * light.ground_color[0] - 0.5 * b)
+                    g += share * (t * light.horizon[1] + (1 - t) * 0.4 * light.ground_color[1] - 0.5 * g)
+                    r += share * (t * light.horizon[2] + (1 - t) * 0.4 * light.ground_color[2] - 0.5 * r)
+                labels[row, column] = part_labels[thing, library_part[index]]
+                instances[row, column] = part_instances[thing, library_part[index]]
+                haze = depth
+            elif dy < -1e-4:
+                depth = -camera[1] / dy
+                x, z = camera[0] + depth * dx, camera[2] + depth * dz
+                step = min(max(int((z - begin) / ALONG_M), 0), len(middles) - 1)
+                b, g, r, label = _ground(x, z, x - middles[step], crossing[step], depth / focal,
+                                         depth * depth / (focal * camera[1]), strip_at, kerb_at, line_at, materials, lines,
+                                         road, texels, tables, noise, decode)
+                sun = light.sun[1] * _sunlit(heights, cells, x, 0.0, z, 0.12) if light.sun_color[1] > 0.02 else 0.0
+                seen = _open(occlusion, cells, x, z)
+                b *= light.sky_color[0] * seen + sun * light.sun_color[0]
+                g *= light.sky_color[1] * seen + sun * light.sun_color[1]
+                r *= light.sky_color[2] * seen + sun * light.sun_color[2]
+                labels[row, column], instances[row, column] = label, label
+                haze = depth
+            else:
+                length = np.sqrt(dx * dx + dy * dy + dz * dz)
+                b, g, r = _sky(dx / length, dy / length, dz / length, light, noise)
+                labels[row, column], instances[row, column] = 23, 23
+            if haze > 0:
+                thick = light.haze * haze
+                clear = 1.0 / (1.0 + thick * (1.0 + 0.5 * thick))  # nearly exp(-thick), in a tenth of its time
+                b = clear * b + (1 - clear) * light.horizon[0]
+                g = clear * g + (1 - clear) * light.horizon[1]
+                r = clear * r + (1 - clear) * light.horizon[2]
+            off_axis = across_cam * across_cam + up_cam * up_cam
+            gain = light.exposure * (1 - 0.28 * off_axis) * (ENCODED - 1)
+            image[row, column, 0] = encode[int(min(b * gain, ENCODED - 1.0))]
+            image[row, column, 1] = encode[int(min(g * gain, ENCODED - 1.0))]
+            image[row, column, 2] = encode[int(min(r * gain, ENCODED - 1.0))]
+
+
+@compiled_uncounted
+def _ground(x: float, z: float, aside: float, there: int, across_m: float, along_m: float, strip_at: Any, kerb_at: Any,
+            line_at: Any, materials: Any, lines: Any, road: int, texels: Any, tables: Any, noise: Any,
+            decode: Any) -> tuple[float, float, float, int]:
+    """Returns colour and label id of the ground; across_m and along_m are a pixel's size on it."""
+    step = min(max(int(aside / ACROSS_M + 0.5 * len(strip_at)), 0), len(strip_at) - 1)
+    material, kerb, line = strip_at[step], kerb_at[step], line_at[step]
+    on_road = material == road
+    if there == SIDE_STREET:
+        material, line, kerb = road, -1, 1e9
+    elif there == KERB and not on_road:
+        kerb = 0.0
+    elif there == ZEBRA and on_road:
+        line = -1
+    tile_m, texture = materials[material, 1], int(materials[material, 0])
+    level = level_of(tables[texture, 0, 2] / tile_m * np.sqrt(across_m * along_m), tables.shape[1])
+    at = texel_at(tables, texture, level, x / tile_m, z / tile_m)
+    stain = 0.76 + 0.48 * _smooth(noise, 3.1 * x, 1.3 * z)
+    b = decode[texels[at, 0]] * materials[material, 2] * stain
+    g = decode[texels[at, 1]] * materials[material, 3] * stain
+    r = decode[texels[at, 2]] * materials[material, 4] * stain
+    if kerb < 0.25 and material == road:  # the gutter
+        b, g, r = 0.7 * b, 0.7 * g, 0.7 * r
+    elif kerb < KERB_M:
+        b, g, r = 0.30 * stain, 0.31 * stain, 0.31 * stain
+    share = 0.0
+    if line >= 0:
+        distance, half = abs(aside - lines[line, 0]), 0.5 * lines[line, 1]
+        if distance < half + across_m:
+            dash, period = lines[line, 2], lines[line, 2] + lines[line, 3]
+            at_z = z + lines[line, 4]
+            if dash == period or at_z - np.floor(at_z / period) * period < dash:
+                share = min(1.0, max(0.0, (half - distance) / across_m + 0.5)) * min(1.0, 2 * half / across_m)
+                white_b, white_g, white_r = lines[line, 5], lines[line, 6], lines[line, 7]
+    elif on_road and there == ZEBRA:
+        stripe = aside - np.floor(aside)
+        share = 0.8 * min(1.0, max(0.0, (0.25 - abs(stripe - 0.5)) / max(across_m, 0.02) + 0.5))
+        white_b, white_g, white_r = 0.60, 0.62, 0.62
+    if on_road and there == STOP_LINE:
+        share, white_b, white_g, white_r = 0.9, 0.60, 0.62, 0.62
+    if share > 0:
+        share *= min(1.0, 0.35 + 1.1 * _smooth(noise, 23.0 * x, 23.0 * z))  # worn off
+        b, g, r = b + share * (white_b - b), g + share * (white_g - g), r + share * (white_r - r)
+    return b, g, r, int(materials[material, 5])
+
+
+@compiled_uncounted
+def wet_road(shown: Any, camera: Any, wet: float, labels: Any, noise: Any, image: Any) -> None:
+    """Lets the wet ground mirror what stands above it, row by row around the horizon, into `image` (H, W, 3) uint8."""
+    height, width = shown.shape
+    focal = camera[12]
+    for row in range(height):
+        up_cam = (camera[14] - 0.5 - row) / focal
+        for column in range(width):
+            if shown[row, column] >= 0 or labels[row, column] == 22:
+                continue
+            across_cam = (column + 0.5 - camera[13]) / focal
+            dx = camera[3] * across_cam + camera[6] * up_cam + camera[9]
+            dy = camera[4] * across_cam + camera[7] * up_cam + camera[10]
+            dz = camera[5] * across_cam + camera[8] * up_cam + camera[11]
+            if dy > -1e-3:
+                continue
+            depth = -camera[1] / dy
+            x, z = camera[0] + depth * dx, camera[2] + depth * dz
+            # the column's horizon: where dy is 0
+            horizon = row + (dy * focal) / max(camera[7], 0.2)
+            wobble = (_smooth(noise, 60.0 * x, 25.0 * z) - 0.5) * 14.0 * min(1.0, 8.0 / depth)
+            source = int(2 * horizon - row + wobble)
+            if source < 0:
+                source = 0
+            if source >= height:
+                continue
+            puddle = min(1.0, max(0.0, (_smooth(noise, 5.0 * x, 2.0 * z) - 0.42) * 5.0))
+            grazing = 1.0 + dy / np.sqrt(dx * dx + dy * dy + dz * dz)
+            share = wet * (0.15 + 0.75 * puddle) * grazing * grazing * grazing
+            for channel in range(3):
+                own = image[row, column, channel] * (1.0 - 0.25 * wet)
+                image[row, column, channel] = np.uint8(own + share * (0.85 * image[source, column, channel] - own))
