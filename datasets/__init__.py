@@ -2,7 +2,10 @@
 
 from datasets.base import Reader, Sample
 from datasets.camvid import CamVid
+from datasets.cityscapes import Cityscapes, CityscapesCoarse
+from datasets.folder import Folder
 
-READERS: dict[str, type[Reader]] = {"camvid": CamVid}
+READERS: dict[str, type[Reader]] = {
+    "camvid": CamVid, "cityscapes": Cityscapes, "cityscapes_coarse": CityscapesCoarse, "folder": Folder}
 
-__all__ = ["READERS", "CamVid", "Reader", "Sample"]
+__all__ = ["READERS", "CamVid", "Cityscapes", "CityscapesCoarse", "Folder", "Reader", "Sample"]

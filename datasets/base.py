@@ -1,7 +1,8 @@
 """What all readers share: a root that is checked, pairs of picture and labels, and faults that are named.
 
 A reader gives uint8 RGB frames and train ids and imports only numpy and OpenCV, so that inference can use it without
-torch. A subclass names its `label_set`, and says in `find` which pairs a split has.
+torch. A subclass names its `label_set` (or, where each root has its own, `label_set_of` a root), and says in `find` which
+pairs a split has.
 """
 
 import os
@@ -14,14 +15,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from datasets.colors import OUTSIDE
+from datasets.faults import UnknownLabels, listing, ranges, sum_up
 from seg.errors import SegError
 from seg.files import is_image, read_image_bgr, read_labels
 from seg.label_sets import LabelSet
 
 UInt8Array = npt.NDArray[np.uint8]
+UInt16Array = npt.NDArray[np.uint16]
 Layout = TypeVar("Layout")
-
-OUTSIDE = 254  # marks, in tables of train ids, what a label file may not hold; a label set has 254 classes at most
 
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 
@@ -55,15 +57,25 @@ class Reader:
         split: "train", "val" or "test".
         strict: a picture or label file without its partner is an error; else `verify` reports it.
 
+    Attributes:
+        label_set: the classes, and what stands for them in label files.
+        samples: the frames of the split, sorted by name.
+        remark: what a user should know of this copy, such as how much of the data set it holds; empty where nothing.
+        submission_ending: what stands behind a frame's name in the files that the data set's test server takes; None
+            where there is no server.
+
     Raises:
         SegError: the root or the split isn't there, or has no samples, or pairs are incomplete.
     """
 
-    label_set: ClassVar[LabelSet]
+    label_set: LabelSet
+    remark = ""
+    submission_ending: ClassVar[str | None] = None
 
     def __init__(self, root: str | Path, split: str, *, strict: bool = True) -> None:
         self.root = check_root(root)
         self.split = split
+        self.label_set = self.label_set_of(self.root)
         self.samples, self._pair_faults = self.find()
         if strict and self._pair_faults:
             more = len(self._pair_faults) - 1
@@ -74,9 +86,23 @@ class Reader:
         table = self.label_set.to_train_ids()
         self._table = np.where(table < 0, OUTSIDE, table).astype(np.uint8)
 
+    @classmethod
+    def label_set_of(cls, root: str | Path) -> LabelSet:
+        """Returns the label set of the data set below `root`; here the one that all roots share, whatever lies there."""
+        return cls.label_set
+
     def find(self) -> Found:
         """Finds the pairs of `self.split` below `self.root`."""
         raise NotImplementedError
+
+    @property
+    def table_name(self) -> str:
+        """What messages call the table of label ids."""
+        return f"the label set {self.label_set.name}"
+
+    def read_labels(self, path: Path) -> UInt8Array:
+        """Reads a label file for `to_train_ids`; here unchanged."""
+        return read_labels(path)
 
     def to_train_ids(self, labels: UInt8Array, path: Path) -> UInt8Array:
         """Turns what a label file holds into train ids (H, W); here (H, W) label ids, by the label set's table.
@@ -90,8 +116,8 @@ class Reader:
         outside = train_ids == OUTSIDE
         if outside.any():
             values, counts = np.unique(labels[outside], return_counts=True)
-            raise SegError(f"{path} holds {_list(values.tolist())} in {counts.sum()} pixels; the label set "
-                           f"{self.label_set.name} has {_ranges(np.flatnonzero(self._table != OUTSIDE).tolist())}.")
+            known = f"{self.table_name} has {ranges(np.flatnonzero(self._table != OUTSIDE).tolist())}"
+            raise UnknownLabels(path, dict(zip(map(str, values), counts.tolist(), strict=True)), known)
         return train_ids
 
     def __len__(self) -> int:
@@ -107,26 +133,39 @@ class Reader:
         image_rgb: UInt8Array = cv2.cvtColor(read_image_bgr(sample.image_path), cv2.COLOR_BGR2RGB)
         if sample.label_path is None:
             return image_rgb, None
-        labels = read_labels(sample.label_path)
+        labels = self.read_labels(sample.label_path)
         if labels.shape[:2] != image_rgb.shape[:2]:
             (h, w), (label_h, label_w) = image_rgb.shape[:2], labels.shape[:2]
             raise SegError(f"{sample.label_path} is {label_w}x{label_h}, but its picture {sample.image_path} is {w}x{h} "
                            "(width x height); both must be the same.")
         return image_rgb, self.to_train_ids(labels, sample.label_path)
 
-    def verify(self, track: Callable[[Iterable[int]], Iterable[int]] = iter) -> list[str]:
+    def read_instances(self, index: int) -> UInt16Array | None:
+        """Returns a sample's instance ids (H, W) uint16, label id x 1000 + number; None where there are none, as here."""
+        return None
+
+    def verify(self, track: Callable[[Iterable[int]], Iterable[int]] = iter,
+               on_sample: Callable[[int, UInt8Array, UInt8Array | None], None] | None = None) -> list[str]:
         """Reads everything and returns a sentence for each fault; empty where there is none.
+
+        What several label files hold and may not hold comes once, with the count of files and pixels.
 
         Args:
             track: wraps the sequence of indices, to show progress.
+            on_sample: called with each sound sample's index, frame and train ids.
         """
-        faults = list(self._pair_faults)
+        faults, unknown = list(self._pair_faults), list[UnknownLabels]()
         for index in track(range(len(self))):
             try:
-                self.read(index)
+                image_rgb, train_ids = self.read(index)
+            except UnknownLabels as error:
+                unknown.append(error)
             except SegError as error:
                 faults.append(str(error))
-        return faults
+            else:
+                if on_sample is not None:
+                    on_sample(index, image_rgb, train_ids)
+        return faults + sum_up(unknown)
 
 
 def check_root(root: str | Path) -> Path:
@@ -140,7 +179,7 @@ def check_root(root: str | Path) -> Path:
         return path
     if not path.exists():
         there = next(parent for parent in path.absolute().parents if parent.exists())
-        raise SegError(f"There is no folder {path}. {there} is there and holds {_list(_entries(there)) or 'nothing'}.")
+        raise SegError(f"There is no folder {path}. {there} is there and holds {listing(entries_in(there)) or 'nothing'}.")
     if path.suffix.lower() in _ARCHIVES:
         raise SegError(f"{path} is an archive. Unpack it, and give the folder that came out as the root.")
     raise SegError(f"{path} is a file; the root of a data set is a folder.")
@@ -160,18 +199,18 @@ def locate(root: Path, detect: Callable[[Path], Layout | None], wanted: str) -> 
     layout = detect(root)
     if layout is not None:
         return layout
-    children = [root / name for name in _folders(root)]
-    grandchildren = [child / name for child in children for name in _folders(child)]
+    children = [root / name for name in folders_in(root)]
+    grandchildren = [child / name for child in children for name in folders_in(child)]
     absolute = root.absolute()
     for others, where in ((children + grandchildren, "below"), (list(absolute.parents)[:2], "above")):
         for other in others:
             if detect(other) is not None:
                 raise SegError(f"{root} is not the root of the data set; it lies {where}: give {other} instead.")
-    entries = _entries(root)
+    entries = entries_in(root)
     archives = [name for name in entries if Path(name).suffix.lower() in _ARCHIVES]
     if archives:
         raise SegError(f"{root} holds the archive {archives[0]}. Unpack it there first. Wanted is {wanted}.")
-    raise SegError(f"{root} is not the root of the data set: it holds {_list(entries) or 'nothing'}. Wanted is {wanted}.")
+    raise SegError(f"{root} is not the root of the data set: it holds {listing(entries) or 'nothing'}. Wanted is {wanted}.")
 
 
 def match_pairs(images: dict[str, Path], labels: dict[str, Path], split: str, label_dir: Path) -> Found:
@@ -184,46 +223,51 @@ def match_pairs(images: dict[str, Path], labels: dict[str, Path], split: str, la
     return Found(samples, faults)
 
 
-def pictures_in(folder: Path, name_of: Callable[[Path], str]) -> dict[str, Path]:
-    """Returns the pictures that lie directly in `folder` by the name of their frame.
+def pictures_in(folder: Path, name_of: Callable[[Path], str | None]) -> dict[str, Path]:
+    """Returns the pictures that lie directly in `folder` by the name of their frame, without those that `name_of` gives None.
 
     Raises:
         SegError: the folder can't be listed, or two pictures have the same name.
     """
     pictures: dict[str, Path] = {}
-    for entry in _entries(folder):
+    for entry in entries_in(folder):
         path = folder / entry
-        if is_image(path) and path.is_file():
-            other = pictures.setdefault(name_of(path), path)
+        if is_image(path) and path.is_file() and (name := name_of(path)) is not None:
+            other = pictures.setdefault(name, path)
             if other != path:
                 raise SegError(f"{other} and {path} belong to one frame by their names; remove one of them.")
     return pictures
 
 
-def _entries(folder: Path) -> list[str]:
+def pictures_below(folder: Path) -> dict[str, Path]:
+    """Returns the pictures in `folder` and the folders below by their path in it, with "/" and without suffix.
+
+    Raises:
+        SegError: as `pictures_in`.
+    """
+    pictures, places = dict[str, Path](), [folder]
+    while places:
+        place = places.pop()
+        pictures |= pictures_in(place, lambda path: path.relative_to(folder).with_suffix("").as_posix())
+        places += [place / name for name in folders_in(place)]
+    return pictures
+
+
+def entries_in(folder: Path) -> list[str]:
+    """Returns the names of all that lies in `folder`, sorted.
+
+    Raises:
+        SegError: it can't be read.
+    """
     try:
         return sorted(entry.name for entry in os.scandir(folder))
     except OSError as error:
         raise SegError(f"The folder {folder} can't be read: {error.strerror or error}.") from None
 
 
-def _folders(folder: Path) -> list[str]:
+def folders_in(folder: Path) -> list[str]:
+    """Returns the names of the folders in `folder`, sorted and without hidden ones; none where it can't be read."""
     try:
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     except OSError:
         return []
-
-
-def _list(values: list[int] | list[str], most: int = 8) -> str:
-    return ", ".join(map(str, values[:most])) + (f" and {len(values) - most} more" if len(values) > most else "")
-
-
-def _ranges(values: list[int]) -> str:
-    """[0, 1, 2, 5] -> "0 to 2, 5"."""
-    runs: list[list[int]] = []
-    for value in values:
-        if runs and value == runs[-1][1] + 1:
-            runs[-1][1] = value
-        else:
-            runs.append([value, value])
-    return ", ".join(f"{first} to {last}" if last > first else str(first) for first, last in runs)

@@ -13,12 +13,12 @@ SegNet tutorial for the split and the ids.
 """
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from datasets.base import OUTSIDE, Found, Reader, Sample, UInt8Array, locate, match_pairs, pictures_in
+from datasets.base import Found, Reader, Sample, UInt8Array, locate, match_pairs, pictures_in
+from datasets.colors import ColorTable
 from seg.errors import SegError
 from seg.label_sets import CAMVID, IGNORE
 
@@ -128,14 +128,7 @@ class CamVid(Reader):
                            "train/ + trainannot/.")
         if labels.ndim == 2:
             return super().to_train_ids(labels, path)
-        packed = _pack(labels)
-        train_ids: UInt8Array = _color_table()[packed]
-        outside = train_ids == OUTSIDE
-        if outside.any():
-            value = int(packed[outside][0])
-            raise SegError(f"{path} holds the colour ({value >> 16}, {value >> 8 & 255}, {value & 255}), which is none of "
-                           f"CamVid's 32; {np.count_nonzero(outside)} pixels hold such colours.")
-        return train_ids
+        return _color_table()(labels, path)
 
 
 def standard_split(name: str) -> str | None:
@@ -173,21 +166,8 @@ def _read_list(path: Path) -> list[str]:
     return [Path(line.split()[0]).stem for line in lines if line.strip()]
 
 
-def _pack(colors_rgb: UInt8Array) -> np.ndarray:
-    """(..., 3) uint8 -> (...) uint32, red in the highest byte."""
-    red, green, blue = (colors_rgb[..., i].astype(np.uint32) for i in range(3))
-    return red << 16 | green << 8 | blue
-
-
-_table: UInt8Array | None = None
-
-
-def _color_table() -> UInt8Array:
-    """A table from packed colour to train id, made at its first use: 16 MiB, but a lookup costs one read."""
-    global _table
-    if _table is None:
-        table = np.full(1 << 24, OUTSIDE, np.uint8)
-        for _, color, name in COLORS_32:
-            table[_pack(np.array(color, np.uint8))] = IGNORE if name is None else CAMVID.classes.index(name)
-        _table = table
-    return _table
+@cache
+def _color_table() -> ColorTable:
+    """Made at its first use, and once."""
+    return ColorTable({color: IGNORE if name is None else CAMVID.classes.index(name) for _, color, name in COLORS_32},
+                      "CamVid has 32 others")

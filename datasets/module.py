@@ -21,6 +21,7 @@ from datasets.sampling import PADDING, EvalBatches, Key, Loader, ResumableLoader
 from datasets.transforms import Augmentation
 from seg import machine
 from seg.errors import SegError, did_you_mean
+from seg.files import read_image_bgr
 from seg.label_sets import IGNORE
 
 
@@ -61,7 +62,8 @@ class SegmentationData(pl.LightningDataModule):
     Args:
         root: the data set's folder, as it is unpacked.
         dataset: its name; see docs/data.md for the list.
-        crop_hw: height and width of training samples [px]. Evaluation uses whole frames.
+        crop_hw: height and width of training samples [px], or one number up to 1: their share of the first training
+            picture, to whole 32 px. Evaluation uses whole frames.
         batch_size: training samples per step and process.
         val_batch_size: frames at once in evaluation, per process; above 1 all frames must have one size.
         workers: processes that prepare samples; 0 prepares them in the main process. The samples are the same.
@@ -73,14 +75,14 @@ class SegmentationData(pl.LightningDataModule):
         verify: read all files before the start and list every fault.
     """
 
-    def __init__(self, root: str, dataset: str = "camvid", crop_hw: tuple[int, int] = (352, 480), batch_size: int = 8,
+    def __init__(self, root: str, dataset: str = "camvid", crop_hw: tuple[int, int] | float = (352, 480), batch_size: int = 8,
                  val_batch_size: int = 1, workers: int = 2, scale_range: tuple[float, float] = (0.5, 2.0), flip: bool = True,
                  color_jitter: float = 0.3, seed: int = 0, cache: bool = False, verify: bool = False) -> None:
         super().__init__()
         if dataset not in READERS:
             raise SegError(f"There is no data set {dataset!r}. {did_you_mean(dataset, READERS)}")
         for name, value, least in (("batch_size", batch_size, 1), ("val_batch_size", val_batch_size, 1),
-                                   ("workers", workers, 0), ("seed", seed, 0), ("crop_hw", min(crop_hw), 32)):
+                                   ("workers", workers, 0), ("seed", seed, 0)):
             if value < least:
                 raise SegError(f"--data.{name} is {value}; it must be at least {least}.")
         if not 0 < scale_range[0] <= scale_range[1]:
@@ -89,10 +91,10 @@ class SegmentationData(pl.LightningDataModule):
             raise SegError(f"--data.color_jitter is {color_jitter}; it must be at least 0 and below 1.")
         self.root, self.dataset, self.seed, self.cache, self.verify = root, dataset, seed, cache, verify
         self.batch_size, self.val_batch_size, self.workers = batch_size, val_batch_size, workers
-        self.size_hw: tuple[int, int] = (crop_hw[0], crop_hw[1])
-        self.augmentation = Augmentation(self.size_hw, (scale_range[0], scale_range[1]), flip, color_jitter)
-        self.label_set = READERS[dataset].label_set
+        self.label_set = READERS[dataset].label_set_of(root)
         self.classes = len(self.label_set)
+        self.size_hw = self._crop(crop_hw)
+        self.augmentation = Augmentation(self.size_hw, (scale_range[0], scale_range[1]), flip, color_jitter)
         self._datasets: dict[str, SegmentationDataset] = {}
 
     def reader(self, split: str) -> Reader:
@@ -142,10 +144,25 @@ class SegmentationData(pl.LightningDataModule):
     def _share(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
+    def _crop(self, crop_hw: tuple[int, int] | float) -> tuple[int, int]:
+        if isinstance(crop_hw, tuple | list):
+            if min(crop_hw) < 32:
+                raise SegError(f"--data.crop_hw is {list(crop_hw)}; both sides must be at least 32.")
+            return crop_hw[0], crop_hw[1]
+        if not 0 < crop_hw <= 1:
+            raise SegError(f"--data.crop_hw is {crop_hw}; it takes height and width in pixels, or a share above 0 and up to 1.")
+        samples = READERS[self.dataset](self.root, "train", strict=False).samples
+        if not samples:
+            raise SegError(f"No picture of the split 'train' below {self.root} has labels.")
+        height, width, _ = read_image_bgr(samples[0].image_path).shape
+        return max(32, round(height * crop_hw / 32) * 32), max(32, round(width * crop_hw / 32) * 32)
+
     def _dataset(self, split: str) -> SegmentationDataset:
         if split not in self._datasets:
             augmentation = self.augmentation if split == "train" else None
             reader = READERS[self.dataset](self.root, split)
+            if reader.remark:
+                rank_zero_info(reader.remark)
             self._datasets[split] = SegmentationDataset(reader, self.seed, augmentation, self.cache)
         return self._datasets[split]
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seg.errors import SegError as SegError
     from seg.models import LRASPP as LRASPP
+    from seg.models import RASPP as RASPP
     from seg.models import load as load
     from seg.runtime import Prediction as Prediction
     from seg.runtime import Predictor as Predictor
 
 __version__ = "0.1.0"
 
-_HOMES = {"LRASPP": "seg.models", "load": "seg.models", "Prediction": "seg.runtime", "Predictor": "seg.runtime",
-          "SegError": "seg.errors"}
-__all__ = ["LRASPP", "Prediction", "Predictor", "SegError", "load"]
+_HOMES = {"LRASPP": "seg.models", "RASPP": "seg.models", "load": "seg.models", "Prediction": "seg.runtime",
+          "Predictor": "seg.runtime", "SegError": "seg.errors"}
+__all__ = ["LRASPP", "RASPP", "Prediction", "Predictor", "SegError", "load"]
 
 
 def __getattr__(name: str) -> Any:

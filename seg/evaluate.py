@@ -10,7 +10,7 @@ import numpy.typing as npt
 from seg import machine
 from seg.errors import SegError
 from seg.label_sets import LabelSet
-from seg.metrics import Scores, confusion_matrix
+from seg.metrics import InstanceCounts, Scores, confusion_matrix
 from seg.runtime import Prediction, Predictor
 
 WARM_UP_RUNS = 2  # per frame size, not counted: the first compiles, the second fills caches
@@ -24,11 +24,13 @@ class EvalSample:
         name: the sample's name there.
         frame_bgr: (H, W, 3) uint8.
         train_ids: (H, W) uint8 truth of the same size, 255 not counted; None where there is none.
+        instance_ids: (H, W) uint16 of the same size, label id x 1000 + number; None where there are none.
     """
 
     name: str
     frame_bgr: npt.NDArray[np.uint8]
     train_ids: npt.NDArray[np.uint8] | None = None
+    instance_ids: npt.NDArray[np.uint16] | None = None
 
 
 @dataclass
@@ -71,10 +73,10 @@ class Result:
         size_hw, fit: what the network ran at; None for each frame's own size.
         label_set: what was scored.
         machine, engine, precision, threads: where and how.
-        scores: None without any truth.
+        scores: None without any truth; with iIoU where every truth came with instance ids.
         latency: of every frame.
         warm_up_runs: how many predictions before each new frame size were not counted.
-        note: what the predictor says about its choice of engine.
+        note: what the predictor says about its choice of engine, and what a reader of the figures should know.
     """
 
     weights: str
@@ -97,6 +99,18 @@ class Result:
     note: str | None = None
 
 
+def check_same_classes(predictor: Predictor, label_set: LabelSet) -> None:
+    """Checks that the predictor tells apart what the label set names, in the same order.
+
+    Raises:
+        SegError: it doesn't.
+    """
+    if label_set.classes != predictor.label_set.classes:
+        raise SegError(f"The data's label set {label_set.name!r} has the classes {', '.join(label_set.classes)}; the "
+                       f"weights {predictor.weights} predict {', '.join(predictor.label_set.classes)}. Choose weights "
+                       "trained on these classes.")
+
+
 def evaluate(predictor: Predictor, samples: Iterable[EvalSample], label_set: LabelSet,
              on_sample: Callable[[EvalSample, Prediction], None] | None = None, *, dataset: str | None = None,
              split: str | None = None, warm_up_runs: int = WARM_UP_RUNS) -> Result:
@@ -117,17 +131,15 @@ def evaluate(predictor: Predictor, samples: Iterable[EvalSample], label_set: Lab
     Raises:
         SegError: the label sets differ, or a truth has another size than its frame.
     """
-    if label_set.classes != predictor.label_set.classes:
-        raise SegError(f"The data's label set {label_set.name!r} has the classes {', '.join(label_set.classes)}; the "
-                       f"weights {predictor.weights} predict {', '.join(predictor.label_set.classes)}. Choose weights "
-                       "trained on these classes.")
-    confusion = np.zeros((len(label_set), len(label_set)), np.int64)
+    check_same_classes(predictor, label_set)
+    confusion, instances = np.zeros((len(label_set), len(label_set)), np.int64), InstanceCounts(label_set)
     latency, sizes, labelled = Latency(), dict[tuple[int, int], None](), 0
     for sample in samples:
         size_hw = (sample.frame_bgr.shape[0], sample.frame_bgr.shape[1])
-        if sample.train_ids is not None and sample.train_ids.shape != size_hw:
-            raise SegError(f"{sample.name}: the frame is {size_hw[0]}x{size_hw[1]} and its labels are "
-                           f"{'x'.join(map(str, sample.train_ids.shape))}; they must agree.")
+        for what, truth in (("labels", sample.train_ids), ("instance ids", sample.instance_ids)):
+            if truth is not None and truth.shape != size_hw:
+                raise SegError(f"{sample.name}: the frame is {size_hw[0]}x{size_hw[1]} and its {what} are "
+                               f"{'x'.join(map(str, truth.shape))}; they must agree.")
         if size_hw not in sizes:
             for _ in range(warm_up_runs):
                 predictor(sample.frame_bgr)
@@ -137,15 +149,22 @@ def evaluate(predictor: Predictor, samples: Iterable[EvalSample], label_set: Lab
         if sample.train_ids is not None:
             confusion += confusion_matrix(sample.train_ids, prediction.train_ids, len(label_set))
             labelled += 1
+            if sample.instance_ids is not None and label_set.instance_sizes:
+                instances.add(sample.instance_ids, prediction.train_ids)
         if on_sample is not None:
             on_sample(sample, prediction)
     description = predictor.description
+    # False positives are counted in every frame: instances of some frames alone would not be comparable with them.
+    counted = instances if labelled and instances.frames == labelled else None
+    notes = [predictor.note] if predictor.note else []
+    if counted is None and instances.frames:
+        notes.append(f"iIoU is left out: {instances.frames} of {labelled} frames have instance ids.")
     return Result(
         weights=predictor.weights,
         network=f"{description.network} {description.arguments.get('encoder_name', '')}".strip(),
         dataset=dataset, split=split, frames=len(latency), labelled=labelled, frame_sizes=list(sizes),
         size_hw=predictor.size_hw, fit=predictor.fit, label_set=label_set, machine=machine.describe(),
         engine=predictor.engine, precision=predictor.precision, threads=predictor.threads,
-        scores=Scores.from_confusion(confusion, label_set) if labelled else None, latency=latency,
-        warm_up_runs=warm_up_runs, note=predictor.note,
+        scores=Scores.from_confusion(confusion, label_set, counted) if labelled else None, latency=latency,
+        warm_up_runs=warm_up_runs, note=" ".join(notes) or None,
     )

@@ -21,6 +21,7 @@ from seg.errors import SegError
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"})
 
 UInt8Array = npt.NDArray[np.uint8]
+UInt16Array = npt.NDArray[np.uint16]
 
 
 def _decode(path: Path, flags: int) -> np.ndarray:
@@ -64,6 +65,19 @@ def read_labels(path: str | Path) -> UInt8Array:
     if labels.ndim == 2:
         return labels
     return np.ascontiguousarray(labels[:, :, 2::-1])  # BGR(A) -> RGB
+
+
+def read_instance_ids(path: str | Path) -> UInt16Array:
+    """Reads a picture of instance ids: (H, W) uint16.
+
+    Raises:
+        SegError: the file is missing, unreadable, or not a picture of one channel of 8 or 16 bits.
+    """
+    path = Path(path)
+    ids = _decode(path, cv2.IMREAD_UNCHANGED)
+    if ids.ndim != 2 or ids.dtype not in (np.uint8, np.uint16):
+        raise SegError(f"{path} holds {ids.dtype} {ids.shape}; pictures of instance ids have one channel of 16 bits.")
+    return ids.astype(np.uint16, copy=False)
 
 
 def publish(temporary: str | Path, path: str | Path) -> None:

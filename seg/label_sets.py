@@ -1,7 +1,8 @@
 """A label set: the classes a network tells apart, their colours, and how they are stored in label files.
 
 Train ids are what networks predict: 0 to C-1, and 255 for pixels that are ignored. Label ids are what a data set's files
-hold. Sources: cityscapesScripts' `labels.py` for Cityscapes; Brostow et al. (2009) and the SegNet tutorial for CamVid.
+hold. Sources: cityscapesScripts' `labels.py` and evaluator for Cityscapes; Brostow et al. (2009) and the SegNet tutorial for
+CamVid.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from seg.errors import SegError, did_you_mean
 
 IGNORE = 255
+INSTANCE_FACTOR = 1000  # an instance id is label id x 1000 + number; up to here it is a label id, of a group or of no instance
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,9 @@ class LabelSet:
         colors: RGB triples, 0 to 255.
         label_ids: the value of each class in the data set's own label files.
         ignored_label_ids: further values that such files may hold; they become 255.
+        categories: the group that each class belongs to; empty where a data set has none.
+        instance_sizes: mean size of an instance of each class [px], which iIoU weighs by; 0 for a class whose instances
+            aren't told apart, empty where none are.
     """
 
     name: str
@@ -32,6 +37,8 @@ class LabelSet:
     colors: tuple[tuple[int, int, int], ...]
     label_ids: tuple[int, ...]
     ignored_label_ids: tuple[int, ...] = ()
+    categories: tuple[str, ...] = ()
+    instance_sizes: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.classes) == len(self.colors) == len(self.label_ids):
@@ -43,9 +50,17 @@ class LabelSet:
             twice = {value for value in values if values.count(value) > 1}
             if twice:
                 raise SegError(f"Label set {self.name!r} has the {what} {sorted(twice)[0]!r} twice.")
+        for what, entries in (("categories", self.categories), ("instance sizes", self.instance_sizes)):
+            if len(entries) not in (0, len(self.classes)):
+                raise SegError(f"Label set {self.name!r} has {len(entries)} {what} for {len(self.classes)} classes; there must "
+                               "be one for each class, or none.")
 
     def __len__(self) -> int:
         return len(self.classes)
+
+    def category_names(self) -> tuple[str, ...]:
+        """Returns the categories, each once, in the order of their first class."""
+        return tuple(dict.fromkeys(self.categories))
 
     def palette(self) -> npt.NDArray[np.uint8]:
         """Returns (256, 3) uint8 RGB: the colour of each train id, black for all others."""
@@ -68,8 +83,14 @@ class LabelSet:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain types, for JSON."""
-        return {"name": self.name, "classes": list(self.classes), "colors": [list(c) for c in self.colors],
-                "label_ids": list(self.label_ids), "ignored_label_ids": list(self.ignored_label_ids)}
+        values: dict[str, Any] = {
+            "name": self.name, "classes": list(self.classes), "colors": [list(c) for c in self.colors],
+            "label_ids": list(self.label_ids), "ignored_label_ids": list(self.ignored_label_ids)}
+        if self.categories:
+            values["categories"] = list(self.categories)
+        if self.instance_sizes:
+            values["instance_sizes"] = list(self.instance_sizes)
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "LabelSet":
@@ -81,7 +102,8 @@ class LabelSet:
         try:
             return cls(str(values["name"]), tuple(map(str, values["classes"])),
                        tuple((int(r), int(g), int(b)) for r, g, b in values["colors"]),
-                       tuple(map(int, values["label_ids"])), tuple(map(int, values.get("ignored_label_ids", ()))))
+                       tuple(map(int, values["label_ids"])), tuple(map(int, values.get("ignored_label_ids", ()))),
+                       tuple(map(str, values.get("categories", ()))), tuple(map(float, values.get("instance_sizes", ()))))
         except (KeyError, TypeError, ValueError) as error:
             raise SegError(f"A label set can't be read: {type(error).__name__} {error}.") from None
 
@@ -104,6 +126,11 @@ CITYSCAPES = LabelSet(
             (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32)),
     label_ids=(7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33),
     ignored_label_ids=(0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30),
+    categories=("flat",) * 2 + ("construction",) * 3 + ("object",) * 3 + ("nature",) * 2 + ("sky",) + ("human",) * 2
+               + ("vehicle",) * 6,
+    # of the training set, from cityscapesScripts' evaluator
+    instance_sizes=(0,) * 11 + (3462.4756337644, 3930.4788056518, 12794.0202738185, 27855.1264367816, 35732.1511111111,
+                                67583.7075812274, 6298.7200839748, 4672.3249222261),
 )
 
 LABEL_SETS = {label_set.name: label_set for label_set in (CAMVID, CITYSCAPES)}

@@ -1,16 +1,19 @@
-"""From a confusion matrix to IoU per class, mIoU and pixel accuracy. One rule for all of the project.
+"""From a confusion matrix to IoU per class and category, mIoU, iIoU and pixel accuracy. One rule for all of the project.
 
-The rule is cityscapesScripts': pixels whose truth is 255 count nowhere; a class with neither truth nor prediction is left
-out (its IoU is NaN); one that is predicted but absent scores 0.
+The rule is cityscapesScripts' (`evaluation/evalPixelLevelSemanticLabeling.py`): pixels whose truth is 255 count nowhere; a class
+with neither truth nor prediction is left out (its IoU is NaN); one that is predicted but absent scores 0. iIoU is IoU with each
+instance weighted as if it had its class's mean size, so that near and far ones count alike (Cordts et al., CVPR 2016).
 """
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from seg.label_sets import IGNORE, LabelSet
+from seg.label_sets import IGNORE, INSTANCE_FACTOR, LabelSet
+
+Float64Array = npt.NDArray[np.float64]
 
 
 def confusion_matrix(truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8], classes: int) -> npt.NDArray[np.int64]:
@@ -30,6 +33,55 @@ def confusion_matrix(truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.ui
     return flat.reshape(classes, classes)
 
 
+class InstanceCounts:
+    """Pixels of instances that were hit and missed, weighted by the mean size of their class over their own: what iIoU needs.
+
+    Attributes:
+        hits, misses: (C,) by the class; the prediction must have it.
+        category_hits, category_misses: (K,) by the category; any class of it will do.
+        frames: how many were added.
+    """
+
+    def __init__(self, label_set: LabelSet) -> None:
+        """Starts from nothing; without the label set's `instance_sizes` every weight is 0."""
+        classes, names = len(label_set), label_set.category_names()
+        self._sizes = np.array(label_set.instance_sizes or (0,) * classes, np.float64)
+        self._train_ids = label_set.to_train_ids()  # (256,) by label id
+        self._categories = np.array([names.index(name) for name in label_set.categories] or (0,) * classes)  # (C,)
+        self.hits, self.misses = np.zeros(classes), np.zeros(classes)
+        self.category_hits, self.category_misses = np.zeros(len(names)), np.zeros(len(names))
+        self.frames = 0
+
+    def add(self, instance_ids: npt.NDArray[np.uint16], prediction: npt.NDArray[np.uint8]) -> None:
+        """Counts a frame: instance ids (H, W), label id x 1000 + number, and predicted train ids (H, W).
+
+        Raises:
+            ValueError: shapes differ.
+        """
+        if instance_ids.shape != prediction.shape:
+            raise ValueError(f"instance ids are {instance_ids.shape} and prediction {prediction.shape}")
+        single = instance_ids > INSTANCE_FACTOR
+        ids, predicted = instance_ids[single].astype(np.int64), prediction[single]
+        truth = self._train_ids[ids // INSTANCE_FACTOR]
+        counted = (truth >= 0) & (truth != IGNORE)
+        ids, predicted, truth = ids[counted], predicted[counted], truth[counted]
+        size = np.bincount(ids)  # by instance id, as all that follow
+        present = np.flatnonzero(size)
+        of_class = self._train_ids[present // INSTANCE_FACTOR]
+        weight = self._sizes[of_class] / size[present]
+
+        def tally(right: npt.NDArray[np.bool_], groups: npt.NDArray[Any], hits: Float64Array, misses: Float64Array) -> None:
+            hit = np.bincount(ids[right], minlength=len(size))[present]
+            hits += np.bincount(groups, hit * weight, len(hits))
+            misses += np.bincount(groups, (size[present] - hit) * weight, len(misses))
+
+        tally(predicted == truth, of_class, self.hits, self.misses)
+        if len(self.category_hits):
+            same = self._categories[predicted] == self._categories[truth]
+            tally(same, self._categories[of_class], self.category_hits, self.category_misses)
+        self.frames += 1
+
+
 @dataclass(frozen=True)
 class Scores:
     """What a confusion matrix says. All values are 0 to 1.
@@ -39,32 +91,69 @@ class Scores:
         per_class_iou: IoU by class name; NaN for a class with neither truth nor prediction.
         pixel_accuracy: correct pixels among those that count; NaN if none counts.
         pixels: how many count.
+        category_miou, per_category_iou: the same of categories; None for a label set without them.
+        iiou, per_class_iiou: of the classes whose instances are told apart; None without instance ids.
+        category_iiou, per_category_iiou: of the categories that have such classes only; None without instance ids.
     """
 
     miou: float
     per_class_iou: dict[str, float]
     pixel_accuracy: float
     pixels: int
+    category_miou: float | None = None
+    per_category_iou: dict[str, float] | None = None
+    iiou: float | None = None
+    per_class_iiou: dict[str, float] | None = None
+    category_iiou: float | None = None
+    per_category_iiou: dict[str, float] | None = None
 
     @classmethod
-    def from_confusion(cls, matrix: npt.ArrayLike, label_set: LabelSet) -> "Scores":
-        """Scores a (C, C) matrix of `confusion_matrix`, summed over all samples."""
+    def from_confusion(cls, matrix: npt.ArrayLike, label_set: LabelSet, instances: InstanceCounts | None = None) -> Self:
+        """Scores a (C, C) matrix of `confusion_matrix`, and instances where there are any, both summed over all samples."""
         counts = np.asarray(matrix, dtype=np.int64)
-        correct = np.diag(counts).astype(np.float64)
-        union = counts.sum(0) + counts.sum(1) - np.diag(counts)
-        iou = np.divide(correct, union, out=np.full(len(counts), np.nan), where=union > 0)
+        iou = dict(zip(label_set.classes, _iou(*_parts(counts)), strict=True))
         total = int(counts.sum())
-        return cls(
-            miou=float(np.nanmean(iou)) if (union > 0).any() else float("nan"),
-            per_class_iou={name: float(value) for name, value in zip(label_set.classes, iou, strict=True)},
-            pixel_accuracy=float(correct.sum() / total) if total else float("nan"),
-            pixels=total,
-        )
+        more: dict[str, Any] = {}
+        names = label_set.category_names()
+        member = np.array([[category == name for name in names] for category in label_set.categories], np.int64)  # (C, K)
+        if names:
+            counts_by_category = member.T @ counts @ member  # (K, K)
+            more["per_category_iou"] = dict(zip(names, _iou(*_parts(counts_by_category)), strict=True))
+            more["category_miou"] = _mean(more["per_category_iou"])
+        if instances is not None:
+            sizes = np.array(label_set.instance_sizes)
+            iiou = _iou(instances.hits, instances.misses, _parts(counts)[2])
+            more["per_class_iiou"] = {name: iiou[i] for i, name in enumerate(label_set.classes) if sizes[i]}
+            more["iiou"] = _mean(more["per_class_iiou"])
+        if names and instances is not None:
+            iiou = _iou(instances.category_hits, instances.category_misses, _parts(counts_by_category)[2])
+            more["per_category_iiou"] = {name: iiou[i] for i, name in enumerate(names) if sizes[member[:, i] > 0].all()}
+            more["category_iiou"] = _mean(more["per_category_iiou"])
+        accuracy = float(np.trace(counts) / total) if total else float("nan")
+        return cls(_mean(iou), iou, accuracy, total, **more)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain types for JSON; NaN becomes None."""
-        def plain(value: float) -> float | None:
-            return None if np.isnan(value) else value
+        def plain(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {name: plain(entry) for name, entry in value.items()}
+            return None if value is None or np.isnan(value) else value
 
-        return {"miou": plain(self.miou), "per_class_iou": {k: plain(v) for k, v in self.per_class_iou.items()},
-                "pixel_accuracy": plain(self.pixel_accuracy), "pixels": self.pixels}
+        return {field.name: plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def _parts(counts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Returns true positives, false negatives and false positives (C,) of a confusion matrix (C, C)."""
+    correct = np.diag(counts)
+    return correct, counts.sum(1) - correct, counts.sum(0) - correct
+
+
+def _iou(hits: npt.NDArray[Any], misses: npt.NDArray[Any], false_positives: npt.NDArray[Any]) -> list[float]:
+    union = (hits + misses + false_positives).astype(np.float64)
+    values: list[float] = np.divide(hits, union, out=np.full(len(union), np.nan), where=union > 0).tolist()
+    return values
+
+
+def _mean(values: dict[str, float]) -> float:
+    existing = [value for value in values.values() if not np.isnan(value)]
+    return float(np.mean(existing)) if existing else float("nan")

@@ -41,11 +41,11 @@ def make_network(seed: int = 0, classes: int = CLASSES, pool: str = "global") ->
     return model
 
 
-def write_weights(folder: Path, name: str = "tiny", seed: int = 0) -> Path:
+def write_weights(folder: Path, name: str = "tiny", seed: int = 0, label_set: LabelSet = LABEL_SET) -> Path:
     """Writes NAME.safetensors and NAME.onnx into the folder; returns the first."""
     path = folder / f"{name}.safetensors"
-    model = make_network(seed)
-    description = save(model, path, LABEL_SET, (96, 160), training={"seed": seed})
+    model = make_network(seed, len(label_set))
+    description = save(model, path, label_set, (96, 160), training={"seed": seed})
     export_onnx(model, path.with_suffix(".onnx"), description)
     return path
 

@@ -90,3 +90,6 @@ def test_refuses_other_classes_and_truth_of_another_size(predictor: Predictor) -
         evaluate(predictor, [], CAMVID)
     with pytest.raises(SegError, match=r"seq/7: the frame is 40x40 and its labels are 20x40"):
         evaluate(predictor, [EvalSample("seq/7", make_frame(40, 40), np.zeros((20, 40), np.uint8))], LABEL_SET)
+    with pytest.raises(SegError, match=r"seq/7: the frame is 40x40 and its instance ids are 20x40"):
+        evaluate(predictor, [EvalSample("seq/7", make_frame(40, 40), np.zeros((40, 40), np.uint8),
+                                        np.zeros((20, 40), np.uint16))], LABEL_SET)

@@ -1,128 +1,27 @@
-"""The networks against the paper's figures and against torchvision and timm."""
-
-from pathlib import Path
+"""The networks: shapes, gradients, SMP's parts and ours together, precision, and what they refuse."""
 
 import pytest
 import segmentation_models_pytorch as smp
-import timm
 import torch
-from safetensors.torch import save_file
+from parity import images, randomize
 from torch import nn
-from torchvision.models import mobilenet_v3_large
-from torchvision.models.segmentation import lraspp_mobilenet_v3_large
-from torchvision.models.segmentation.lraspp import _lraspp_mobilenetv3
 
 from seg.errors import SegError
-from seg.models import LRASPP, MobileNetV3Encoder, keymaps
-from seg.models.blocks import SqueezeExcite
+from seg.models import LRASPP, RASPP, MobileNetEncoder, SegmentationNetwork
 from seg.models.lraspp import SlidingPool
-from seg.models.mobilenet_v3 import VARIANTS
+from seg.models.variants import NAMES
 
-TOLERANCE = 1e-4  # of the output's spread
-
-
-def randomize(model: nn.Module, seed: int = 0) -> nn.Module:
-    """Random weights, batch-norm statistics and affines, so that nothing agrees by being 0 or 1."""
-    generator = torch.Generator().manual_seed(seed)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for tensor, low, high in ((module.weight, 0.5, 1.5), (module.bias, -0.5, 0.5), (module.running_mean, -0.5, 0.5),
-                                      (module.running_var, 0.5, 1.5)):
-                tensor.data.uniform_(low, high, generator=generator)
-        elif isinstance(module, nn.Conv2d):
-            fan_in = module.weight[0].numel()
-            module.weight.data.normal_(0, (2 / fan_in) ** 0.5, generator=generator)
-            if module.bias is not None:
-                module.bias.data.normal_(0, 0.1, generator=generator)
-    return model.eval()
-
-
-def assert_same(ours: torch.Tensor, theirs: torch.Tensor) -> None:
-    assert ours.shape == theirs.shape
-    assert (ours - theirs).abs().max() <= TOLERANCE * theirs.std()
-
-
-def images(height: int, width: int, seed: int = 0) -> torch.Tensor:
-    return torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.mark.parametrize(("encoder", "printed_millions", "millions"),
-                         [("mobilenet_v3_large_rf2", 1.51, 1.507), ("mobilenet_v3_small_rf2", 0.47, 0.469)])
-def test_parameters_are_those_of_table_7(encoder: str, printed_millions: float, millions: float) -> None:
-    parameters = sum(p.numel() for p in LRASPP(encoder).parameters())
-    assert parameters / 1e6 == pytest.approx(printed_millions, abs=0.005)
-    assert parameters / 1e6 == pytest.approx(millions, abs=0.0005)
-
-
-def test_rf2_halves_all_three_expansions() -> None:
-    large, small = (VARIANTS[f"mobilenet_v3_{size}_rf2"] for size in ("large", "small"))
-    assert [(s.expansion, s.out_channels) for s in large.blocks[-3:]] == [(336, 80), (480, 80), (480, 80)]
-    assert [(s.expansion, s.out_channels) for s in small.blocks[-3:]] == [(144, 48), (288, 48), (288, 48)]
-    assert (large.tail_channels, small.tail_channels) == (480, 288)
-
-
-@pytest.mark.parametrize("output_stride", [16, 32])
-def test_torchvision_preset_gives_torchvisions_scores(output_stride: int) -> None:
-    if output_stride == 16:
-        theirs = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=21)
-    else:
-        theirs = _lraspp_mobilenetv3(mobilenet_v3_large(dilated=False), 21)
-    theirs = randomize(theirs)
-    ours = LRASPP.from_preset("torchvision", classes=21, encoder_output_stride=output_stride).eval()
-    ours.load_state_dict(keymaps.lraspp_from_torchvision(theirs.state_dict(), ours.encoder))
-    batch = images(161, 225)
-    with torch.no_grad():
-        assert_same(ours(batch), theirs(ours.normalize(batch))["out"])
-
-
-@pytest.mark.parametrize("name", ["mobilenet_v3_large", "mobilenet_v3_small"])
-@pytest.mark.parametrize("output_stride", [32, 16, 8])
-def test_encoder_gives_timms_features_with_the_papers_dilation(name: str, output_stride: int) -> None:
-    theirs = timm.create_model(VARIANTS[name].timm_name, features_only=True, output_stride=output_stride)
-    for module in theirs.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eps = 1e-3  # timm's default is PyTorch's, the paper's is TensorFlow's
-    randomize(theirs)
-    ours = MobileNetV3Encoder(name, output_stride=output_stride).eval()
-    assert ours.load_timm(theirs.state_dict()) == []
-    x = torch.randn(1, 3, 97, 129)
-    with torch.no_grad():
-        features = ours(x)
-        assert_same(features[-1], theirs(x)[-1])
-    assert features[-1].shape[2] == -(-97 // output_stride)
-
-
-def test_first_dilated_block_differs_between_conventions() -> None:
-    dilations = {first: [block.depthwise.conv.dilation[0] for block in
-                         MobileNetV3Encoder("mobilenet_v3_large", output_stride=16, dilate_first=first).blocks[-3:]]
-                 for first in (False, True)}
-    assert dilations == {False: [1, 2, 2], True: [2, 2, 2]}
+BOTH = pytest.mark.parametrize("network", [LRASPP, RASPP])
 
 
 def test_skip_is_the_depthwise_output_of_the_last_block_at_an_eighth() -> None:
-    encoder = MobileNetV3Encoder("mobilenet_v3_large_rf2", output_stride=16, skip="expansion").eval()
+    encoder = MobileNetEncoder("mobilenet_v3_large_rf2", output_stride=16, skip="expansion").eval()
     seen = []
     encoder.blocks[5].depthwise.register_forward_hook(lambda _module, _inputs, out: seen.append(out))
     with torch.no_grad():
         skip = encoder(torch.randn(1, 3, 64, 64))[3]
     assert skip is seen[0]
     assert skip.shape == (1, 120, 8, 8)
-
-
-def test_hard_nonlinearities_are_the_papers_formulas() -> None:
-    x = torch.cat([torch.linspace(-8, 8, 4001, dtype=torch.float64), torch.tensor([-3.0, 0.0, 3.0], dtype=torch.float64)])
-    hard_sigmoid = (x + 3).clamp(0, 6) / 6
-    assert torch.allclose(nn.Hardsigmoid()(x.float()).double(), hard_sigmoid, atol=1e-6)
-    assert torch.allclose(nn.Hardswish()(x.float()).double(), x * hard_sigmoid, atol=1e-6)
-
-
-def test_squeeze_excite_is_its_definition() -> None:
-    module = SqueezeExcite(72).double()
-    x = torch.randn(2, 72, 5, 7, dtype=torch.float64)
-    squeezed = (x.mean((2, 3)) @ module.reduce.weight[:, :, 0, 0].T + module.reduce.bias).clamp_min(0)
-    gate = ((squeezed @ module.expand.weight[:, :, 0, 0].T + module.expand.bias) + 3).clamp(0, 6) / 6
-    assert module.reduce.out_channels == 24  # 18, rounded to a multiple of 8 that is not below 90%
-    assert torch.allclose(module(x), x * gate[:, :, None, None])
 
 
 @pytest.mark.parametrize(("output_stride", "size_hw", "grid"), [(16, (65, 129), (2, 5)), (32, (33, 65), (2, 5)),
@@ -141,42 +40,50 @@ def test_sliding_pool_sees_all_of_an_image() -> None:
     assert SlidingPool(16)(x).amax() > 0
 
 
-@pytest.mark.parametrize("encoder", sorted(VARIANTS))
-@pytest.mark.parametrize("output_stride", [8, 16, 32])
-def test_every_size_from_32_up_and_gradients_everywhere(encoder: str, output_stride: int) -> None:
-    model = LRASPP(encoder, encoder_output_stride=output_stride, decoder_channels=16, classes=5)
+@BOTH
+@pytest.mark.parametrize(("encoder", "output_stride"), [
+    *((name, 16) for name in NAMES), *((name, output_stride) for name in ("mobilenet_v3_small", "mobilenet_v2_035_rf2")
+                                       for output_stride in (8, 32))])
+def test_every_size_from_32_up_and_gradients_everywhere(network: type[SegmentationNetwork], encoder: str,
+                                                        output_stride: int) -> None:
+    model = network(encoder, encoder_output_stride=output_stride, decoder_channels=16, classes=5)
+    stride = 8 if network is LRASPP else output_stride
     for height, width in ((32, 32), (33, 47), (65, 40)):
         with torch.no_grad():
             model.eval()
-            assert model.logits(images(height, width)).shape == (1, 5, -(-height // 8), -(-width // 8))
+            assert model.logits(images(height, width)).shape == (1, 5, -(-height // stride), -(-width // stride))
             assert model(images(height, width)).shape == (1, 5, height, width)
     model.train()
     model(images(48, 64).expand(2, -1, -1, -1)).square().mean().backward()
-    without = [name for name, p in model.named_parameters() if p.grad is None and "tail" not in name]
+    without = [name for name, p in model.named_parameters() if p.grad is None]
     assert without == []
 
 
-@pytest.mark.parametrize("encoder", ["tu-mobilenetv3_large_100", "tu-mobilenetv4_conv_small", "resnet18"])
-def test_smp_encoders_under_our_decoder(encoder: str) -> None:
-    model = LRASPP(encoder, encoder_weights=None, classes=4).eval()
+@pytest.mark.parametrize("encoder", ["tu-mobilenetv3_large_100", "tu-mobilenetv4_conv_small", "tu-semnasnet_100",
+                                     "tu-mobilenetv1_100", "resnet18"])
+def test_smp_encoders_under_our_decoders(encoder: str) -> None:
+    lraspp, raspp = (network(encoder, encoder_weights=None, classes=4).eval() for network in (LRASPP, RASPP))
     with torch.no_grad():
-        assert model.logits(images(96, 70)).shape == (1, 4, 12, 9)
+        assert lraspp.logits(images(96, 70)).shape == (1, 4, 12, 9)
+        assert raspp.logits(images(96, 70)).shape == (1, 4, 6, 5)
 
 
 @pytest.mark.parametrize("decoder", [smp.FPN, smp.DeepLabV3Plus, smp.Unet])
-@pytest.mark.parametrize("encoder", ["mobilenet_v3_large", "mobilenet_v3_small_rf2"])
+@pytest.mark.parametrize("encoder", ["mobilenet_v3_large", "mobilenet_v3_small_rf2", "mobilenet_v2_035",
+                                     "mobilenet_v3_small_minimal_100_rf2"])
 def test_our_encoders_under_smp_decoders(decoder: type[nn.Module], encoder: str) -> None:
     model = decoder(encoder, encoder_weights=None, in_channels=4, classes=3).eval()
     with torch.no_grad():
         assert model(torch.randn(1, 4, 64, 96)).shape == (1, 3, 64, 96)
 
 
-def test_scores_stay_float32_under_bfloat16() -> None:
-    model = LRASPP("mobilenet_v3_small_rf2", classes=3).eval()
+@BOTH
+def test_scores_stay_float32_under_bfloat16(network: type[SegmentationNetwork]) -> None:
+    model = randomize(network("mobilenet_v3_small_rf2", classes=3))
     seen = []
     model.encoder.stem.register_forward_hook(lambda _module, _inputs, out: seen.append(out.dtype))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        scores = model.logits(images(64, 64))
+        scores = model.logits(images(96, 128))
     with torch.no_grad():
         cast = model.to(torch.bfloat16).logits(images(64, 64))
     assert seen[0] == torch.bfloat16
@@ -201,69 +108,54 @@ def test_normalisation_is_inside_and_padding_is_the_mean() -> None:
     (torch.zeros(1, 3, 31, 64, dtype=torch.uint8), "32x32"),
 ])
 def test_wrong_images_are_refused(batch: torch.Tensor, words: str) -> None:
+    for network in (LRASPP, RASPP):
+        with pytest.raises(SegError, match=words):
+            network("mobilenet_v3_small_rf2", classes=3)(batch)
+
+
+@BOTH
+@pytest.mark.parametrize(("arguments", "words"), [
+    ({"encoder_name": "mobilenet_v3_lage"}, "'mobilenet_v3_large'"),
+    ({"encoder_name": "mobilenet_v2_100_rf"}, "mean 'mobilenet_v2_100_rf2' or 'mobilenet_v2_050_rf2' or"),
+    ({"encoder_name": "tu-mobilenetv1_10"}, "'tu-mobilenetv1_100'"),
+    ({"encoder_name": "mobilenet_v2_003_rf2"}, r"width 0\.03 leaves 0\.48 of 16 channels.* 7 percent"),
+    ({"encoder_name": "mobilenet_v3_small_000"}, "7 percent or more"),
+    ({"encoder_output_stride": 4}, "8, 16 or 32"),
+    ({"encoder_output_stride": 64}, "8, 16 or 32"),
+    ({"encoder_name": "resnet18", "encoder_output_stride": 12}, "8, 16 or 32"),
+    ({"decoder_channels": 0}, "decoder_channels is 0; it must be at least 1"),
+    ({"decoder_channels": -128}, "decoder_channels is -128; it must be at least 1"),
+    ({"classes": 0}, "classes is 0"),
+    ({"encoder_weights": "jft"}, "imagenet"),
+    ({"encoder_name": "resnet18", "dilate_first": True}, "our own encoders"),
+    ({"encoder_name": "resnet18", "encoder_norm_eps": 1e-5}, "our own encoders"),
+    ({"encoder_norm_eps": 0.0}, "epsilon of the encoder's batch norms is 0.0"),
+    ({"mean": (0.5,)}, "one value for each of 3"),
+    ({"std": (0.5, 0.5, 0)}, "above 0"),
+])
+def test_wrong_arguments_are_named(network: type[SegmentationNetwork], arguments: dict, words: str) -> None:
     with pytest.raises(SegError, match=words):
-        LRASPP("mobilenet_v3_small_rf2", classes=3)(batch)
+        network(**arguments)
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
-    ({"encoder_name": "mobilenet_v3_lage"}, "mobilenet_v3_large"),
-    ({"encoder_output_stride": 4}, "8, 16 or 32"),
-    ({"decoder_channels": 0}, "at least 1"),
-    ({"pool": "median"}, "sliding"),
-    ({"skip": "middle"}, "expansion"),
-    ({"encoder_weights": "jft"}, "imagenet"),
+    ({"pool": "median"}, "sliding"), ({"gate": "soft"}, "hard"), ({"skip": "middle"}, "expansion"),
     ({"encoder_name": "resnet18", "skip": "first"}, "our own encoders"),
-    ({"mean": (0.5,)}, "one value for each of 3"),
 ])
-def test_wrong_arguments_are_named(arguments: dict, words: str) -> None:
+def test_wrong_arguments_of_lraspp_are_named(arguments: dict, words: str) -> None:
     with pytest.raises(SegError, match=words):
         LRASPP(**arguments)
+
+
+def test_raspp_says_that_it_needs_two_images_to_train() -> None:
+    model = RASPP("mobilenet_v2_035_rf2", classes=3, decoder_channels=8)
+    with pytest.raises(SegError, match="at least two images"):
+        model.train()(images(64, 64))
+    assert model.eval()(images(64, 64)).shape == (1, 3, 64, 64)
 
 
 def test_unknown_preset_is_named() -> None:
     with pytest.raises(SegError, match="torchvision"):
         LRASPP.from_preset("torchvison")
-
-
-def test_imagenet_weights_come_through_timm(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    twin = randomize(timm.create_model("mobilenetv3_small_100"), seed=3)
-    asked = []
-
-    def create_model(name: str, pretrained: bool) -> nn.Module:
-        asked.append((name, pretrained))
-        return twin
-
-    monkeypatch.setattr(timm, "create_model", create_model)
-    model = LRASPP("mobilenet_v3_small_rf2", encoder_weights="imagenet", classes=3)
-    assert asked == [("mobilenetv3_small_100", True)]
-    assert torch.equal(model.encoder.stem.conv.weight, twin.conv_stem.weight)
-    assert torch.equal(model.encoder.blocks[7].project.conv.weight, twin.blocks[3][1].conv_pwl.weight)
-    assert model.mean == pytest.approx((0.485, 0.456, 0.406))
-    assert "tail.conv.weight" in caplog.text
-    assert "blocks.7." not in caplog.text
-    assert model.arguments["encoder_weights"] is None  # a rebuild must not download
-
-
-def test_smp_loads_imagenet_weights_into_our_encoders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    twin = randomize(timm.create_model("mobilenetv3_small_100"), seed=4)
-    save_file(twin.state_dict(), tmp_path / "model.safetensors")
-    asked = []
-
-    def download(repo_id: str, filename: str, revision: str) -> str:
-        asked.append(repo_id)
-        return str(tmp_path / filename)
-
-    monkeypatch.setattr("segmentation_models_pytorch.encoders.hf_hub_download", download)
-    model = smp.FPN("mobilenet_v3_small", encoder_weights="imagenet", classes=2)
-    assert set(asked) == {"timm/mobilenetv3_small_100.lamb_in1k"}
-    assert torch.equal(model.encoder.blocks[10].project.conv.weight, twin.blocks[4][2].conv_pwl.weight)
-    assert torch.equal(model.encoder.tail.norm.running_var, twin.blocks[5][0].bn1.running_var)
-
-
-def test_imagenet_weights_that_cannot_be_had_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def create_model(name: str, pretrained: bool) -> nn.Module:
-        raise OSError("no network")
-
-    monkeypatch.setattr(timm, "create_model", create_model)
-    with pytest.raises(SegError, match="encoder_weights=None"):
-        LRASPP("mobilenet_v3_large", encoder_weights="imagenet")
+    with pytest.raises(SegError, match="RASPP has no preset"):
+        RASPP.from_preset("torchvision")

@@ -178,6 +178,7 @@ def help_of(*words: str) -> str:
         ("python -m seg.export", ("-m", "seg.export")),
         ("python -m seg.cli.weights", ("-m", "seg.cli.weights")),
         ("python -m seg.cli.card", ("-m", "seg.cli.card")),
+        ("python -m datasets.folder", ("-m", "datasets.folder")),
         ("python train_seg.py fit", ("train_seg.py", "fit")),
         ("python train_seg.py validate", ("train_seg.py", "fit")),  # which has all of validate's options
     ],

@@ -1,6 +1,7 @@
 """A result in its four forms: the same facts in each, strict JSON, HTML that stands alone."""
 
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -16,8 +17,9 @@ from seg import machine
 from seg.errors import SegError
 from seg.evaluate import Latency, Result
 from seg.label_sets import LabelSet
-from seg.metrics import Scores
+from seg.metrics import InstanceCounts, Scores
 from seg.report import Example, ExampleCollector, check_report_path, print_result, write_report
+from seg.report.json import as_dict
 
 LABEL_SET = LabelSet("three", ("road", "a|b <c>", "never"), ((1, 2, 3), (200, 10, 10), (0, 0, 255)), (0, 1, 2))
 
@@ -49,6 +51,12 @@ def test_json_has_what_programs_look_for(result: Result, tmp_path: Path) -> None
     assert (report["format_version"], report["size_hw"], report["fit"]) == (1, [8, 12], "letterbox")
     assert (report["engine"], report["precision"], report["threads"]) == ("openvino", "fp32", 2)
     assert report["machine"]["cores"] >= 1
+
+
+def test_every_key_of_the_json_report_is_documented(result: Result) -> None:
+    text = (Path(__file__).parent.parent / "docs/inference.md").read_text()
+    example = json.loads(re.search(r"## The JSON report.*?```json\n(.*?)```", text, re.DOTALL)[1])
+    assert set(example) == set(as_dict(result))
 
 
 def test_without_truth_and_without_frames(result: Result, tmp_path: Path) -> None:
@@ -125,6 +133,31 @@ def test_html_stands_alone(result: Result, tmp_path: Path) -> None:
     for source in page.images:
         picture = cv2.imdecode(np.frombuffer(base64.b64decode(source.partition(",")[2]), np.uint8), cv2.IMREAD_COLOR)
         assert picture.shape == (4, 6, 3)
+
+
+def test_categories_and_instances_have_their_own_rows(result: Result, tmp_path: Path) -> None:
+    """Road is a category of its own; the other two are things, and only the second one's instances are told apart."""
+    label_set = dataclasses.replace(LABEL_SET, categories=("flat", "thing", "thing"), instance_sizes=(0, 8.0, 0))
+    instances = InstanceCounts(label_set)
+    instances.add(np.array([[1001, 1001, 1001, 1002]], np.uint16), np.array([[1, 0, 1, 1]], np.uint8))
+    result.label_set, result.scores = label_set, Scores.from_confusion([[6, 2, 0], [1, 3, 0], [0, 0, 0]], label_set, instances)
+    for name in ("r.json", "r.md", "r.html"):
+        write_report(result, tmp_path / name)
+    out = io.StringIO()
+    print_result(result, Console(file=out, width=100, highlight=False))
+    # two instances weigh 8 each: 2/3 of the one and all of the other are right; 2 pixels of road were taken for it
+    iiou = (16 / 3 + 8) / (16 + 2)
+    assert json.loads((tmp_path / "r.json").read_text())["per_class_iiou"] == {"a|b <c>": pytest.approx(iiou)}
+    markdown, page = (tmp_path / "r.md").read_text(), _Page()
+    assert "| class | IoU [%] | iIoU [%] |\n|:--|--:|--:|" in markdown
+    assert f"| a\\|b <c> | 50.0 | {100 * iiou:.1f} |" in markdown
+    assert "| thing | 50.0 | – |" in markdown, "a category has an iIoU only if all of its classes have"
+    assert "| **mean** | **58.3** | **–** |" in markdown
+    page.feed((tmp_path / "r.html").read_text())
+    assert page.open == []
+    for text in (markdown, page.text, out.getvalue()):
+        for words in ("category mIoU", "iIoU", "flat", "thing", f"{100 * iiou:.1f}", "58.3"):
+            assert words in text, words
 
 
 def test_report_paths_are_checked_before_the_work(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ class Street:
         pitch = self._tilt + 0.0025 * math.sin(7.0 * time_s) + 0.0015 * math.sin(17.0 * time_s)  # it drives over bumps
         camera = np.array([x, self._eye_m, z, *_rotation(yaw, pitch, self._roll).ravel(), self._focal, 0.0, 0.0])
         scene = Scene(*stage.arrays((x, z)), camera, self.light, self.ground, self.lens, self._clock + round(25 * time_s))
-        return _mirror(scene) if self._mirrored else scene
+        return mirror(scene) if self._mirrored else scene
 
     def _is_crossing(self, k: int) -> bool:
         return self._every > 0 and (k + self._first) % self._every == 0
@@ -246,7 +246,7 @@ def _rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
     return np.stack([cr * right + sr * up, cr * up - sr * right, ahead])
 
 
-def _mirror(scene: Scene) -> Scene:
+def mirror(scene: Scene) -> Scene:
     """Returns the scene with left and right exchanged."""
     placement, camera = scene.placement.copy(), scene.camera.copy()
     placement[:, [0, 3, 5]] *= -1  # position, sine of the yaw, scale

@@ -47,7 +47,8 @@ def _facts(description: Description) -> str:
     arguments, training, label_set = description.arguments, description.training, description.label_set
     rows: list[tuple[str, str]] = [
         ("network", f"{description.network} on {arguments['encoder_name']}, output stride "
-                    f"{arguments['encoder_output_stride']}, F = {arguments['decoder_channels']}, {arguments['pool']} pooling"),
+                    f"{arguments['encoder_output_stride']}, F = {arguments['decoder_channels']}, "
+                    f"{arguments.get('pool', 'global')} pooling"),  # R-ASPP has no choice
         ("classes", f"{len(label_set)} of {label_set.name}: {', '.join(label_set.classes)}"),
         ("trained at", "{}x{} crops".format(*description.train_size_hw)),
         ("licence", description.license),

@@ -70,6 +70,14 @@ class Parser(argparse.ArgumentParser):
         raise SegError(f"{message[:1].upper()}{message[1:]}.{hint}")
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """Returns (height, width) of "HxW", as the type of an argument."""
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write height x width, such as 360x480")
+    return int(height), int(width)
+
+
 class Interruption:
     """Makes the first Ctrl-C a wish that long work looks at between two steps; the second one interrupts at once.
 

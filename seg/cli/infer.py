@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seg.cli.common import Parser, run
+from seg.cli.common import Parser, parse_size, run
 from seg.errors import SegError
 
 Readers = Mapping[str, Callable[[str, str], Any]]
@@ -39,7 +39,7 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
                      help="shipped weights by name, or a file (default: camvid_small)")
     how.add_argument("--engine", default="auto", choices=("auto", "openvino", "onnxruntime", "torch"),
                      help="what runs the network (default: auto, the fastest that is installed)")
-    how.add_argument("--size", type=_size, metavar="HxW", help="bring frames to this size first (default: their own); "
+    how.add_argument("--size", type=parse_size, metavar="HxW", help="bring frames to this size first (default: their own); "
                      "results come back, and are scored, at the frame's own size")
     how.add_argument("--fit", choices=("stretch", "letterbox"),
                      help="how frames are brought to --size (default: stretch)")
@@ -53,6 +53,8 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
                      "file or folder for a video")
     out.add_argument("--report", type=Path, action="append", default=[], metavar="FILE",
                      help="write a report; .json, .md or .html; may be given several times")
+    out.add_argument("--submit", type=Path, metavar="DIR", help="write what the data set's test server takes: a PNG of label "
+                     "ids for each frame of --split test (or val), and a zip of them")
     out.add_argument("--quiet", action="store_true", help="print errors only")
     return parser
 
@@ -96,23 +98,21 @@ def _check(arguments: argparse.Namespace, readers: Readers | None) -> None:
     if len(modes) > 1:
         raise SegError(f"{' and '.join(modes)} were given together; infer.py does one of them at a time.")
     if modes != ["--dataset"]:
-        for option in ("root", "split"):
+        for option, what in (("root", "says which data set"), ("split", "says which data set"),
+                             ("submit", "writes what a data set's test server takes")):
             if getattr(arguments, option) is not None:
-                raise SegError(f"--{option} says which data set; it needs --dataset NAME.")
+                raise SegError(f"--{option} {what}; it needs --dataset NAME.")
     elif readers is None:
         raise SegError("--dataset needs a checkout of the project: the installed command has no data set readers. "
                        "Run `python infer.py` there.")
     elif arguments.root is None:
         raise SegError("--dataset needs --root DIR, the folder where the data set lies.")
+    if arguments.submit is not None and arguments.limit is not None:
+        raise SegError("A test server takes all frames of a split: give --submit without --limit.")
+    if arguments.submit is not None and arguments.split not in (None, "val", "test"):
+        raise SegError(f"--submit is for --split test, or val to try it out; it got {arguments.split!r}.")
     if arguments.fit is not None and arguments.size is None:
         raise SegError("--fit says how frames are brought to --size; give --size HxW too.")
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write height x width, such as 360x480")
-    return int(height), int(width)
 
 
 def _positive(text: str) -> int:

@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from seg import weights
 from seg.cli.common import Interruption
-from seg.cli.outputs import PictureWriter, output_names, parse_kinds
+from seg.cli.outputs import PictureWriter, Submission, output_names, parse_kinds
 from seg.errors import SegError, did_you_mean
-from seg.evaluate import WARM_UP_RUNS, EvalSample, Result, evaluate
+from seg.evaluate import WARM_UP_RUNS, EvalSample, Result, check_same_classes, evaluate
 from seg.files import UInt8Array, check_writable_folder, find_images, read_image_bgr
 from seg.report import ExampleCollector, check_report_path, print_result, write_report
 from seg.report.facts import count
@@ -71,43 +71,66 @@ def pictures(arguments: Namespace) -> None:
 
 
 def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
-    """Scores a split of a data set, and writes what --save names."""
+    """Scores a split of a data set, and writes what --save and --submit name."""
     name, split = arguments.dataset, arguments.split or "val"
     if name not in readers:
         raise SegError(f"There is no data set {name!r}. {did_you_mean(name, readers)}")
     kinds = parse_kinds(arguments.save or "overlay") if arguments.save or arguments.output else ()
     reader = readers[name](arguments.root, split)
     indices = _spread(range(len(reader)), arguments.limit)
+    if arguments.submit and reader.submission_ending is None:
+        raise SegError(f"--submit writes what a data set's test server takes; {name} has none.")
     predictor = _load(arguments)
+    check_same_classes(predictor, reader.label_set)
     writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, predictor.label_set)
     writer.check_apart_from([reader.samples[i].image_path for i in indices])
     _check_reports(arguments)
     if kinds:
         check_writable_folder(writer.folder)
+    submission = _submission(arguments.submit, reader, f"{name}_{split}.zip") if arguments.submit else None
     examples = ExampleCollector(len(indices))
+    if reader.remark:
+        _say(arguments, reader.remark)
 
     def samples() -> Iterator[EvalSample]:
         for i in _progress(indices, len(indices), arguments.quiet):
             if interruption.wished:
                 return
             image_rgb, train_ids = reader.read(i)
-            yield EvalSample(reader.samples[i].name, cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), train_ids)
+            instance_ids = reader.read_instances(i) if train_ids is not None else None
+            yield EvalSample(reader.samples[i].name, cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), train_ids, instance_ids)
 
     def save(sample: EvalSample, prediction: Prediction) -> None:
         writer.write(Path(f"{sample.name}.png"), sample.frame_bgr, prediction.train_ids)
+        if submission:
+            submission.write(sample.name, prediction.train_ids)
         examples.offer(sample.name, sample.frame_bgr, sample.train_ids, prediction.train_ids)
 
     with Interruption() as interruption:
         result = evaluate(predictor, samples(), reader.label_set, save, dataset=name, split=split)
+    notes = [result.note, reader.remark]
     if result.frames < len(reader):
-        part = f"These are {result.frames} of the split's {len(reader)} frames."
-        result = replace(result, note=f"{result.note} {part}" if result.note else part)
+        notes.append(f"These are {result.frames} of the split's {len(reader)} frames.")
+    if not result.labelled:
+        notes.append(f"The split {split!r} has no labels, so that nothing is scored.")
+    result = replace(result, note=" ".join(filter(None, notes)) or None)
     if result.frames:
         _finish(arguments, result, examples)
         if kinds:
             _say(arguments, f"{count(writer.written, 'picture')} under {writer.folder}/.")
     if interruption.wished:
-        raise KeyboardInterrupt(f"Scored were {result.frames} of {count(len(indices), 'frame')}.")
+        no_zip = " No zip was written." if submission else ""
+        raise KeyboardInterrupt(f"{'Scored' if result.labelled else 'Segmented'} were {result.frames} of "
+                                f"{count(len(indices), 'frame')}.{no_zip}")
+    if submission:
+        _say(arguments, submission.pack())
+
+
+def _submission(folder: Path, reader: Any, zip_name: str) -> Submission:
+    for sample in reader.samples:
+        if sample.image_path.resolve().is_relative_to(folder.resolve()):
+            raise SegError(f"The input {sample.image_path} lies in --submit {folder}; choose another folder.")
+    return Submission(folder, [sample.name for sample in reader.samples], reader.submission_ending, reader.label_set, zip_name)
 
 
 def video(arguments: Namespace) -> None:

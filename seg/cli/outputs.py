@@ -1,14 +1,15 @@
-"""Pictures of predictions on disk: OUTPUT/KIND/ mirrors the tree of the inputs, and no two of them share a name."""
+"""Predictions on disk: pictures, where OUTPUT/KIND/ mirrors the tree of the inputs and no two share a name; submissions."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from zipfile import ZipFile
 
 import cv2
 import numpy as np
 
 from seg.errors import SegError, did_you_mean
-from seg.files import UInt8Array, write_image
+from seg.files import UInt8Array, atomic_write, check_writable_folder, write_image
 from seg.label_sets import LabelSet
 from seg.visualize import colorize, overlay
 
@@ -88,3 +89,41 @@ class PictureWriter:
         if kind == "color":
             return colorize(train_ids, self._label_set)
         return overlay(frame_bgr, train_ids, self._label_set)
+
+
+class Submission:
+    """What a test server takes: a PNG of label ids for each frame, all in one folder, and a zip of them beside it.
+
+    Args:
+        folder: for the PNGs and the zip, made where it isn't there.
+        frames: the samples' names, all that will be written.
+        ending: of the PNGs' names, behind the frame's.
+        label_set: gives the label ids.
+        zip_name: of the zip. One that an earlier run left is removed, so that there is none but of these predictions.
+
+    Raises:
+        SegError: the folder can't be written, or holds other PNGs: a server's evaluator would take them for predictions.
+    """
+
+    def __init__(self, folder: Path, frames: Iterable[str], ending: str, label_set: LabelSet, zip_name: str) -> None:
+        self.folder, self.zip_path = folder, folder / zip_name
+        self._files = {name: folder / f"{Path(name).name}{ending}" for name in frames}
+        self._to_label_ids = label_set.to_label_ids()
+        check_writable_folder(folder)
+        others = sorted(set(folder.rglob("*.png")) - set(self._files.values()))
+        if others:
+            raise SegError(f"--submit {folder} holds other pictures, such as {others[0]}, which would be taken for predictions. "
+                           "Give an empty folder.")
+        self.zip_path.unlink(missing_ok=True)
+
+    def write(self, frame: str, train_ids: UInt8Array) -> None:
+        """Writes the PNG of a frame; train ids are (H, W)."""
+        write_image(self._files[frame], cv2.LUT(train_ids, self._to_label_ids).astype(np.uint8, copy=False))
+
+    def pack(self) -> str:
+        """Writes the zip, flat, of the PNGs of all frames; returns a sentence that says where."""
+        with atomic_write(self.zip_path) as file, ZipFile(file, "w") as archive:  # stored: PNGs don't get smaller
+            for path in self._files.values():
+                archive.write(path, path.name)
+        megabytes = self.zip_path.stat().st_size / 1e6
+        return f"Submission: {self.zip_path}, {len(self._files)} PNGs of label ids, {megabytes:.1f} MB."

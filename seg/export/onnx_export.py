@@ -1,4 +1,4 @@
-"""A network to ONNX: uint8 RGB in, scores at 1/8 out, description inside, outputs compared with torch's.
+"""A network to ONNX: uint8 RGB in, scores of the decoder's own size out, description inside, outputs compared with torch's.
 
 The graph holds plain operators alone (convolutions, means, one Resize): no adaptive pooling, no branches.
 """
@@ -17,7 +17,7 @@ from seg import weights as files
 from seg.errors import SegError
 from seg.export.torch_engine import TorchEngine
 from seg.files import atomic_write
-from seg.models import LRASPP, load
+from seg.models import SegmentationNetwork, load
 from seg.models.lraspp import SlidingPool
 from seg.runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from seg.runtime.engines.openvino_engine import OpenVINOEngine
@@ -33,7 +33,7 @@ class Comparison:
 
     Attributes:
         largest_difference: of scores, in units of their standard deviation.
-        agreement: share of positions with the same winner, at 1/8.
+        agreement: share of the scores' positions with the same winner.
         engines: which ran it.
     """
 
@@ -43,9 +43,9 @@ class Comparison:
 
 
 class _Logits(nn.Module):
-    """`LRASPP.logits` as a forward, which exporters want."""
+    """The network's `logits` as a forward, which exporters want."""
 
-    def __init__(self, model: LRASPP) -> None:
+    def __init__(self, model: SegmentationNetwork) -> None:
         super().__init__()
         self.model = model
 
@@ -62,9 +62,9 @@ class _FixedPool(SlidingPool):
         return F.avg_pool2d(x, kernel, self.stride, ceil_mode=True, count_include_pad=False)
 
 
-def export_onnx(model: LRASPP, path: str | Path, description: files.Description,
+def export_onnx(model: SegmentationNetwork, path: str | Path, description: files.Description,
                 size_hw: tuple[int, int] | None = None) -> Comparison:
-    """Writes `model` as ONNX: `images` (N, 3, H, W) uint8 RGB to `logits` (N, C, ceil(H/8), ceil(W/8)) float32.
+    """Writes `model` as ONNX: `images` (N, 3, H, W) uint8 RGB to `logits` (N, C, h, w) float32.
 
     The file gets its name only after its outputs matched the network's, in onnxruntime and in OpenVINO, on frames of
     several sizes, odd ones among them.
@@ -112,15 +112,16 @@ def export_weights(weights: str | Path, output: str | Path | None = None,
     return path, export_onnx(model, path, files.read_description(source), size_hw)
 
 
-def _trace(model: LRASPP, size_hw: tuple[int, int] | None) -> bytes:
+def _trace(model: SegmentationNetwork, size_hw: tuple[int, int] | None) -> bytes:
     """Exports by tracing. Torch's newer exporter gives the same graph, and takes fifty times as long."""
     height, width = size_hw or (96, 128)
     axes = {0: "batch"} if size_hw else {0: "batch", 2: "height", 3: "width"}
-    scores_axes = {0: "batch"} if size_hw else {0: "batch", 2: "height_8", 3: "width_8"}
+    scores_axes = {0: "batch"} if size_hw else {0: "batch", 2: "height_small", 3: "width_small"}
     buffer = io.BytesIO()
-    pool = model.decoder.pool
+    decoder = model.decoder
+    pool = decoder.pool
     if isinstance(pool, SlidingPool):
-        model.decoder.pool = _FixedPool(model.arguments["encoder_output_stride"])
+        decoder.pool = _FixedPool(model.arguments["encoder_output_stride"])
     images = torch.zeros(1, 3, height, width, dtype=torch.uint8)
     try:
         with warnings.catch_warnings():
@@ -129,7 +130,7 @@ def _trace(model: LRASPP, size_hw: tuple[int, int] | None) -> bytes:
                               input_names=["images"], output_names=["logits"], opset_version=OPSET, dynamo=False,
                               dynamic_axes={"images": axes, "logits": scores_axes})
     finally:
-        model.decoder.pool = pool
+        decoder.pool = pool
     return buffer.getvalue()
 
 
@@ -143,7 +144,7 @@ def _with_description(exported: bytes, description: files.Description) -> bytes:
     return data
 
 
-def _compare(model: LRASPP, exported: bytes, sizes_hw: tuple[tuple[int, int], ...]) -> Comparison:
+def _compare(model: SegmentationNetwork, exported: bytes, sizes_hw: tuple[tuple[int, int], ...]) -> Comparison:
     threads = torch.get_num_threads()
     reference = TorchEngine(model, threads)
     engines = (OpenVINOEngine(exported, threads), OnnxRuntimeEngine(exported, threads))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from seg.models import LRASPP, load
+from seg.models import SegmentationNetwork, load
 
 
 class TorchEngine:
@@ -24,13 +24,13 @@ class TorchEngine:
     precision = "fp32"
     fixed_size_hw = None
 
-    def __init__(self, model: Path | LRASPP, threads: int) -> None:
+    def __init__(self, model: Path | SegmentationNetwork, threads: int) -> None:
         torch.set_num_threads(threads)
         self.threads = torch.get_num_threads()
         self._model = (load(model) if isinstance(model, Path) else model).eval()
 
     def logits(self, frame_bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Maps a (H, W, 3) frame to scores (C, ceil(H/8), ceil(W/8))."""
+        """Maps a (H, W, 3) frame to scores (C, h, w), see `Engine`."""
         images = torch.from_numpy(np.ascontiguousarray(frame_bgr[:, :, ::-1].transpose(2, 0, 1)))[None]
         with torch.inference_mode():
             return self._model.logits(images)[0].numpy()

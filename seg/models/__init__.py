@@ -1,9 +1,12 @@
 """The paper's networks, and their weights."""
 
 from seg.models.lraspp import LRASPP
-from seg.models.mobilenet_v3 import MobileNetV3Encoder, register_encoders
+from seg.models.mobilenet import MobileNetEncoder, register_encoders
+from seg.models.network import SegmentationNetwork
+from seg.models.raspp import RASPP
 from seg.models.weights import describe, init_from, load, save
 
 register_encoders()
 
-__all__ = ["LRASPP", "MobileNetV3Encoder", "describe", "init_from", "load", "register_encoders", "save"]
+__all__ = ["LRASPP", "RASPP", "MobileNetEncoder", "SegmentationNetwork", "describe", "init_from", "load", "register_encoders",
+           "save"]

@@ -1,4 +1,4 @@
-"""The blocks of MobileNetV3: convolution with batch norm, squeeze-and-excite, inverted residual.
+"""The blocks of MobileNetV2 and V3: convolution with batch norm, squeeze-and-excite, inverted residual.
 
 Source: A. Howard et al., Searching for MobileNetV3, arXiv 1905.02244, sections 4 and 5.
 """
@@ -49,7 +49,7 @@ class SqueezeExcite(nn.Module):
 
 
 class BlockSpec(NamedTuple):
-    """One row of the paper's Tables 1 and 2."""
+    """One row of the papers' tables."""
 
     kernel: int
     expansion: int

@@ -12,11 +12,13 @@ from seg.errors import SegError
 from seg.files import atomic_write
 from seg.label_sets import LabelSet
 from seg.models.lraspp import LRASPP
+from seg.models.network import SegmentationNetwork
+from seg.models.raspp import RASPP
 
-NETWORKS = {"LRASPP": LRASPP}
+NETWORKS: dict[str, type[SegmentationNetwork]] = {"LRASPP": LRASPP, "RASPP": RASPP}
 
 
-def describe(model: LRASPP, label_set: LabelSet, train_size_hw: tuple[int, int], license: str = "unknown",
+def describe(model: SegmentationNetwork, label_set: LabelSet, train_size_hw: tuple[int, int], license: str = "unknown",
              metrics: dict[str, Any] | None = None, training: dict[str, Any] | None = None) -> files.Description:
     """Returns what a weights file of `model` says of itself.
 
@@ -30,8 +32,9 @@ def describe(model: LRASPP, label_set: LabelSet, train_size_hw: tuple[int, int],
                              metrics or {}, training or {})
 
 
-def save(model: LRASPP, path: str | Path, label_set: LabelSet, train_size_hw: tuple[int, int], license: str = "unknown",
-         metrics: dict[str, Any] | None = None, training: dict[str, Any] | None = None) -> files.Description:
+def save(model: SegmentationNetwork, path: str | Path, label_set: LabelSet, train_size_hw: tuple[int, int],
+         license: str = "unknown", metrics: dict[str, Any] | None = None,
+         training: dict[str, Any] | None = None) -> files.Description:
     """Writes `model` to `path` (safetensors, atomically) with everything that rebuilds it; returns the description.
 
     Raises:
@@ -44,7 +47,7 @@ def save(model: LRASPP, path: str | Path, label_set: LabelSet, train_size_hw: tu
     return description
 
 
-def load(name_or_path: str | Path) -> LRASPP:
+def load(name_or_path: str | Path) -> SegmentationNetwork:
     """Rebuilds a network from a weights file, or from shipped weights by name; in eval mode, on the CPU.
 
     The description comes back as the attribute `description`.
@@ -63,7 +66,7 @@ def load(name_or_path: str | Path) -> LRASPP:
     return model.eval()
 
 
-def init_from(model: LRASPP, name_or_path: str | Path) -> list[str]:
+def init_from(model: SegmentationNetwork, name_or_path: str | Path) -> list[str]:
     """Takes over all weights for fine-tuning; the classifiers only where the number of classes agrees.
 
     Returns:
@@ -97,7 +100,7 @@ def _read(path: Path) -> tuple[files.Description, dict[str, Tensor]]:
         raise SegError(f"{path} is damaged: {error}.") from None
 
 
-def _build(description: files.Description, path: Path) -> LRASPP:
+def _build(description: files.Description, path: Path) -> SegmentationNetwork:
     if description.network not in NETWORKS:
         raise SegError(f"{path} describes a network {description.network!r}; known are {', '.join(NETWORKS)}.")
     try:

@@ -18,6 +18,24 @@ class LatencyRow(NamedTuple):
     mean: float
 
 
+class IouRow(NamedTuple):
+    """IoU and iIoU of a class or category; NaN where there is none."""
+
+    name: str
+    iou: float
+    iiou: float
+    color: tuple[int, int, int]
+
+
+class IouTable(NamedTuple):
+    """Classes or categories (`what`) with their means, all in 0 to 1; `has_iiou` says whether any iIoU was counted."""
+
+    what: str
+    rows: list[IouRow]
+    mean: IouRow
+    has_iiou: bool
+
+
 def title(result: Result) -> str:
     """Returns such as "camvid_small on camvid val"."""
     on = f" on {result.dataset} {result.split or ''}".rstrip() if result.dataset else ""
@@ -55,12 +73,35 @@ def latency_rows(result: Result) -> list[LatencyRow]:
     return [LatencyRow(name, *(float(values[key]) for key in LatencyRow._fields[1:])) for name, values in stages.items()]
 
 
-def iou_rows(result: Result) -> list[tuple[str, float, tuple[int, int, int]]]:
-    """Returns name, IoU (NaN where there is none) and RGB colour of each class; empty if nothing was scored."""
+def iou_tables(result: Result) -> list[IouTable]:
+    """Returns the table of the classes and, where the label set has them, that of the categories; empty if nothing was scored."""
+    scores, label_set = result.scores, result.label_set
+    if scores is None:
+        return []
+    tables = [_iou_table("class", scores.per_class_iou, scores.per_class_iiou, scores.miou, scores.iiou,
+                         dict(zip(label_set.classes, label_set.colors, strict=True)))]
+    if scores.per_category_iou is not None:
+        first_colors = dict(reversed(list(zip(label_set.categories, label_set.colors, strict=True))))
+        tables.append(_iou_table("category", scores.per_category_iou, scores.per_category_iiou, scores.category_miou,
+                                 scores.category_iiou, first_colors))
+    return tables
+
+
+def _iou_table(what: str, iou: dict[str, float], iiou: dict[str, float] | None, mean_iou: float | None,
+               mean_iiou: float | None, colors: dict[str, tuple[int, int, int]]) -> IouTable:
+    rows = [IouRow(name, value, (iiou or {}).get(name, math.nan), colors[name]) for name, value in iou.items()]
+    iou_of_all, iiou_of_all = (math.nan if mean is None else mean for mean in (mean_iou, mean_iiou))
+    return IouTable(what, rows, IouRow("mean", iou_of_all, iiou_of_all, (0, 0, 0)), iiou is not None)
+
+
+def headline(result: Result) -> list[tuple[str, float]]:
+    """Returns the scores that sum up all others, by name; empty if nothing was scored."""
     if result.scores is None:
         return []
-    return [(name, result.scores.per_class_iou[name], color)
-            for name, color in zip(result.label_set.classes, result.label_set.colors, strict=True)]
+    scores = result.scores
+    named = (("mIoU", scores.miou), ("category mIoU", scores.category_miou), ("iIoU", scores.iiou),
+             ("category iIoU", scores.category_iiou), ("pixel accuracy", scores.pixel_accuracy))
+    return [(name, value) for name, value in named if value is not None]
 
 
 def percent(value: float) -> str:

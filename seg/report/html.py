@@ -11,7 +11,19 @@ from seg.evaluate import Result
 from seg.files import UInt8Array
 from seg.label_sets import LabelSet
 from seg.report.examples import Example
-from seg.report.facts import LatencyRow, details, iou_rows, latency_rows, milliseconds, percent, title, warm_up
+from seg.report.facts import (
+    IouRow,
+    IouTable,
+    LatencyRow,
+    details,
+    headline,
+    iou_tables,
+    latency_rows,
+    milliseconds,
+    percent,
+    title,
+    warm_up,
+)
 from seg.visualize import overlay
 
 _JPEG_QUALITY = 88
@@ -53,8 +65,8 @@ def to_html(result: Result, examples: Sequence[Example] = ()) -> str:
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     name = escape(title(result))
     body = [f"<h1>{name}</h1>", f'<p class="faint">{escape(result.network)}, {when}</p>', _cards(result)]
-    if result.scores is not None:
-        body += ["<h2>IoU per class</h2>", _iou_table(result)]
+    for ious in iou_tables(result):
+        body += [f"<h2>IoU per {ious.what}</h2>", _iou_table(ious)]
     if latency_rows(result):
         body += [f'<h2>Latency</h2><p class="faint">Milliseconds per frame, {escape(warm_up(result))}.</p>',
                  _latency_table(result)]
@@ -67,10 +79,7 @@ def to_html(result: Result, examples: Sequence[Example] = ()) -> str:
 
 
 def _cards(result: Result) -> str:
-    cards = [("frames", str(result.frames))]
-    if result.scores is not None:
-        cards = [("mean IoU", f"{percent(result.scores.miou)} %"),
-                 ("pixel accuracy", f"{percent(result.scores.pixel_accuracy)} %"), *cards]
+    cards = [*((name, f"{percent(value)} %") for name, value in headline(result)), ("frames", str(result.frames))]
     latency = result.latency.summary()
     if latency:
         cards += [("median per frame", f"{latency['p50']:.1f} ms"), ("99th percentile", f"{latency['p99']:.1f} ms")]
@@ -78,14 +87,15 @@ def _cards(result: Result) -> str:
                                            for name, value in cards) + "</div>"
 
 
-def _iou_table(result: Result) -> str:
-    assert result.scores is not None
-    rows = [f'<tr><td>{_swatch(color)}{escape(name)}</td><td class="number">{percent(iou)}</td><td class="bar">'
-            f'<div style="width:{0 if iou != iou else 100 * iou:.1f}%;background:rgb{color}"></div></td></tr>'
-            for name, iou, color in iou_rows(result)]
-    mean = f'<tr class="sum"><td>mean</td><td class="number">{percent(result.scores.miou)}</td><td></td></tr>'
-    head = '<tr><th>class</th><th class="number">IoU [%]</th><th></th></tr>'
-    return f"<table>{head}{''.join(rows)}{mean}</table>"
+def _iou_table(ious: IouTable) -> str:
+    def numbers(row: IouRow) -> str:
+        return "".join(f'<td class="number">{percent(value)}</td>' for value in (row.iou, row.iiou)[: 1 + ious.has_iiou])
+
+    rows = [f'<tr><td>{_swatch(row.color)}{escape(row.name)}</td>{numbers(row)}<td class="bar"><div style="width:'
+            f'{0 if row.iou != row.iou else 100 * row.iou:.1f}%;background:rgb{row.color}"></div></td></tr>' for row in ious.rows]
+    mean = f'<tr class="sum"><td>{ious.mean.name}</td>{numbers(ious.mean)}<td></td></tr>'
+    heads = "".join(f'<th class="number">{head}</th>' for head in ("IoU [%]", "iIoU [%]")[: 1 + ious.has_iiou])
+    return f"<table><tr><th>{ious.what}</th>{heads}<th></th></tr>{''.join(rows)}{mean}</table>"
 
 
 def _latency_table(result: Result) -> str:

@@ -1,18 +1,19 @@
 """A result as JSON, for programs. The form is versioned: keys are added freely, but keep their meaning."""
 
 import json
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
 from seg.evaluate import Result
+from seg.metrics import Scores
 
 FORMAT_VERSION = 1
 
 
 def as_dict(result: Result) -> dict[str, Any]:
-    """Returns plain types. `miou` and IoUs are 0 to 1 and None where there is none; latencies are milliseconds."""
-    no_scores = dict.fromkeys(("miou", "per_class_iou", "pixel_accuracy", "pixels"))
-    scores = result.scores.to_dict() if result.scores else no_scores
+    """Returns plain types. Scores are 0 to 1 and None where there is none; latencies are milliseconds."""
+    scores = result.scores.to_dict() if result.scores else dict.fromkeys(field.name for field in fields(Scores))
     return {
         "format_version": FORMAT_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -3,17 +3,20 @@
 from collections.abc import Iterable, Sequence
 
 from seg.evaluate import Result
-from seg.report.facts import details, iou_rows, latency_rows, milliseconds, percent, title, warm_up
+from seg.report.facts import details, headline, iou_tables, latency_rows, milliseconds, percent, title, warm_up
 
 
 def to_markdown(result: Result) -> str:
-    """Returns the report with one table each for IoU, latency and details."""
+    """Returns the report with tables of IoU, latency and details."""
     parts = [f"# {_escape(title(result))}"]
-    if result.scores is not None:
-        miou, accuracy = percent(result.scores.miou), percent(result.scores.pixel_accuracy)
-        rows = [*((name, percent(iou)) for name, iou, _ in iou_rows(result)), ("**mean**", f"**{miou}**")]
-        parts.append(f"**mIoU {miou} %**, pixel accuracy {accuracy} %")
-        parts.append(table(("class", "IoU [%]"), rows, ":--|--:"))
+    scores = [f"{name} {percent(value)} %" for name, value in headline(result)]
+    if scores:
+        parts.append(", ".join([f"**{scores[0]}**", *scores[1:]]))
+    for ious in iou_tables(result):
+        columns = 2 if ious.has_iiou else 1
+        cells = [(row.name, *map(percent, (row.iou, row.iiou)[:columns])) for row in (*ious.rows, ious.mean)]
+        cells[-1] = tuple(f"**{cell}**" for cell in cells[-1])
+        parts.append(table((ious.what, *("IoU [%]", "iIoU [%]")[:columns]), cells, ":--" + "|--:" * columns))
     latencies = latency_rows(result)
     if latencies:
         parts.append(f"Latency in milliseconds, {warm_up(result)}:")

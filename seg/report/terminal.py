@@ -4,13 +4,24 @@ from rich.console import Console
 from rich.table import Table
 
 from seg.evaluate import Result
-from seg.report.facts import details, iou_rows, latency_rows, milliseconds, percent, title, warm_up
+from seg.report.facts import (
+    IouRow,
+    IouTable,
+    details,
+    headline,
+    iou_tables,
+    latency_rows,
+    milliseconds,
+    percent,
+    title,
+    warm_up,
+)
 
 _BAR_CELLS = 20
 
 
 def print_result(result: Result, console: Console | None = None) -> None:
-    """Prints IoU per class with the mean, latency per stage, and what ran on what.
+    """Prints IoU per class and category with the means, latency per stage, and what ran on what.
 
     Args:
         result: to print.
@@ -19,17 +30,11 @@ def print_result(result: Result, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     if result.scores is not None:
         console.print(title(result), style="bold", markup=False)
-        table = Table()
-        for heading in ("class", "IoU [%]"):
-            table.add_column(heading, justify="right" if "IoU" in heading else "left")
-        table.add_column("", min_width=_BAR_CELLS)
-        for name, iou, (red, green, blue) in iou_rows(result):
-            bar = "" if iou != iou else "█" * round(iou * _BAR_CELLS)
-            table.add_row(name, percent(iou), f"[rgb({red},{green},{blue})]{bar}[/]")
-        table.add_section()
-        table.add_row("[bold]mean[/]", f"[bold]{percent(result.scores.miou)}[/]",
-                      f"pixel accuracy {percent(result.scores.pixel_accuracy)}")
-        console.print(table)
+    for ious in iou_tables(result):
+        console.print(_table(ious))
+    scores = [f"{name} {percent(value)} %" for name, value in headline(result)]
+    if scores:
+        console.print(", ".join(scores), style="bold", soft_wrap=True)
     rows = latency_rows(result)
     if rows:
         console.print("latency in milliseconds", style="bold", end="")
@@ -45,3 +50,22 @@ def print_result(result: Result, console: Console | None = None) -> None:
         console.print(table)
     for name, value in details(result):
         console.print(f"{name}: {value}", markup=False, soft_wrap=True)
+
+
+def _table(ious: IouTable) -> Table:
+    table = Table()
+    table.add_column(ious.what)
+    for heading in ("IoU [%]", "iIoU [%]")[: 2 if ious.has_iiou else 1]:
+        table.add_column(heading, justify="right")
+    table.add_column("", min_width=_BAR_CELLS)
+    for row in ious.rows:
+        red, green, blue = row.color
+        bar = "" if row.iou != row.iou else "█" * round(row.iou * _BAR_CELLS)
+        table.add_row(row.name, *_cells(row, ious), f"[rgb({red},{green},{blue})]{bar}[/]")
+    table.add_section()
+    table.add_row(*(f"[bold]{cell}[/]" for cell in (ious.mean.name, *_cells(ious.mean, ious))))
+    return table
+
+
+def _cells(row: IouRow, ious: IouTable) -> list[str]:
+    return [percent(row.iou), *([percent(row.iiou)] if ious.has_iiou else [])]

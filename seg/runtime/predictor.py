@@ -151,7 +151,7 @@ class Predictor:
         start = time.perf_counter()
         image = fit_frame(frame_bgr, placement, self.description.mean)
         fitted = time.perf_counter()
-        logits = self._engine.logits(image)  # (C, ceil(h/8), ceil(w/8))
+        logits = self._engine.logits(image)  # (C, ceil(h/s), ceil(w/s)), s = 8 or the output stride
         scored = time.perf_counter()
         if logits.shape[0] != len(self.label_set):
             raise SegError(f"The network gives {logits.shape[0]} scores per pixel and its label set "

@@ -1,4 +1,4 @@
-"""Exact bilinear upsampling and argmax in one pass: scores at 1/8 in, a label map at any size out.
+"""Exact bilinear upsampling and argmax in one pass: scores at 1/8 or any other size in, a label map at any size out.
 
 What is computed is `argmax(interpolate(scores, size_hw, mode="bilinear", align_corners=False))` in float64. It costs a
 small part of that because of two facts. Between four neighbouring scores ("a cell") the interpolated score of every

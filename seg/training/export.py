@@ -9,7 +9,7 @@ import yaml
 
 from seg.errors import SegError
 from seg.label_sets import LabelSet
-from seg.models import LRASPP, save
+from seg.models import SegmentationNetwork, save
 from seg.models.weights import NETWORKS
 from seg.training.task import CHECKPOINT_KEY
 
@@ -32,7 +32,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def network_of(checkpoint: dict[str, Any]) -> LRASPP:
+def network_of(checkpoint: dict[str, Any]) -> SegmentationNetwork:
     """Rebuilds the network that was validated: with averaged weights where there are any."""
     saved = checkpoint[CHECKPOINT_KEY]
     prefix = "ema.network." if saved["averaged"] else "network."

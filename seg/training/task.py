@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from seg.errors import SegError
 from seg.label_sets import IGNORE, LabelSet
 from seg.metrics import Scores
-from seg.models import LRASPP, init_from
+from seg.models import SegmentationNetwork, init_from
 from seg.training.ema import EMA
 from seg.training.losses import LossConfig, SegmentationLoss, class_weights_from_counts
 from seg.training.record import RunRecord
@@ -29,7 +29,7 @@ class SegmentationTask(LightningModule):
 
     def __init__(
         self,
-        network: LRASPP,
+        network: SegmentationNetwork,
         label_set: LabelSet,
         train_size_hw: tuple[int, int],
         optimizer: OptimizerCallable = lambda parameters: AdamW(parameters, lr=2e-3, weight_decay=0.01),
@@ -101,7 +101,7 @@ class SegmentationTask(LightningModule):
                 module.momentum = momentum
 
     @property
-    def averaged(self) -> LRASPP:
+    def averaged(self) -> SegmentationNetwork:
         """The network that is validated and exported: with averaged weights, if there are any."""
         return self.network if self.ema is None else self.ema.network  # type: ignore[return-value]
 

@@ -35,7 +35,10 @@ class Engine(Protocol):
     fixed_size_hw: tuple[int, int] | None
 
     def logits(self, frame_bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Maps a C-contiguous (H, W, 3) frame to scores (C, ceil(H/8), ceil(W/8)), which the next call overwrites."""
+        """Maps a C-contiguous (H, W, 3) frame to scores (C, ceil(H/s), ceil(W/s)), which the next call overwrites.
+
+        The network decides on s: 8 with LR-ASPP, the output stride with R-ASPP.
+        """
         ...
 
 

@@ -41,7 +41,7 @@ class OnnxRuntimeEngine:
         self.fixed_size_hw = (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
     def logits(self, frame_bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Maps a C-contiguous (H, W, 3) frame to scores (C, ceil(H/8), ceil(W/8)).
+        """Maps a C-contiguous (H, W, 3) frame to scores (C, ceil(H/s), ceil(W/s)).
 
         Raises:
             SegError: the network can't run at this size, or memory doesn't suffice.

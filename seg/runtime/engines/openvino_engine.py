@@ -24,6 +24,7 @@ class OpenVINOEngine:
     Args:
         model: an ONNX file, or its bytes.
         threads: how many it may use.
+        profile: time every layer, which costs a little; `request` gives what was found.
 
     Raises:
         SegError: the file can't be read or is no such network.
@@ -31,8 +32,8 @@ class OpenVINOEngine:
 
     name = "openvino"
 
-    def __init__(self, model: Path | bytes, threads: int) -> None:
-        self.precision, self.threads = "fp32", threads
+    def __init__(self, model: Path | bytes, threads: int, profile: bool = False) -> None:
+        self.precision, self.threads, self._profile = "fp32", threads, profile
         self._source = str(model) if isinstance(model, Path) else "The exported network"
         self._core = ov.Core()
         try:
@@ -46,19 +47,13 @@ class OpenVINOEngine:
         self._requests: OrderedDict[tuple[int, int], Any] = OrderedDict()
 
     def logits(self, frame_bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Maps a C-contiguous (H, W, 3) frame to scores (C, ceil(H/8), ceil(W/8)), which the next call overwrites.
+        """Maps a C-contiguous (H, W, 3) frame to scores (C, ceil(H/s), ceil(W/s)), which the next call overwrites.
 
         Raises:
             SegError: the network can't run at this size, or memory doesn't suffice.
         """
         size_hw = frame_bgr.shape[0], frame_bgr.shape[1]
-        if size_hw in self._requests:
-            self._requests.move_to_end(size_hw)
-        else:
-            self._requests[size_hw] = self._compile(size_hw)
-            if len(self._requests) > SIZES_KEPT:
-                self._requests.popitem(last=False)
-        request = self._requests[size_hw]
+        request = self.request(size_hw)
         if not frame_bgr.flags.writeable:  # OpenVINO shares writeable memory only
             frame_bgr = frame_bgr.copy()
         request.set_input_tensor(ov.Tensor(frame_bgr[None], shared_memory=True))
@@ -68,6 +63,16 @@ class OpenVINOEngine:
             raise SegError(f"{self._source} can't run at {size_hw[0]}x{size_hw[1]}: {_last_line(error)}") from None
         scores: npt.NDArray[np.float32] = request.get_output_tensor().data[0]
         return scores
+
+    def request(self, size_hw: tuple[int, int]) -> Any:
+        """Returns OpenVINO's own request for frames of this size, compiled at the first call."""
+        if size_hw in self._requests:
+            self._requests.move_to_end(size_hw)
+        else:
+            self._requests[size_hw] = self._compile(size_hw)
+            if len(self._requests) > SIZES_KEPT:
+                self._requests.popitem(last=False)
+        return self._requests[size_hw]
 
     def _compile(self, size_hw: tuple[int, int]) -> Any:
         """Compiles for one frame size: fixed shapes give OpenVINO its fastest kernels, in a quarter of a second."""
@@ -86,6 +91,7 @@ class OpenVINOEngine:
                 "PERFORMANCE_HINT": "LATENCY",
                 "NUM_STREAMS": 1,
                 "ENABLE_CPU_PINNING": False,  # pinned, several predictors or programs would share the same cores
+                "PERF_COUNT": self._profile,
             })
         except RuntimeError as error:
             raise SegError(f"{self._source} can't be compiled by OpenVINO for {height}x{width}: "

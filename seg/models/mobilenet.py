@@ -1,11 +1,10 @@
-"""MobileNetV3-Large and -Small as encoders in the form that segmentation-models-pytorch (SMP) expects.
+"""MobileNetV3 and V2 as encoders in the form that segmentation-models-pytorch (SMP) expects.
 
-Source: A. Howard et al., Searching for MobileNetV3, arXiv 1905.02244, Tables 1 and 2; the halved last stage (RF2), the
-dilation and the skip feature follow the authors' segmentation code (tensorflow/models, research/deeplab).
+Source: A. Howard et al., Searching for MobileNetV3, arXiv 1905.02244; the dilation and the skip feature follow the authors'
+segmentation code (tensorflow/models, research/deeplab). The tables are in `seg.models.variants`.
 """
 
 import logging
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import segmentation_models_pytorch as smp
@@ -14,100 +13,51 @@ from torch import Tensor, nn
 
 from seg.errors import SegError
 from seg.models import keymaps
-from seg.models.blocks import BlockSpec, ConvNorm, InvertedResidual
+from seg.models.blocks import NORM_EPS, ConvNorm, InvertedResidual
+from seg.models.variants import NAMES, find_variant
 
 log = logging.getLogger(__name__)
 
 Skip = Literal["expansion", "last", "first"]
 SKIPS = ("expansion", "last", "first")
-RE, HS = nn.ReLU, nn.Hardswish
-
-LARGE = [
-    BlockSpec(3, 16, 16, False, RE, 1),
-    BlockSpec(3, 64, 24, False, RE, 2),
-    BlockSpec(3, 72, 24, False, RE, 1),
-    BlockSpec(5, 72, 40, True, RE, 2),
-    BlockSpec(5, 120, 40, True, RE, 1),
-    BlockSpec(5, 120, 40, True, RE, 1),
-    BlockSpec(3, 240, 80, False, HS, 2),
-    BlockSpec(3, 200, 80, False, HS, 1),
-    BlockSpec(3, 184, 80, False, HS, 1),
-    BlockSpec(3, 184, 80, False, HS, 1),
-    BlockSpec(3, 480, 112, True, HS, 1),
-    BlockSpec(3, 672, 112, True, HS, 1),
-    BlockSpec(5, 672, 160, True, HS, 2),
-    BlockSpec(5, 960, 160, True, HS, 1),
-    BlockSpec(5, 960, 160, True, HS, 1),
-]
-SMALL = [
-    BlockSpec(3, 16, 16, True, RE, 2),
-    BlockSpec(3, 72, 24, False, RE, 2),
-    BlockSpec(3, 88, 24, False, RE, 1),
-    BlockSpec(5, 96, 40, True, HS, 2),
-    BlockSpec(5, 240, 40, True, HS, 1),
-    BlockSpec(5, 240, 40, True, HS, 1),
-    BlockSpec(5, 120, 48, True, HS, 1),
-    BlockSpec(5, 144, 48, True, HS, 1),
-    BlockSpec(5, 288, 96, True, HS, 2),
-    BlockSpec(5, 576, 96, True, HS, 1),
-    BlockSpec(5, 576, 96, True, HS, 1),
-]
-STEM_CHANNELS = 16
+TIMM_NORM_EPS = 1e-5  # of the networks that timm trained by itself; those it took over from TensorFlow keep the authors'
 
 
-def halve_tail(specs: list[BlockSpec]) -> list[BlockSpec]:
-    """RF2: halves expansion and output of the last three blocks, in which the feature is smallest and widest."""
-    halved = [s._replace(expansion=s.expansion // 2, out_channels=s.out_channels // 2) for s in specs[-3:]]
-    return [*specs[:-3], *halved]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """An encoder by name: its blocks, the channels of its final 1x1 convolution, and timm's twin of it."""
-
-    blocks: list[BlockSpec]
-    tail_channels: int
-    timm_name: str
-    hub_repo: str
-
-
-_LARGE_TIMM = ("mobilenetv3_large_100", "timm/mobilenetv3_large_100.ra_in1k")
-_SMALL_TIMM = ("mobilenetv3_small_100", "timm/mobilenetv3_small_100.lamb_in1k")
-VARIANTS = {
-    "mobilenet_v3_large": Variant(LARGE, 960, *_LARGE_TIMM),
-    "mobilenet_v3_large_rf2": Variant(halve_tail(LARGE), 480, *_LARGE_TIMM),
-    "mobilenet_v3_small": Variant(SMALL, 576, *_SMALL_TIMM),
-    "mobilenet_v3_small_rf2": Variant(halve_tail(SMALL), 288, *_SMALL_TIMM),
-}
-
-
-class MobileNetV3Encoder(nn.Module, EncoderMixin):
+class MobileNetEncoder(nn.Module, EncoderMixin):
     """Turns an image into features at 1/1, 1/2, 1/4, 1/8, 1/16 and 1/32 (or the output stride, where dilated).
 
     Args:
-        variant: name in `VARIANTS`.
+        variant: the name, see `seg.models.variants`; any width.
         depth: how many halvings to return features of, 1 to 5.
         output_stride: 8, 16 or 32; the strides beyond it become dilation.
         skip: the feature at 1/8: "expansion" (the depthwise output of the last block there; the authors' choice), or the
             output of the "last" or "first" block there.
         dilate_first: dilate the first block of a stage that lost its stride too, as torchvision and SMP do. The authors
             and timm dilate only those after it.
+        norm_eps: epsilon of the batch norms. The default is the authors'; `load_timm` sets that of the weights.
+
+    Raises:
+        SegError: there is no such variant, or a value can't be.
     """
 
     def __init__(self, variant: str, depth: int = 5, output_stride: int = 32, skip: Skip = "last",
-                 dilate_first: bool = False) -> None:
+                 dilate_first: bool = False, norm_eps: float = NORM_EPS) -> None:
         super().__init__()
+        found = find_variant(variant)
         if skip not in SKIPS:
             raise SegError(f"skip is {skip!r}; it can be {', '.join(map(repr, SKIPS))}.")
         if not 1 <= depth <= 5:
             raise SegError(f"The encoder's depth is {depth}; it can be 1 to 5.")
-        self.variant, self.skip, self.dilate_first = variant, skip, dilate_first
-        blocks, tail_channels = VARIANTS[variant].blocks, VARIANTS[variant].tail_channels
+        self.variant, self.timm_name, self.skip, self.dilate_first = variant, found.timm_name, skip, dilate_first
+        self._first_halved = len(found.blocks) - found.halved_blocks
+        blocks, activation = found.blocks, found.stem_activation
 
-        self.stem = ConvNorm(3, STEM_CHANNELS, 3, stride=2, activation=HS)
-        channels = [STEM_CHANNELS, *(spec.out_channels for spec in blocks)]
+        self.stem = ConvNorm(3, found.stem_channels, 3, stride=2, activation=activation)
+        channels = [found.stem_channels, *(spec.out_channels for spec in blocks)]
         self.blocks = nn.ModuleList(InvertedResidual(c, spec) for c, spec in zip(channels, blocks, strict=False))
-        self.tail = ConvNorm(channels[-1], tail_channels, activation=HS)
+        self.tail: nn.Module = nn.Identity()
+        if found.tail_channels is not None:
+            self.tail = ConvNorm(channels[-1], found.tail_channels, activation=activation)
 
         # The table's stride in front of each block and behind it; dilation changes neither.
         self._strides = [2]
@@ -118,8 +68,9 @@ class MobileNetV3Encoder(nn.Module, EncoderMixin):
         at_8 = self._blocks_at(8)
         last[8] = {"expansion": blocks[at_8[-1]].expansion, "last": blocks[at_8[-1]].out_channels,
                    "first": blocks[at_8[0]].out_channels}[skip]
-        self._out_channels = [3, last[2], last[4], last[8], last[16], tail_channels]
+        self._out_channels = [3, last[2], last[4], last[8], last[16], found.tail_channels or last[32]]
         self._init_weights()
+        self.set_norm_eps(norm_eps)
         if output_stride != 32:
             self.make_dilated(output_stride)
 
@@ -132,6 +83,19 @@ class MobileNetV3Encoder(nn.Module, EncoderMixin):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+
+    def set_norm_eps(self, norm_eps: float) -> None:
+        """Sets the epsilon of all batch norms.
+
+        Raises:
+            SegError: it is not above 0.
+        """
+        if not norm_eps > 0:
+            raise SegError(f"The epsilon of the encoder's batch norms is {norm_eps}; it must be above 0.")
+        self.norm_eps = norm_eps
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = norm_eps
 
     def make_dilated(self, output_stride: int) -> None:
         """Replaces the strides beyond `output_stride` by dilation.
@@ -170,7 +134,10 @@ class MobileNetV3Encoder(nn.Module, EncoderMixin):
         return [features[2**level] for level in range(self._depth + 1)]
 
     def load_timm(self, state: dict[str, Tensor]) -> list[str]:
-        """Takes over the weights of timm's MobileNetV3; returns the names of those whose shapes don't agree (RF2's tail).
+        """Takes over the weights of its twin in timm, and the epsilon of their batch norms.
+
+        Returns:
+            The names of the tensors that keep their random start, since RF2 halves them.
 
         Raises:
             SegError: the state dict is not that of the twin in timm.
@@ -179,11 +146,20 @@ class MobileNetV3Encoder(nn.Module, EncoderMixin):
         own = self.state_dict()
         missing = sorted(set(own) - set(mapped))
         if missing:
-            raise SegError(f"These are not the weights of timm's {VARIANTS[self.variant].timm_name}: "
+            raise SegError(f"These are not the weights of timm's {self.timm_name}: "
                            f"{len(missing)} are missing, {missing[0]!r} for one.")
         differing = [name for name in own if mapped[name].shape != own[name].shape]
+        unexpected = [name for name in differing if not self._is_halved(name)]
+        if unexpected:
+            raise SegError(f"These are not the weights of timm's {self.timm_name}: {unexpected[0]} is "
+                           f"{tuple(mapped[unexpected[0]].shape)} there and {tuple(own[unexpected[0]].shape)} here.")
         nn.Module.load_state_dict(self, own | {k: v for k, v in mapped.items() if k in own and k not in differing})
+        self.set_norm_eps(NORM_EPS if self.timm_name.startswith("tf_") else TIMM_NORM_EPS)
         return differing
+
+    def _is_halved(self, name: str) -> bool:
+        part, _, rest = name.partition(".")
+        return part == "tail" or (part == "blocks" and int(rest.split(".")[0]) >= self._first_halved)
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """Loads our own weights, or timm's, which SMP downloads for `encoder_weights="imagenet"`."""
@@ -204,15 +180,21 @@ def check_output_stride(output_stride: int) -> None:
         raise SegError(f"The output stride is {output_stride}; it can be 8, 16 or 32.")
 
 
-def load_imagenet(encoder: MobileNetV3Encoder) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def load_imagenet(encoder: MobileNetEncoder) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Loads timm's ImageNet weights (from its cache or the network); returns the mean and std that they expect.
 
+    The minimalistic V3's were trained with TensorFlow's padding, which is this project's at odd sizes alone: a start to
+    train from all the same.
+
     Raises:
-        SegError: timm can't get them.
+        SegError: there are none, or timm can't get them.
     """
     import timm
 
-    name = VARIANTS[encoder.variant].timm_name
+    name = encoder.timm_name
+    if not hub_repo(name):
+        raise SegError(f"timm has no ImageNet weights for {encoder.variant} (they would be called {name!r}). Use "
+                       "encoder_weights=None to start from random ones, or another width.")
     try:
         twin: Any = timm.create_model(name, pretrained=True)
     except Exception as error:  # timm lets through whatever its hub client raises
@@ -222,14 +204,30 @@ def load_imagenet(encoder: MobileNetV3Encoder) -> tuple[tuple[float, ...], tuple
     return tuple(twin.pretrained_cfg["mean"]), tuple(twin.pretrained_cfg["std"])
 
 
-def register_encoders() -> None:
-    """Makes the encoders known to SMP, so that `smp.FPN("mobilenet_v3_large")` and others take them."""
-    for name, variant in VARIANTS.items():
+def hub_repo(timm_name: str) -> str | None:
+    """Returns the Hugging Face repository of timm's default weights of that name; None if there are none."""
+    from timm.models import get_pretrained_cfg, is_model
+
+    config = get_pretrained_cfg(timm_name) if is_model(timm_name) else None
+    return config.hf_hub_id if config is not None else None
+
+
+def register_encoders(*names: str) -> None:
+    """Makes encoders known to SMP, so that `smp.FPN("mobilenet_v3_large")` and others take them.
+
+    Args:
+        names: those to add, of any width; all published ones for none.
+
+    Raises:
+        SegError: there is no such encoder.
+    """
+    for name in names or NAMES:
+        repo = hub_repo(find_variant(name).timm_name)
         smp.encoders.encoders[name] = {
-            "encoder": MobileNetV3Encoder,
-            "pretrained_settings": {"imagenet": {"repo_id": variant.hub_repo, "revision": "main"}},
+            "encoder": MobileNetEncoder,
+            "pretrained_settings": {"imagenet": {"repo_id": repo, "revision": "main"}} if repo else {},
             "params": {"variant": name},
         }
 
 
-__all__ = ["SKIPS", "VARIANTS", "MobileNetV3Encoder", "Skip", "check_output_stride", "load_imagenet", "register_encoders"]
+__all__ = ["SKIPS", "MobileNetEncoder", "Skip", "check_output_stride", "load_imagenet", "register_encoders"]

@@ -1,0 +1,126 @@
+"""Measures several things against each other on a machine that may be busy: warm-up, then rounds of all of them in turn.
+
+Nothing is measured first and compared with what is measured last: a round runs each contestant once, in an order drawn
+anew, and ratios are taken within a round. What slows the machine for seconds slows both sides of a ratio.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from seg.errors import SegError
+
+WARM_UP_RUNS = 2  # as in `seg.evaluate`: the first compiles, the second fills caches
+TOTAL = "total"
+
+Contestant = Callable[[], Mapping[str, float] | None]
+"""One run, from input in memory to result in memory. May return milliseconds by stage; the total is taken outside."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What repeated measurements say: `median` between the quartiles `q25` and `q75`, and percentiles."""
+
+    median: float
+    q25: float
+    q75: float
+    p90: float
+    p99: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Any) -> "Spread":
+        """Summarises at least one value.
+
+        Raises:
+            SegError: there is none.
+        """
+        if not len(values):
+            raise SegError("There is nothing to summarise: no round was finished.")
+        median, q25, q75, p90, p99 = np.percentile(values, [50, 25, 75, 90, 99])
+        return cls(float(median), float(q25), float(q75), float(p90), float(p99), len(values))
+
+    @property
+    def iqr(self) -> float:
+        """The interquartile range: half of all measurements lie within one as wide."""
+        return self.q75 - self.q25
+
+    def to_dict(self) -> dict[str, float]:
+        """Returns plain types, for JSON."""
+        return asdict(self)
+
+
+@dataclass
+class Measurement:
+    """What `measure` found.
+
+    Attributes:
+        latency_ms: by contestant, then by stage, one value for each round; "total" is always among the stages.
+    """
+
+    latency_ms: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+    def add(self, name: str, total_ms: float, stages_ms: Mapping[str, float] | None) -> None:
+        """Takes over one run; the total is the one that was measured from outside."""
+        stages = self.latency_ms.setdefault(name, {})
+        for stage, value in {**(stages_ms or {}), TOTAL: total_ms}.items():
+            stages.setdefault(stage, []).append(value)
+
+    def spread(self, name: str, stage: str = TOTAL) -> Spread:
+        """Returns the spread of a contestant's stage, in ms."""
+        return Spread.of(self.latency_ms[name][stage])
+
+    def ratio(self, name: str, to: str, stage: str = TOTAL) -> Spread:
+        """Returns how many times as long `name` takes as `to`, from the ratios within each round."""
+        pairs = zip(self.latency_ms[name][stage], self.latency_ms[to][stage], strict=True)
+        return Spread.of([mine / other for mine, other in pairs])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns every value, and the spread of each stage, for JSON."""
+        return {name: {stage: {**Spread.of(values).to_dict(), "values": [round(value, 4) for value in values]}
+                       for stage, values in stages.items()} for name, stages in self.latency_ms.items()}
+
+
+def measure(contestants: Mapping[str, Contestant], rounds: int, *, warm_up_runs: int = WARM_UP_RUNS, seed: int = 0,
+            clock: Callable[[], float] = time.perf_counter, on_run: Callable[[str], None] = lambda name: None) -> Measurement:
+    """Runs every contestant `rounds` times, interleaved, after runs that are not counted.
+
+    Args:
+        contestants: by name.
+        rounds: how often each is timed.
+        warm_up_runs: of each contestant, before the first round.
+        seed: of the order within the rounds.
+        clock: gives seconds.
+        on_run: told the contestant's name after each run, warm-up runs too, outside of the timing.
+
+    Raises:
+        SegError: there is no contestant, or no round is asked for.
+    """
+    if not contestants:
+        raise SegError("There is nothing to measure.")
+    if rounds < 1:
+        raise SegError(f"{rounds} rounds were asked for; at least 1 is needed.")
+    for name, contestant in contestants.items():
+        for _ in range(warm_up_runs):
+            contestant()
+            on_run(name)
+    measurement = Measurement({name: {} for name in contestants})
+    for name in _turns(list(contestants), rounds, seed):
+        start = clock()
+        stages_ms = contestants[name]()
+        total_ms = (clock() - start) * 1000
+        measurement.add(name, total_ms, stages_ms)
+        on_run(name)
+    return measurement
+
+
+def _turns(names: list[str], rounds: int, seed: int) -> Iterator[str]:
+    """Yields all names once for each round; shuffled, so that no one always follows the same one."""
+    shuffle = random.Random(seed).shuffle
+    for _ in range(rounds):
+        shuffle(names)
+        yield from names

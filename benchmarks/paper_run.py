@@ -1,0 +1,148 @@
+"""The work of `benchmarks.paper_table`: builds, counts, exports, times and profiles the networks that were chosen."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from benchmarks.layers import PROFILE_RUNS, Layer, profile, total
+from benchmarks.measure import WARM_UP_RUNS, measure
+from benchmarks.networks import export, frame_to_labels, make_frame
+from benchmarks.output import Origin, Part, Table
+from benchmarks.paper_report import Findings, Size
+from benchmarks.paper_rows import HEADLINES, Entry, first_alike
+from benchmarks.peak import peak_gmacs
+from benchmarks.reasons import kinds_table
+from seg.models.network import SegmentationNetwork
+from seg.models.paper import FULL_MADDS_HW, HALF_MADDS_HW, madds
+from seg.report.facts import count
+from seg.runtime import Predictor
+
+ENGINE = "openvino"  # the fastest that the project has
+_TEMPORARY = "lraspp-benchmark-"
+
+Done = Callable[[str], None]
+"""Told after each step what was done."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do with which networks.
+
+    Attributes:
+        entries: the networks, in the tables' order.
+        networks: each that differs from those before, by id.
+        first_alike: by each entry's id, that of its network.
+        sizes_hw: of the frames.
+        threads: each number of threads is timed by itself.
+        rounds: how often each network is timed.
+    """
+
+    entries: Sequence[Entry]
+    networks: dict[str, SegmentationNetwork]
+    first_alike: dict[str, str]
+    sizes_hw: Sequence[Size]
+    threads: Sequence[int]
+    rounds: int
+
+    @classmethod
+    def make(cls, entries: Sequence[Entry], sizes_hw: Sequence[Size], threads: Sequence[int], rounds: int) -> "Plan":
+        """Builds the networks, with random weights."""
+        torch.manual_seed(0)
+        built = {entry.id: entry.network.build() for entry in entries}
+        alike = first_alike(built)
+        return cls(entries, {id: built[id] for id in dict.fromkeys(alike.values())}, alike, sizes_hw, threads, rounds)
+
+    @property
+    def profiled(self) -> list[str]:
+        """The ids in the pairs that the paper compares, where both are there."""
+        return [id for pair in HEADLINES if set(pair) <= set(self.first_alike) for id in pair]
+
+    @property
+    def steps(self) -> int:
+        """How many steps `find_out` tells of."""
+        timed = len(self.networks) * (WARM_UP_RUNS + self.rounds) * len(self.threads)
+        profiled = len(self.profiled) * (WARM_UP_RUNS + PROFILE_RUNS)
+        return len(self.networks) + len(self.sizes_hw) * (len(self.networks) + timed + profiled)
+
+
+def find_out(plan: Plan, origin: Origin, done: Done) -> Findings:
+    """Does everything; a minute or so for each size and number of threads, ten seconds for a network.
+
+    Raises:
+        SegError: a network can't be exported or run, or memory doesn't suffice.
+    """
+    findings = Findings(origin, plan.entries, plan.first_alike, plan.rounds, min(plan.threads))
+    sizes_counted = dict.fromkeys((FULL_MADDS_HW, HALF_MADDS_HW, *plan.sizes_hw))
+    counted, parameters = {}, {}
+    for id, network in plan.networks.items():
+        counted[id] = {size_hw: madds(network, size_hw) for size_hw in sizes_counted}
+        parameters[id] = sum(parameter.numel() for parameter in network.parameters())
+        done(f"counted {id}")
+    findings.madds = {id: counted[alike] for id, alike in plan.first_alike.items()}
+    findings.parameters = {id: parameters[alike] for id, alike in plan.first_alike.items()}
+    for size_hw in plan.sizes_hw:
+        with TemporaryDirectory(prefix=_TEMPORARY) as folder:
+            files = {}
+            for id, network in plan.networks.items():
+                files[id] = export(network, Path(folder) / f"{id}.onnx", size_hw)
+                done(f"{_size(size_hw)}: exported {id}")
+            for threads in plan.threads:
+                _time(findings, files, size_hw, threads, done)
+            where = f"{_size(size_hw)}, {count(findings.profile_threads, 'thread')}"
+            findings.profiles |= {(size_hw, id): layers for id, layers in profile(
+                {id: files[id] for id in plan.profiled}, make_frame(size_hw), findings.profile_threads,
+                on_run=lambda id, where=where: done(f"{where}: profiled {id}")).items()}
+    return findings
+
+
+def _time(findings: Findings, files: dict[str, Path], size_hw: Size, threads: int, done: Done) -> None:
+    """Times all networks against each other at one size and number of threads; only they are in memory meanwhile."""
+    frame = make_frame(size_hw)
+    predictors = {id: Predictor.load(path, engine=ENGINE, threads=threads) for id, path in files.items()}
+    before = peak_gmacs(threads)
+    where = f"{_size(size_hw)}, {count(threads, 'thread')}"
+    findings.latencies[size_hw, threads] = measure(
+        {id: frame_to_labels(predictor, frame) for id, predictor in predictors.items()}, findings.rounds,
+        on_run=lambda id: done(f"{where}: timed {id}"))
+    findings.peaks[threads] = max(before, peak_gmacs(threads), findings.peaks.get(threads, 0.0))
+    one = next(iter(predictors.values()))
+    findings.engine = f"{one.engine} in {one.precision}"
+
+
+def profile_one(entry: Entry, sizes_hw: Sequence[Size], threads: Sequence[int], done: Done) -> list[Part]:
+    """Returns the profile of one network: by kind of layer and layer by layer, at each size and number of threads.
+
+    Raises:
+        SegError: as `find_out`.
+    """
+    network = entry.network.build()
+    parts: list[Part] = []
+    for size_hw in sizes_hw:
+        with TemporaryDirectory(prefix=_TEMPORARY) as folder:
+            file = export(network, Path(folder) / "network.onnx", size_hw)
+            done(entry.id)
+            for number in threads:
+                layers = profile({entry.id: file}, make_frame(size_hw), number, on_run=done)[entry.id]
+                parts += [f"## {entry.name().capitalize()}, {_size(size_hw)}, {count(number, 'thread')}, "
+                          f"{peak_gmacs(number):.1f} GMAC/s in a matrix product", _layers_table(layers),
+                          kinds_table([(entry.name(), layers)])]
+    return parts
+
+
+def profile_steps(sizes_hw: Sequence[Size], threads: Sequence[int]) -> int:
+    """Returns how many steps `profile_one` tells of."""
+    return len(sizes_hw) * (1 + len(threads) * (WARM_UP_RUNS + PROFILE_RUNS))
+
+
+def _layers_table(layers: Sequence[Layer]) -> Table:
+    whole = total(layers).time_ms or 1.0
+    rows = [(layer.name, layer.kind, layer.kernel, "x".join(map(str, layer.shape)), f"{layer.time_ms:.2f}",
+             f"{100 * layer.time_ms / whole:.1f}", f"{layer.macs / 1e6:.1f}" if layer.macs else "–") for layer in layers]
+    return Table(("layer", "kind", "kernel", "output", "ms", "%", "MMACs"), rows, ":--|:--|:--|:--|--:|--:|--:")
+
+
+def _size(size_hw: Size) -> str:
+    return f"{size_hw[0]}x{size_hw[1]}"

@@ -1,0 +1,96 @@
+"""Every row of the paper's tables beside what it takes here: parameters, multiply-adds and latency on this machine's CPU.
+
+    python -m benchmarks.paper_table                            everything; 10 to 15 minutes on two cores
+    python -m benchmarks.paper_table --rows 1 7 --rounds 30     two networks against each other, in more rounds
+    python -m benchmarks.paper_table --profile 7                where one network's time goes, layer by layer
+
+Writes paper_table.md, paper_table.json and paper_table.png. Figures are as good as the machine is quiet: stop what else
+runs on it. Source of the published figures: `seg.models.paper`.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import output, plot
+from benchmarks.output import Steps
+from seg.cli.common import Parser, run
+from seg.errors import SegError
+from seg.files import check_writable_folder
+from seg.machine import check_threads, usable_cores
+from seg.runtime.preprocess import check_size
+
+NAME = "paper_table"
+ROUNDS = 12
+SIZES_HW = ((1024, 2048), (512, 1024))  # the paper's
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    return run(_main, argv)
+
+
+def make_parser() -> Parser:
+    """Returns the parser."""
+    parser = Parser(prog="python -m benchmarks.paper_table", description=__doc__)
+    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="1 to 11 for rows of Table 7, t8-1 to t8-4 for "
+                        "those of Table 8, v1, mnasnet-a1, ... (default: all)")
+    parser.add_argument("--sizes", nargs="+", type=_size, default=SIZES_HW, metavar="HxW",
+                        help="frame sizes (default: the paper's, 1024x2048 and 512x1024)")
+    parser.add_argument("--threads", nargs="+", type=int, metavar="N",
+                        help="numbers of threads (default: one, and all cores that this process may use)")
+    parser.add_argument("--rounds", type=int, metavar="N", help=f"how often each network is timed (default: {ROUNDS})")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder for the files (default: benchmarks/results)")
+    parser.add_argument("--profile", metavar="ROW", help="only print where this network's time goes, at each size and "
+                        "number of threads")
+    return parser
+
+
+def _main(argv: Sequence[str] | None) -> None:
+    arguments = make_parser().parse_args(argv)
+    for size_hw in arguments.sizes:
+        check_size(size_hw, "stretch")
+    threads = [check_threads(number) for number in arguments.threads or (1, usable_cores())]
+    sizes, threads = list(dict.fromkeys(arguments.sizes)), list(dict.fromkeys(threads))
+    if arguments.profile is not None:
+        for option in ("rows", "rounds", "output"):
+            if getattr(arguments, option):
+                raise SegError(f"--profile only prints one network's profile; --{option} doesn't go with it.")
+    elif arguments.rounds is not None and arguments.rounds < 1:
+        raise SegError(f"--rounds is {arguments.rounds}; it must be at least 1.")
+
+    plot.check_installed()
+
+    # Here, because torch takes seconds, and wrong options should not wait for it.
+    from benchmarks import paper_report, paper_rows, paper_run
+
+    entries = paper_rows.choose(arguments.rows if arguments.profile is None else [arguments.profile])
+    if arguments.profile is not None:
+        with Steps(paper_run.profile_steps(sizes, threads)) as steps:
+            parts = paper_run.profile_one(entries[0], sizes, threads, steps.done)
+        output.show(parts)
+        return
+    folder = check_writable_folder(arguments.output or output.RESULTS)
+    origin = output.Origin.here("benchmarks.paper_table", sys.argv[1:] if argv is None else argv)
+    plan = paper_run.Plan.make(entries, sizes, threads, ROUNDS if arguments.rounds is None else arguments.rounds)
+    try:
+        with Steps(plan.steps) as steps:
+            findings = paper_run.find_out(plan, origin, steps.done)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("Nothing was written.") from None
+    parts = paper_report.report(findings)
+    output.show(parts)
+    for path in output.write(folder, NAME, parts, paper_report.to_dict(findings), paper_report.picture(findings)):
+        print(path)
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write height x width, such as 512x1024")
+    return int(height), int(width)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

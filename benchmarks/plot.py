@@ -1,0 +1,197 @@
+"""Accuracy against latency with the Pareto front drawn, as PNG."""
+
+import io
+import textwrap
+from collections.abc import Sequence
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from seg.errors import SegError
+
+_COLORS = ("#0b6fa4", "#d1495b", "#3a7d44", "#8a4fbd", "#c77f0a")  # of groups, readable side by side and in print
+_INK, _FAINT = "#222222", "#9aa0a6"
+_LABEL_STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))  # above first, then around
+
+
+class Point(NamedTuple):
+    """One network.
+
+    Attributes:
+        label: short; it stands beside the point.
+        name: long; it stands in the list beside the panels.
+        group: points of one group share a colour.
+        filled: filled and hollow points tell a second property apart.
+        latency_ms, accuracy: where it stands.
+        spread_ms: from and to, drawn as a line; None for nothing.
+    """
+
+    label: str
+    name: str
+    group: str
+    filled: bool
+    latency_ms: float
+    accuracy: float
+    spread_ms: tuple[float, float] | None = None
+
+
+class Panel(NamedTuple):
+    """One pair of axes."""
+
+    title: str
+    points: Sequence[Point]
+
+
+def check_installed() -> None:
+    """Finds out before the work whether a plot can be drawn.
+
+    Raises:
+        SegError: matplotlib is missing.
+    """
+    if find_spec("matplotlib") is None:
+        raise SegError("The plot needs matplotlib, which is not installed: pip install matplotlib")
+
+
+def pareto_front(points: Sequence[Point]) -> list[Point]:
+    """Returns the points that no other one beats, fastest first: none is as fast and more accurate, or as accurate and faster."""
+    front: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.latency_ms, -p.accuracy)):
+        if not front or point.accuracy > front[-1].accuracy:
+            front.append(point)
+    return front
+
+
+def draw(panels: Sequence[Panel], title: str, note: str, accuracy: str, fill: tuple[str, str]) -> bytes:
+    """Draws panels side by side with one scale of accuracy, and a list of all names; returns a PNG.
+
+    Args:
+        panels: at least one, each with at least one point.
+        title: above all panels.
+        note: below them.
+        accuracy: what the vertical axis is.
+        fill: what a filled and a hollow point are.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")  # draws without a display
+    from matplotlib import pyplot as plt
+
+    plt.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False,
+                         "text.color": _INK, "axes.labelcolor": _INK, "xtick.color": _INK, "ytick.color": _INK,
+                         "axes.edgecolor": _FAINT})
+    groups = list(dict.fromkeys(point.group for panel in panels for point in panel.points))
+    colors = {group: _COLORS[i % len(_COLORS)] for i, group in enumerate(groups)}
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels) + 3.2, 6.0), sharey=True, squeeze=False,
+                                layout="constrained")
+    try:
+        for axis, panel in zip(axes[0], panels, strict=True):
+            _scatter(axis, panel, colors)
+        axes[0][0].set_ylabel(accuracy)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=14, fontweight="bold")
+        figure.supxlabel(textwrap.fill(note, int(15 * figure.get_figwidth())), x=0.01, ha="left", fontsize=9, color="#5f6368")
+        _list_names(figure, panels, colors, fill)
+        figure.canvas.draw()
+        for axis, panel in zip(axes[0], panels, strict=True):  # when the scales stand
+            _place_labels(axis, panel, colors)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=150, facecolor="white")
+    finally:
+        plt.close(figure)
+    return buffer.getvalue()
+
+
+def _scatter(axis: Any, panel: Panel, colors: dict[str, str]) -> None:
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    front = pareto_front(panel.points)
+    axis.step([p.latency_ms for p in front], [p.accuracy for p in front], where="post", color=_FAINT, lw=1.4, zorder=1)
+    for p in panel.points:
+        if p.spread_ms is not None:
+            axis.plot(p.spread_ms, [p.accuracy] * 2, color=colors[p.group], lw=2.2, alpha=0.35, solid_capstyle="butt", zorder=2)
+        axis.scatter(p.latency_ms, p.accuracy, s=58, zorder=3, linewidths=1.6, edgecolors=colors[p.group],
+                     facecolors=colors[p.group] if p.filled else "white")
+    axis.set_title(panel.title, loc="left", fontsize=11)
+    axis.set_xlabel("latency [ms], logarithmic")
+    axis.set_xscale("log")
+    latencies = [p.latency_ms for p in panel.points]
+    axis.set_xlim(min(latencies) / 1.2, max(latencies) * 1.2)
+    ticks = _ticks(*axis.get_xlim())
+    axis.set_xticks(ticks)
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.margins(y=0.12)
+    axis.grid(axis="both", color="#e8eaed", lw=0.8)
+    axis.set_axisbelow(True)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers within an interval of a logarithmic axis: as many as are few enough to read."""
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 6, 8)):
+        ticks = [step * 10.0**power for power in range(-4, 7) for step in steps if low <= step * 10.0**power <= high]
+        if len(ticks) >= 3:
+            break
+    return ticks
+
+
+def _list_names(figure: Any, panels: Sequence[Panel], colors: dict[str, str], fill: tuple[str, str]) -> None:
+    """Lists label and name of every network at the right, below what colours and fillings mean."""
+    from matplotlib.lines import Line2D
+
+    def mark(color: str, filled: bool) -> Line2D:
+        return Line2D([], [], ls="", marker="o", ms=7, mew=1.6, color=color, mfc=color if filled else "white")
+
+    named = {point.label: point for panel in panels for point in panel.points}
+    # Labels are padded with spaces as wide as a digit.
+    rows = [(mark(colors[p.group], p.filled), f"{p.label:\u2007>2}  {p.name}") for p in named.values()]
+    rows += [(Line2D([], [], ls=""), ""), (mark("#5f6368", True), fill[0]), (mark("#5f6368", False), fill[1]),
+             (Line2D([], [], color=_FAINT, lw=1.4), "Pareto front")]
+    handles, texts = zip(*rows, strict=True)
+    figure.legend(handles, texts, loc="outside right center", frameon=False, fontsize=9.5, handlelength=1.4,
+                  labelspacing=0.55)
+
+
+def _place_labels(axis: Any, panel: Panel, colors: dict[str, str]) -> None:
+    """Writes each label beside its point, where it covers the least: no point and no other label, lines if need be."""
+    from matplotlib.patheffects import withStroke
+
+    unit = axis.figure.dpi / 72  # pixels of a typographic point
+    at = {p.label: axis.transData.transform((p.latency_ms, p.accuracy)) for p in panel.points}
+    boxes = [(_Box(at[p.label][0], at[p.label][1], 6 * unit, 6 * unit), 10.0) for p in panel.points]
+    boxes += [(box, 1.0) for box in _lines(axis, panel, unit)]
+    for p in sorted(panel.points, key=lambda p: -p.accuracy):
+        x, y = at[p.label]
+        half_width, half_height = 3.6 * len(p.label) * unit, 5 * unit
+        places = [_Box(x + right * (reach * unit + half_width - 3.6 * unit), y + up * reach * unit, half_width, half_height)
+                  for reach in (12, 16, 21, 27) for right, up in _LABEL_STEPS]
+        costs = [sum(cost for other, cost in boxes if place.overlaps(other)) for place in places]
+        box = places[costs.index(min(costs))]
+        boxes.append((box, 10.0))
+        axis.annotate(p.label, (p.latency_ms, p.accuracy), xytext=((box.x - x) / unit, (box.y - y) / unit),
+                      textcoords="offset points", ha="center", va="center", fontsize=9.5, fontweight="bold",
+                      color=colors[p.group], zorder=4, path_effects=[withStroke(linewidth=2.5, foreground="white")])
+
+
+class _Box(NamedTuple):
+    """A rectangle in pixels: its centre and half of its sides."""
+
+    x: float
+    y: float
+    half_width: float
+    half_height: float
+
+    def overlaps(self, other: "_Box") -> bool:
+        return (abs(self.x - other.x) < self.half_width + other.half_width
+                and abs(self.y - other.y) < self.half_height + other.half_height)
+
+
+def _lines(axis: Any, panel: Panel, unit: float) -> list[_Box]:
+    """The steps of the front and the bars of the spreads, as thin boxes."""
+    front = pareto_front(panel.points)
+    ends = [((a.latency_ms, a.accuracy), (b.latency_ms, a.accuracy)) for a, b in pairwise(front)]
+    ends += [((b.latency_ms, a.accuracy), (b.latency_ms, b.accuracy)) for a, b in pairwise(front)]
+    ends += [((p.spread_ms[0], p.accuracy), (p.spread_ms[1], p.accuracy)) for p in panel.points if p.spread_ms]
+    boxes = []
+    for begin, end in ends:
+        (x0, y0), (x1, y1) = axis.transData.transform(begin), axis.transData.transform(end)
+        boxes.append(_Box((x0 + x1) / 2, (y0 + y1) / 2, abs(x1 - x0) / 2 + unit, abs(y1 - y0) / 2 + unit))
+    return boxes

@@ -1,0 +1,5 @@
+"""Any folder of pictures and masks; `python -m datasets.folder DIR` proposes its `classes.yaml`, and checks it."""
+
+from datasets.folder.reader import Folder
+
+__all__ = ["Folder"]

@@ -1,0 +1,120 @@
+"""`python -m datasets.folder DIR`: proposes classes.yaml for a folder of pictures and masks; where it is there, checks all."""
+
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import track as rich_track
+from rich.table import Table
+
+from datasets.base import pictures_below
+from datasets.colors import Color
+from datasets.faults import listing
+from datasets.folder.check import Summary, check
+from datasets.folder.classes import FILE
+from datasets.folder.masks import masks_below
+from datasets.folder.propose import Entry, share_text, suggest, survey, to_yaml
+from datasets.folder.reader import find_root
+from seg.cli.common import Parser, run
+from seg.errors import SegError
+from seg.files import write_text
+from seg.label_sets import IGNORE
+
+LARGE_PX = 3_000_000
+_T = TypeVar("_T")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    return run(_main, argv)
+
+
+def _main(argv: Sequence[str] | None) -> None:
+    parser = Parser(prog="python -m datasets.folder", description=__doc__)
+    parser.add_argument("root", metavar="DIR", help="the folder with images/ and masks/")
+    parser.add_argument("--overwrite", action="store_true", help=f"propose {FILE} anew, over the one that is there")
+    arguments = parser.parse_args(argv)
+    root = find_root(arguments.root)
+    if (root / FILE).exists() and not arguments.overwrite:
+        _check(root)
+    else:
+        _propose(root)
+
+
+def _propose(root: Path) -> None:
+    images, masks = pictures_below(root / "images"), masks_below(root / "masks")
+    if not masks:
+        raise SegError(f"{root / 'masks'} holds no masks.")
+    found = survey(list(masks.values()), _track)
+    entries, path = suggest(found), root / FILE
+    _print(_proposed(entries))
+    text = to_yaml(entries, found, root)
+    write_text(path, text)
+    print(f"\n{path}:\n\n{text}")
+    for what, some, lacked, others in (("pictures", images, "mask", masks), ("masks", masks, "picture", images)):
+        alone = sorted(some.keys() - others.keys())
+        if alone:
+            print(f"Attention: {len(alone)} of the {len(some)} {what} have no {lacked}: {listing(alone, 3)}.\n")
+    print(f"Next: give the classes their names in {path}; then check everything:\n\n"
+          f"    python -m datasets.folder {shlex.quote(str(root))}\n")
+
+
+def _check(root: Path) -> None:
+    summary = check(root, _track)
+    _print(_counted(summary))
+    notes = list(summary.notes)
+    height, width = summary.size_hw
+    if height * width > LARGE_PX:
+        notes.append(f"The largest picture is {width}x{height}. Pictures and masks of about {LARGE_PX / 1e6:g} million pixels at "
+                     "most train in a fraction of the time, and a network sees more of the scene at once: shrink both alike.")
+    for note in notes:
+        print(f"Note: {note}")
+    if summary.faults:
+        count = "1 fault" if len(summary.faults) == 1 else f"{len(summary.faults)} faults"
+        raise SegError("\n  ".join([f"{count} in {root}:", *summary.faults]))
+    frames = " and ".join(f"{count} for {split}" for split, count in summary.frames.items())
+    print(f"All pictures and masks are sound: {frames}.\nNext: train on them.\n\n"
+          f"    python train_seg.py fit --config configs/folder_small.yaml --data.root {shlex.quote(str(root))}\n")
+
+
+def _proposed(entries: list[Entry]) -> Table:
+    in_colors = entries[0].value is None
+    table = Table(*(() if in_colors else ("value",)), "colour", "proposed name", "pixels", "masks")
+    for entry in entries:
+        table.add_row(*(() if in_colors else (str(entry.value),)), _swatch(entry.color),
+                      "[dim](ignored)[/dim]" if entry.ignored else entry.name, share_text(entry.share), str(entry.files))
+    return table
+
+
+def _counted(summary: Summary) -> Table:
+    table = Table("class", "colour", "pixels", *(f"files in {split}" for split in summary.files))
+    counted = max(1, int(summary.pixels[:IGNORE].sum()))
+    for train_id, (name, color) in enumerate(zip(summary.label_set.classes, summary.label_set.colors, strict=True)):
+        share = summary.pixels[train_id] / counted
+        table.add_row(name, _swatch(color), share_text(share) if share else "none",
+                      *(str(files[train_id]) for files in summary.files.values()))
+    ignored = summary.pixels[IGNORE] / max(1, int(summary.pixels.sum()))
+    table.caption = f"{share_text(ignored) if ignored else 'None'} of all pixels ignored; the shares are of the others"
+    return table
+
+
+def _track(items: Iterable[_T]) -> Iterable[_T]:
+    """Shows how far reading is, where that can be seen."""
+    return rich_track(items, "Reading", transient=True, disable=not sys.stdout.isatty())
+
+
+def _swatch(color: Color) -> str:
+    return f"[on rgb({','.join(map(str, color))})]  [/] {' '.join(map(str, color))}"
+
+
+def _print(table: Table) -> None:
+    for column in table.columns:
+        column.justify = "left" if column.header in ("class", "colour", "proposed name") else "right"
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

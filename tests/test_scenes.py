@@ -1,0 +1,247 @@
+"""Procedural street scenes: geometry against projection by hand, labels, motion, and what is written to disk."""
+
+import math
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from datasets.cityscapes import Cityscapes
+from datasets.scenes.__main__ import main
+from datasets.scenes.catalog import Catalog, catalog
+from datasets.scenes.parts import HOLE, LEVELS, PLAIN, Library, MeshBuilder
+from datasets.scenes.renderer import Renderer, Scene
+from datasets.scenes.shade import Light
+from datasets.scenes.stage import COUNTED, LABEL_IDS, Stage
+from datasets.scenes.street import Street, mirror
+from seg.cli.common import run
+from seg.files import read_instance_ids, read_labels
+from seg.label_sets import CITYSCAPES
+
+SIZE_HW = (96, 192)
+
+
+@pytest.fixture(scope="module")
+def parts() -> Catalog:
+    return catalog()
+
+
+@pytest.fixture(scope="module")
+def renderer(parts: Catalog) -> Renderer:
+    return Renderer(parts.library, SIZE_HW)
+
+
+@pytest.fixture(scope="module")
+def boxes() -> tuple[Renderer, int, int]:
+    """A renderer whose library has a plate of 2 x 2 m that faces the camera, and one with a hole in its left half."""
+    library = Library()
+    texture = np.full((32, 32, 4), 200, np.uint8)
+    texture[..., 3] = PLAIN
+    half = texture.copy()
+    half[:, :16, 3] = HOLE
+    meshes = [library.add_mesh(MeshBuilder().quad(((-1, 2, 0), (1, 2, 0), (1, 0, 0), (-1, 0, 0)), library.add_texture(pixels)).build())
+              for pixels in (texture, half)]
+    return Renderer(library, SIZE_HW), meshes[0], meshes[1]
+
+
+def scene_of(parts: Catalog, stage: Stage, *, sun: tuple[float, float, float] | None = None) -> Scene:
+    """Returns a scene of what stands on a stage, on the ground of some street, seen from 1.5 m above the origin."""
+    street = Street(parts, 3)
+    camera = np.array([0, 1.5, 0, *np.eye(3).ravel(), 1.0, 0, 0])
+    light = street.light._replace(sun_color=(0.0, 0.0, 0.0), wet=0.0, haze=0.0)
+    if sun:
+        light = light._replace(sun=sun, sun_color=(2.0, 2.0, 2.0), sky_color=(0.2, 0.2, 0.2))
+    ground = street.ground._replace(materials=np.zeros_like(street.ground.materials) + (0, 6, 1, 1, 1, LABEL_IDS["road"]),
+                                    lines=np.zeros((0, 8), np.float32), line_at=np.full_like(street.ground.line_at, -1),
+                                    kerb_at=np.full_like(street.ground.kerb_at, 1e9), crossings=np.zeros((0, 4), np.float32))
+    return Scene(*stage.arrays((0.0, 0.0)), camera, light, ground, replace(street.lens, noise=0.0, blur_px=0.3), 0)
+
+
+def test_a_plate_is_seen_where_projection_puts_it(parts: Catalog, boxes: tuple[Renderer, int, int]) -> None:
+    renderer, plate, _ = boxes
+    stage = Stage()
+    stage.add(plate, 1.3, 8.0, labels=("car",))
+    frame = renderer.render(scene_of(parts, stage))
+    height, width = SIZE_HW
+    rows, columns = np.mgrid[:height, :width] + 0.5
+    x, y = (columns - width / 2) / height * 8.0, (height / 2 - rows) / height * 8.0 + 1.5  # focal length: the height
+    inside = (np.abs(x - 1.3) < 1) & (y > 0) & (y < 2)
+    near_edge = (np.abs(np.abs(x - 1.3) - 1) < 0.01) | (np.abs(y) < 0.01) | (np.abs(y - 2) < 0.01)
+    seen = frame.label_ids == LABEL_IDS["car"]
+    np.testing.assert_array_equal(seen[~near_edge], inside[~near_edge])
+    assert set(np.unique(frame.label_ids[~seen])) == {LABEL_IDS["road"], LABEL_IDS["sky"]}
+    assert (frame.label_ids[: height // 2][~seen[: height // 2]] == LABEL_IDS["sky"]).all()
+
+
+def test_what_is_nearer_hides_what_is_behind_except_through_holes(parts: Catalog, boxes: tuple[Renderer, int, int]) -> None:
+    renderer, plate, half = boxes
+    stage = Stage()
+    stage.add(plate, 0.0, 9.0, labels=("bus",))
+    stage.add(half, 0.0, 6.0, labels=("car",))
+    seen = renderer.render(scene_of(parts, stage)).label_ids
+    middle = seen[SIZE_HW[0] // 2]
+    left, right = middle[SIZE_HW[1] // 2 - 5], middle[SIZE_HW[1] // 2 + 5]
+    assert (left, right) == (LABEL_IDS["bus"], LABEL_IDS["car"])
+
+
+def test_a_face_is_not_seen_from_behind_unless_it_is_two_sided(parts: Catalog, boxes: tuple[Renderer, int, int]) -> None:
+    renderer, plate, _ = boxes
+    stage = Stage()
+    stage.add(plate, 0.0, 8.0, math.pi, labels=("car",))
+    assert not (renderer.render(scene_of(parts, stage)).label_ids == LABEL_IDS["car"]).any()
+
+
+def test_what_stands_in_the_sun_casts_its_shadow_away_from_it(parts: Catalog, boxes: tuple[Renderer, int, int]) -> None:
+    renderer, plate, _ = boxes
+    stage = Stage()
+    stage.add(plate, 0.0, 8.0, labels=("car",))
+    sun = (math.sqrt(0.5), math.sqrt(0.5), 0.0)  # from the right, 45 degrees high: shadows as long as things are high
+    stage.add(plate, 0.0, 8.0, math.pi / 2, labels=("car",))  # broadside to the sun
+    frame = renderer.render(scene_of(parts, stage, sun=sun))
+    height, width = SIZE_HW
+    row = int(height / 2 + height * 1.5 / 8.0) + 1  # the ground just before it, 8 m ahead
+    def brightness(x_m: float) -> float:
+        column = int(width / 2 + x_m * height / 8.0)
+        return float(frame.bgr[row + 1 : row + 3, column - 1 : column + 2].mean())
+
+    assert brightness(-1.7) < 0.75 * brightness(2.5), "in the shade against in the sun"
+    assert brightness(-4.0) == pytest.approx(brightness(4.0), rel=0.35), "both in the sun"
+
+
+def test_a_mirrored_scene_gives_the_mirrored_labels(parts: Catalog, renderer: Renderer) -> None:
+    scene = Street(parts, "mirror 2").scene(1.0)
+    there, back = renderer.render(scene), renderer.render(mirror(scene))
+    assert (there.label_ids == back.label_ids[:, ::-1]).mean() > 0.995
+
+
+def test_a_seed_always_gives_the_same_picture_and_another_seed_another(parts: Catalog, renderer: Renderer) -> None:
+    first = renderer.render(Street(parts, "9 1").scene(0.4))
+    again = Renderer(parts.library, SIZE_HW).render(Street(parts, "9 1").scene(0.4))
+    other = renderer.render(Street(parts, "9 2").scene(0.4))
+    for name in ("bgr", "label_ids", "instance_ids"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+    assert (first.label_ids != other.label_ids).mean() > 0.1
+
+
+def test_any_moment_of_a_drive_is_the_same_whatever_was_drawn_before(parts: Catalog, renderer: Renderer) -> None:
+    street = Street(parts, 5)
+    for time_s in (0.0, 1.0, 9.0):
+        street.scene(time_s)
+    np.testing.assert_array_equal(renderer.render(street.scene(3.0)).bgr, renderer.render(Street(parts, 5).scene(3.0)).bgr)
+
+
+def test_things_move_steadily_and_houses_stand_still(parts: Catalog) -> None:
+    street = Street(parts, "motion")
+    before, now, after = (street.scene(2.0 + step) for step in (0.0, 0.1, 0.2))
+    camera = [scene.camera[2] for scene in (before, now, after)]
+    assert camera[1] - camera[0] == pytest.approx(0.1 * street.traffic.own_speed)
+    assert camera[2] - camera[1] == pytest.approx(camera[1] - camera[0])
+    buildings = [scene.placement[scene.part_labels[:, 0] == LABEL_IDS["building"]] for scene in (before, now)]
+    here = {tuple(place[:3].round(6)) for place in buildings[0]}
+    assert len(here & {tuple(place[:3].round(6)) for place in buildings[1]}) > 0.7 * len(here)  # all but the far backdrop
+    near = [scene.placement[(scene.part_labels[:, 0] == LABEL_IDS["person"]) & (scene.placement[:, 2] < scene.camera[2] + 50)]
+            for scene in (before, now, after)]  # further ahead, people come into view
+    places = [placement[:, [0, 2]] for placement in near]
+    moved = [np.hypot(*(b[:, None] - a[None]).transpose(2, 0, 1)).min(1) for a, b in zip(places, places[1:], strict=False)]
+    moved = [step[place[:, 1] < camera[0] + 45] for step, place in zip(moved, places[1:], strict=False)]
+    assert np.concatenate(moved).max() < 1.0, "nobody walks faster than 10 m/s"
+
+
+def test_all_classes_appear_and_instances_fit_their_labels(parts: Catalog, renderer: Renderer) -> None:
+    seen: set[int] = set()
+    counted = {LABEL_IDS[name] for name in COUNTED}
+    for seed in range(40):
+        frame = renderer.render(Street(parts, f"all {seed}").scene())
+        seen |= set(np.unique(frame.label_ids).tolist())
+        of_instance = np.where(frame.instance_ids >= 1000, frame.instance_ids // 1000, frame.instance_ids)
+        np.testing.assert_array_equal(of_instance, frame.label_ids)
+        assert set(np.unique(frame.label_ids[frame.instance_ids >= 1000]).tolist()) <= counted
+        assert not set(np.unique(frame.label_ids[frame.instance_ids < 1000]).tolist()) & counted
+    assert set(CITYSCAPES.label_ids) <= seen <= set(CITYSCAPES.label_ids) | {LABEL_IDS["static"]}
+
+
+def test_the_library_is_sound(parts: Catalog) -> None:
+    packed = parts.library.pack()
+    area = np.linalg.norm(np.cross(packed.corners[:, 1] - packed.corners[:, 0], packed.corners[:, 2] - packed.corners[:, 0]), axis=1)
+    assert np.isfinite(packed.corners).all() and np.isfinite(packed.uv).all()
+    assert (area > 1e-8).mean() > 0.999
+    assert packed.corners[..., 1].min() > -0.6, "nothing reaches far below the ground"
+    assert packed.texture.max() < len(packed.tables)
+    assert set(np.unique((packed.texels[:, 3].astype(int) + 16) >> 5)) <= {0, 2, 3, 4, 6, 8}
+
+
+def test_a_halved_texture_keeps_its_colour_and_what_is_mostly_there() -> None:
+    texture = np.zeros((8, 8, 4), np.uint8)
+    texture[:, :5] = (40, 80, 120, PLAIN)  # five of eight columns; the rest are black holes
+    library = Library()
+    library.add_card(texture, 1, 1)
+    packed = library.pack()
+    begin, rows, columns = packed.tables[0, 1]
+    half = packed.texels[begin : begin + rows * columns].reshape(rows, columns, 4)
+    assert (rows, columns) == (4, 4) and packed.tables.shape[1] == LEVELS
+    np.testing.assert_array_equal(half[..., 3] > 0, [[True, True, True, False]] * 4)
+    assert (np.abs(half[:, :3, :3].astype(int) - (40, 80, 120)) <= 1).all(), "holes don't darken what is beside them"
+
+
+def test_a_light_has_colours_that_can_be_encoded(parts: Catalog) -> None:
+    for seed in range(30):
+        light: Light = Street(parts, seed).light
+        assert math.hypot(*light.sun) == pytest.approx(1, abs=1e-5) and light.sun[1] > 0.2
+        assert light.exposure > 0 and min(light.sky_color + light.horizon) > 0
+
+
+def test_what_is_written_is_read_as_cityscapes(tmp_path) -> None:
+    arguments = [str(tmp_path), "--frames", "3", "--sequence", "2", "--size", "64x128", "--seed", "4", "--threads", "2"]
+    assert run(main, arguments) == 0
+    reader = Cityscapes(tmp_path, "val")
+    assert len(reader) == 3
+    image, train_ids = reader.read(0)
+    assert image.shape == (64, 128, 3) and set(np.unique(train_ids)) <= {*range(19), 255}
+    label_path = reader.samples[0].label_path
+    instances = read_instance_ids(str(label_path).replace("labelIds", "instanceIds"))
+    labels = read_labels(label_path)
+    np.testing.assert_array_equal(np.where(instances >= 1000, instances // 1000, instances), labels)
+
+
+def test_threads_do_not_change_the_pictures(tmp_path) -> None:
+    for threads in ("1", "2"):
+        assert run(main, [str(tmp_path / threads), "--frames", "3", "--size", "48x96", "--threads", threads]) == 0
+    one, two = (sorted((tmp_path / threads).rglob("*.png")) for threads in ("1", "2"))
+    assert [path.name for path in one] == [path.name for path in two] and len(one) == 9
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one, two, strict=True))
+
+
+def test_a_drive_is_written_as_a_video(tmp_path) -> None:
+    assert run(main, [str(tmp_path / "drive.mp4"), "--frames", "3", "--size", "64x128"]) == 0
+    capture = cv2.VideoCapture(str(tmp_path / "drive.mp4"))
+    frames = 0
+    while capture.read()[0]:
+        frames += 1
+    capture.release()
+    assert frames == 3 and [path.name for path in tmp_path.iterdir()] == ["drive.mp4"]
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--frames", "0"], "--frames is 0"),
+    (["--size", "8x8"], "32 pixels"),
+    (["--size", "100000x100000"], "megapixels"),
+    (["--size", "big"], "height x width"),
+    (["--seed", "-1"], "--seed is -1"),
+    (["--threads", "0"], "threads"),
+    (["--split", "holiday"], "holiday"),
+])
+def test_bad_arguments_are_a_sentence(tmp_path, capsys, arguments: list[str], words: str) -> None:
+    assert run(main, [str(tmp_path / "out"), *arguments]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_are_there_are_kept(tmp_path, capsys) -> None:
+    folder = tmp_path / "leftImg8bit" / "val" / "scenes0"
+    folder.mkdir(parents=True)
+    (folder / "mine.png").write_bytes(b"mine")
+    assert run(main, [str(tmp_path), "--frames", "1", "--size", "64x128"]) == 2
+    assert "holds files already" in capsys.readouterr().err and (folder / "mine.png").read_bytes() == b"mine"
+    assert run(main, [str(tmp_path / "odd.mp4"), "--frames", "1", "--size", "65x128"]) == 2
+    assert run(main, [str(tmp_path / "drive.mp4"), "--split", "val"]) == 2
