@@ -18,7 +18,7 @@ from seg.label_sets import LabelSet
 METADATA_KEY = "lraspp"
 FORMAT_VERSION = 1
 SHIPPED_FOLDER = Path(__file__).parent / "assets"
-DEFAULT = "camvid_small"
+DEFAULT = "scenes_small"
 _MAX_HEADER_BYTES = 100_000_000  # the safetensors format's own limit
 
 

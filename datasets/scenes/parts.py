@@ -62,9 +62,14 @@ class MeshBuilder:
         """Adds a box from corner `low` to corner `high`; each face shows the whole of its texture.
 
         Args:
+            low: the corner of least x, y and z [m].
+            high: the opposite corner [m].
             side: texture of both sides, and of the faces that have none of their own.
-            front: of the face towards +z; back: of the one towards -z; top: of the upper one.
+            front: of the face towards +z.
+            back: of the face towards -z.
+            top: of the upper face.
             bottom: whether it has a lower face.
+            part: which of the object's classes it belongs to.
         """
         (x0, y0, z0), (x1, y1, z1) = low, high
         self.quad(((x0, y1, z1), (x0, y1, z0), (x0, y0, z0), (x0, y0, z1)), side, part)  # left
@@ -141,7 +146,8 @@ class Library:
                       np.concatenate([mesh.corners for mesh in self.meshes]),
                       np.concatenate([mesh.uv for mesh in self.meshes]),
                       np.concatenate([mesh.texture for mesh in self.meshes]),
-                      np.concatenate([mesh.part for mesh in self.meshes]))
+                      np.concatenate([mesh.part for mesh in self.meshes]),
+                      np.array([bool((texture[..., 3] <= HOLE + 15).any()) for texture in self.textures]))
 
 
 class Packed(NamedTuple):
@@ -153,6 +159,7 @@ class Packed(NamedTuple):
         starts: (meshes + 1,) int32; the first triangle of each mesh.
         two_sided: (meshes,) bool.
         corners, uv, texture, part: of all triangles, as in `Mesh`.
+        has_holes: (textures,) bool.
     """
 
     texels: UInt8Array
@@ -163,6 +170,7 @@ class Packed(NamedTuple):
     uv: Float32Array
     texture: Int32Array
     part: Int32Array
+    has_holes: npt.NDArray[np.bool_]
 
 
 def _halvings(texture: UInt8Array) -> Sequence[UInt8Array]:

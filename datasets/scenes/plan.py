@@ -8,7 +8,7 @@ from random import Random
 import numpy as np
 
 from datasets.scenes.ground import TILE_M, Surfaces
-from datasets.scenes.shade import ACROSS_M, Ground
+from datasets.scenes.setting import ACROSS_M, Ground
 from datasets.scenes.stage import LABEL_IDS
 
 CELL_M = 24.0  # a street is laid out in sections of this length
@@ -99,6 +99,9 @@ def some_ground(rng: Random, plan: Plan, surfaces: Surfaces, crossings: np.ndarr
     """Returns the ground of a street.
 
     Args:
+        rng: decides materials and markings.
+        plan: of the street.
+        surfaces: textures to choose from.
         crossings: (Q, 4); begin and end of each side street, width of its zebra or 0, whether there is a stop line.
     """
     def material(texture: int, tile: str, label: str, tint: tuple[float, float, float]) -> list[float]:

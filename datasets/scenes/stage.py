@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from datasets.scenes.figures import Figure
-from datasets.scenes.parts import Float32Array, Int32Array, UInt8Array
-from datasets.scenes.renderer import PARTS
+from datasets.scenes.parts import Int32Array
+from datasets.scenes.shade import Things
 from seg.label_sets import CITYSCAPES
 
 LABEL_IDS = dict(zip(CITYSCAPES.classes, CITYSCAPES.label_ids, strict=True)) | {"static": 4}
+PARTS = 10  # classes that one object may have
 COUNTED = frozenset({"person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"})  # these have instance ids
 
 Color = Sequence[float]  # blue, green, red, 0 to 255, as they look
 WHITE = (255.0, 255.0, 255.0)
-Arrays = tuple[Int32Array, npt.NDArray[np.float64], Float32Array, Float32Array, UInt8Array, Int32Array]
 
 
 class Stage:
@@ -38,7 +38,9 @@ class Stage:
 
         Args:
             mesh: its index in the library.
-            x, z, y: where it stands [m].
+            x: where it stands [m].
+            z: likewise.
+            y: how high it hangs [m].
             yaw: how far it is turned from +z towards +x [rad].
             labels: the class of each of its parts; a further part has that of the last.
             scale: of its own x, y and z.
@@ -65,8 +67,8 @@ class Stage:
         self._labels += other._labels
         self._figures += other._figures
 
-    def arrays(self, eye: tuple[float, float]) -> Arrays:
-        """Returns mesh, placement, tints, gloss, part_labels and part_instances, see `renderer.Scene`.
+    def arrays(self, eye: tuple[float, float]) -> tuple[Int32Array, npt.NDArray[np.float64], Things]:
+        """Returns mesh, placement and things, see `renderer.Scene`.
 
         Args:
             eye: x and z of the camera that figures are turned to [m].
@@ -86,4 +88,4 @@ class Stage:
                     numbers[name] += 1
         looks = np.array(self._tints, np.float32).reshape(-1, 2, 3) / 255
         return (np.array(self._mesh, np.int32), np.array(self._placement, np.float64).reshape(-1, 8),
-                (looks**2.2).astype(np.float32), np.array(self._gloss, np.float32), labels, instances)
+                Things((looks**2.2).astype(np.float32), np.array(self._gloss, np.float32), labels, instances))

@@ -36,7 +36,7 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
 
     how = parser.add_argument_group("how to run")
     how.add_argument("--weights", metavar="NAME|FILE",
-                     help="shipped weights by name, or a file (default: camvid_small)")
+                     help="shipped weights by name, or a file (default: scenes_small)")
     how.add_argument("--engine", default="auto", choices=("auto", "openvino", "onnxruntime", "torch"),
                      help="what runs the network (default: auto, the fastest that is installed)")
     how.add_argument("--size", type=parse_size, metavar="HxW", help="bring frames to this size first (default: their own); "
