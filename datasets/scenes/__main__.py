@@ -1,6 +1,6 @@
 """Renders street scenes to disk: `python -m datasets.scenes OUT --frames N --size HxW --seed S`.
 
-OUT is a folder, for a split in Cityscapes' layout, or an .mp4 for a drive, or a .jpg or .png for a sheet of scenes and labels.
+OUT is a folder, for a split in Cityscapes' layout; an .mp4, for a drive; or a .jpg or .png, for a sheet of scenes and labels.
 """
 
 import sys
@@ -19,9 +19,11 @@ from seg.machine import check_threads
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; see the head of this file."""
     parser = Parser(prog="python -m datasets.scenes", description=__doc__)
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder of a data set in Cityscapes' layout, or FILE.mp4, .jpg, .png")
+    parser.add_argument("out", type=Path, metavar="OUT",
+                        help="folder of a data set in Cityscapes' layout, or FILE.mp4, .jpg, .png")
     parser.add_argument("--frames", type=int, default=100, help="how many (default: %(default)s)")
-    parser.add_argument("--size", type=parse_size, default=(512, 1024), metavar="HxW", help="height x width (default: 512x1024)")
+    parser.add_argument("--size", type=parse_size, default=(512, 1024), metavar="HxW",
+                        help="height x width (default: 512x1024)")
     parser.add_argument("--seed", type=int, default=0, help="which streets; each seed has its own (default: %(default)s)")
     parser.add_argument("--split", choices=SPLITS, default=None, help="of a data set (default: val)")
     parser.add_argument("--sequence", type=int, default=None, metavar="N",

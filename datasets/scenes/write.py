@@ -126,7 +126,8 @@ def write_video(path: Path, frames: int, size_hw: tuple[int, int], seed: int,
         publish(temporary, path)
 
 
-def write_sheet(path: Path, frames: int, size_hw: tuple[int, int], seed: int, on_frame: Callable[[], None] = lambda: None) -> None:
+def write_sheet(path: Path, frames: int, size_hw: tuple[int, int], seed: int,
+                on_frame: Callable[[], None] = lambda: None) -> None:
     """Writes scenes above their labels, side by side, as one picture.
 
     Raises:
