@@ -39,9 +39,9 @@ demo: $(INSTALLED)  ## the main job on procedural streets: mIoU, iIoU, latency, 
 	@echo "  $(BIN)/python infer.py YOUR_PICTURES/            your own pictures"
 	@echo "  $(BIN)/python infer.py --video 0                 your camera, live"
 	@echo "  $(BIN)/python infer.py --help                    all options"
-	@echo "  make train-demo                                  train a network yourself, in five minutes"
+	@echo "  make train-demo                                  train a first network yourself"
 
-train-demo: $(INSTALLED)  ## from nothing to a network in five minutes: render streets, train on them, score it on others
+train-demo: $(INSTALLED)  ## a first network: render streets, train on them, score it on others
 	@rm -rf $(TRAIN_DEMO) runs/train_demo
 	@$(BIN)/python -m datasets.scenes $(TRAIN_DEMO) --frames 640 --seed 51 --split train --size 192x384
 	@$(BIN)/python -m datasets.scenes $(TRAIN_DEMO) --frames 50 --seed 52 --split val --size 192x384
