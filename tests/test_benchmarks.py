@@ -24,7 +24,6 @@ from benchmarks.reasons import Pair, explain, less
 from seg.errors import SegError
 from seg.models.macs import count
 
-
 ROOT = Path(__file__).resolve().parent.parent
 
 
