@@ -2,8 +2,6 @@
 
 import json
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,8 +21,6 @@ from benchmarks.plot import Panel, Point, draw, pareto_front
 from benchmarks.reasons import Pair, explain, less
 from seg.errors import SegError
 from seg.models.macs import count
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class Clock:
@@ -244,12 +240,9 @@ def test_networks_of_two_tables_are_timed_once() -> None:
     assert alike == {"8": "8", "t8-1": "8", "t8-2": "t8-2"}
 
 
-def test_the_command_writes_what_it_measured(tmp_path: Path) -> None:
+def test_the_command_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--rows", "11", "7", "1", "--sizes", "64x128", "--threads", "1", "--rounds", "1", "--output", str(tmp_path)]
-    # In a process of its own: after many networks in one process, worker processes of later tests crashed when they forked.
-    done = subprocess.run([sys.executable, "-m", "benchmarks.paper_table", *arguments], cwd=ROOT, check=False,
-                          capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert main(arguments) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["paper_table.json", "paper_table.md", "paper_table.png"]
     data = json.loads((tmp_path / "paper_table.json").read_text())
     text = (tmp_path / "paper_table.md").read_text()
@@ -262,7 +255,7 @@ def test_the_command_writes_what_it_measured(tmp_path: Path) -> None:
     assert "| 1 | V2, R-ASPP 256 | 2.11 | 2.113 | 21.29 | 21.23 | 21.29 |" in text
     assert all(network["total"]["median"] >= network["network"]["median"] for network in timed.values())
     assert {profile["network"] for profile in data["profiles"]} == {"1", "7"}
-    assert "paper_table.png" in done.stdout
+    assert "paper_table.png" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("arguments", "says"), [

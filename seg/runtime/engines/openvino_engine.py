@@ -1,6 +1,7 @@
 """The network through OpenVINO, the default: float32, compiled for each frame size, fed with BGR frames as they are."""
 
 from collections import OrderedDict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ from openvino.preprocess import ColorFormat, PrePostProcessor  # noqa: E402
 
 SIZES_KEPT = 4  # compiled networks, one per frame size; each holds its activations' memory
 _PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
+
+
+@cache
+def _core() -> Any:
+    """The one core of the process, which is never released.
+
+    With each core its plugin for processors sets up an alternate signal stack, and restores the one before it when the core
+    goes. Cores that went in the order in which they came left one that was gone too, and the next signal ended the process.
+    """
+    return ov.Core()
 
 
 class OpenVINOEngine:
@@ -35,9 +46,8 @@ class OpenVINOEngine:
     def __init__(self, model: Path | bytes, threads: int, profile: bool = False) -> None:
         self.precision, self.threads, self._profile = "fp32", threads, profile
         self._source = str(model) if isinstance(model, Path) else "The exported network"
-        self._core = ov.Core()
         try:
-            self._model = self._core.read_model(model)
+            self._model = _core().read_model(model)
         except RuntimeError as error:
             raise SegError(f"{self._source} can't be read by OpenVINO; it may be damaged: {_last_line(error)}"
                            ) from None
@@ -85,7 +95,7 @@ class OpenVINOEngine:
             steps.input().tensor().set_color_format(ColorFormat.BGR)
             steps.input().preprocess().convert_color(ColorFormat.RGB)
             steps.input().model().set_layout(ov.Layout("NCHW"))
-            compiled = self._core.compile_model(steps.build(), "CPU", {
+            compiled = _core().compile_model(steps.build(), "CPU", {
                 "INFERENCE_PRECISION_HINT": ov.Type.f32,  # OpenVINO would choose bfloat16 by itself on some processors
                 "INFERENCE_NUM_THREADS": self.threads,
                 "PERFORMANCE_HINT": "LATENCY",
