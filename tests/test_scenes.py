@@ -13,7 +13,7 @@ from datasets.scenes.__main__ import main
 from datasets.scenes.catalog import Catalog, catalog
 from datasets.scenes.parts import HOLE, LEVELS, PLAIN, Library, MeshBuilder
 from datasets.scenes.renderer import Renderer, Scene
-from datasets.scenes.setting import Light
+from datasets.scenes.setting import ALONG_M, SIDE_STREET, Light
 from datasets.scenes.stage import COUNTED, LABEL_IDS, Stage
 from datasets.scenes.street import Street, mirror
 from seg.cli.common import run
@@ -152,6 +152,27 @@ def test_things_move_steadily_and_houses_stand_still(parts: Catalog) -> None:
     assert np.concatenate(moved).max() < 1.0, "nobody walks faster than 10 m/s"
 
 
+def test_side_streets_never_end(parts: Catalog) -> None:
+    street = Street(parts, "endless")
+    street._every = 4
+    for time_s in (0.0, 3600.0):
+        scene = street.scene(time_s)
+        begin = scene.camera[2] - 40
+        _, there = scene.ground.along(begin)
+        assert (there == SIDE_STREET).sum() * ALONG_M == pytest.approx(2 * street._half_crossing_m * 260 / 96, rel=0.5)
+
+
+def test_a_library_is_packed_once_until_something_is_added(boxes: tuple[Renderer, int, int]) -> None:
+    library = Library()
+    texture = library.add_texture(np.full((2, 2, 4), 255, np.uint8))
+    mesh = MeshBuilder().quad(((0, 1, 0), (1, 1, 0), (1, 0, 0), (0, 0, 0)), texture).build()
+    library.add_mesh(mesh)
+    packed = library.pack()
+    assert library.pack() is packed and len(packed.texture) == 2
+    library.add_mesh(mesh)
+    assert len(library.pack().texture) == 4
+
+
 def test_all_classes_appear_and_instances_fit_their_labels(parts: Catalog, renderer: Renderer) -> None:
     seen: set[int] = set()
     counted = {LABEL_IDS[name] for name in COUNTED}
@@ -180,7 +201,8 @@ def test_a_halved_texture_keeps_its_colour_and_what_is_mostly_there() -> None:
     texture = np.zeros((8, 8, 4), np.uint8)
     texture[:, :5] = (40, 80, 120, PLAIN)  # five of eight columns; the rest are black holes
     library = Library()
-    library.add_card(texture, 1, 1)
+    corners = ((0, 1, 0), (1, 1, 0), (1, 0, 0), (0, 0, 0))
+    library.add_mesh(MeshBuilder().quad(corners, library.add_texture(texture)).build())
     packed = library.pack()
     begin, rows, columns = packed.tables[0, 1]
     half = packed.texels[begin : begin + rows * columns].reshape(rows, columns, 4)
@@ -257,4 +279,8 @@ def test_files_that_are_there_are_kept(tmp_path, capsys) -> None:
     assert run(main, [str(tmp_path), "--frames", "1", "--size", "64x128"]) == 2
     assert "holds files already" in capsys.readouterr().err and (folder / "mine.png").read_bytes() == b"mine"
     assert run(main, [str(tmp_path / "odd.mp4"), "--frames", "1", "--size", "65x128"]) == 2
-    assert run(main, [str(tmp_path / "drive.mp4"), "--split", "val"]) == 2
+    for option in (["--split", "val"], ["--sequence", "2"], ["--threads", "1"]):  # they would do nothing
+        assert run(main, [str(tmp_path / "drive.mp4"), *option]) == 2
+    for name in ("drive.avi", "sheet.webp", "scenes.zip"):  # no folder of that name appears
+        assert run(main, [str(tmp_path / name), "--frames", "1", "--size", "64x128"]) == 2
+        assert "can't be written" in capsys.readouterr().err and not (tmp_path / name).exists()

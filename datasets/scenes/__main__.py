@@ -13,7 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from datasets.scenes.write import SHEETS, SPLITS, write_sheet, write_split, write_video
 from seg.cli.common import Parser, parse_size, run
 from seg.errors import SegError
+from seg.files import is_image
 from seg.machine import check_threads
+
+OTHER_FILES = (".avi", ".m4v", ".mkv", ".mov", ".webm", ".zip")  # what OUT can't be
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,10 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.seed < 0:
         raise SegError(f"--seed is {arguments.seed}; it must be at least 0.")
     write = {".mp4": write_video, **dict.fromkeys(SHEETS, write_sheet)}.get(arguments.out.suffix.lower())
-    if write and (arguments.split or arguments.sequence):
-        raise SegError(f"{arguments.out} is one file: --split and --sequence belong to a data set, that is to a folder.")
+    if write and (arguments.split, arguments.sequence, arguments.threads) != (None, None, None):
+        raise SegError(f"{arguments.out} is one file: --split, --sequence and --threads belong to a data set, that is to a "
+                       "folder.")
+    if not write and (arguments.out.suffix.lower() in OTHER_FILES or is_image(arguments.out)):
+        raise SegError(f"{arguments.out} can't be written: a drive is an .mp4, a sheet a .jpg or .png, a data set a folder.")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("Rendering", total=arguments.frames)
 
         def on_frame() -> None:

@@ -112,26 +112,27 @@ class Library:
 
     textures: list[UInt8Array] = field(default_factory=list)
     meshes: list[Mesh] = field(default_factory=list)
+    _packed: "Packed | None" = field(default=None, init=False, repr=False)
 
     def add_texture(self, bgra: UInt8Array) -> int:
         """Takes over a texture (H, W, 4) uint8, blue green red and code, and returns its index."""
+        self._packed = None
         self.textures.append(np.ascontiguousarray(bgra))
         return len(self.textures) - 1
 
     def add_mesh(self, mesh: Mesh) -> int:
         """Takes over a mesh and returns its index."""
+        self._packed = None
         self.meshes.append(mesh)
         return len(self.meshes) - 1
 
-    def add_card(self, bgra: UInt8Array, width_m: float, height_m: float, bottom_m: float = 0.0) -> int:
-        """Adds a flat, upright, two-sided mesh that shows a texture, seen from behind (-z); returns the mesh's index."""
-        left, right, top = -width_m / 2, width_m / 2, bottom_m + height_m
-        builder = MeshBuilder().quad(((left, top, 0), (right, top, 0), (right, bottom_m, 0), (left, bottom_m, 0)),
-                                     self.add_texture(bgra))
-        return self.add_mesh(builder.build(two_sided=True))
-
     def pack(self) -> "Packed":
-        """Returns everything as flat arrays, textures with their halvings."""
+        """Returns everything as flat arrays, textures with their halvings; done once, however many renderers ask."""
+        if self._packed is None:
+            self._packed = self._pack()
+        return self._packed
+
+    def _pack(self) -> "Packed":
         texels: list[UInt8Array] = []
         tables = np.zeros((len(self.textures), LEVELS, 3), np.int32)
         offset = 0

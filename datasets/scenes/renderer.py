@@ -9,7 +9,7 @@ import numpy.typing as npt
 from datasets.scenes import raster, shade
 from datasets.scenes.ground import cloud_noise
 from datasets.scenes.parts import Float32Array, Int32Array, Library, UInt8Array
-from datasets.scenes.setting import Ground, Light
+from datasets.scenes.setting import TABLE_BEHIND_M, Ground, Light
 from datasets.scenes.weather import Lens
 
 MAX_FACES = 60_000
@@ -70,7 +70,7 @@ class Renderer:
         self._feet = np.array([np.zeros((4, 2)) if foot is None else foot for foot in feet])
         rng = np.random.default_rng(1)
         noise = cloud_noise(rng)
-        # twice as large as a picture needs, so that each takes its own section
+        # larger than a picture, so that each takes a section of its own
         self._grain = rng.standard_normal((size_hw[0] + 64, size_hw[1] + 64, 3), np.float32)
         self._view = raster.View.of_size(size_hw, MAX_FACES)
         cells = [round(side / SHADOW_CELL_M) for side in SHADOW_SIZE_M]
@@ -114,7 +114,7 @@ class Renderer:
         for corners in np.rint(turned[self._stands[scene.mesh]] / SHADOW_CELL_M).astype(np.int32):
             cv2.fillConvexPoly(self._feet_seen, corners, 70)
         occlusion = cv2.blur(cv2.blur(self._feet_seen, (7, 7)), (7, 7))
-        begin = camera[2] - 40.0
+        begin = camera[2] - TABLE_BEHIND_M
         return shade.Ahead(begin, *scene.ground.along(begin), self._heights, occlusion, cells)
 
     def _develop(self, image: UInt8Array, scene: Scene) -> UInt8Array:

@@ -6,7 +6,8 @@ import numpy as np
 
 from datasets.scenes.parts import Float32Array, Int32Array, UInt8Array
 
-ACROSS_M, ALONG_M, REACH_M = 0.02, 0.04, 260.0  # steps of the ground's tables, and how far ahead the second one reaches
+ACROSS_M, ALONG_M = 0.02, 0.04  # steps of the ground's tables
+TABLE_BEHIND_M, TABLE_AHEAD_M = 40.0, 220.0  # of the camera; where the table along the street begins and ends
 KERB_M = 0.16
 SIDE_STREET, ZEBRA, STOP_LINE, KERB = 1, 2, 3, 4  # what may lie at a place along the street
 
@@ -70,7 +71,7 @@ class Ground(NamedTuple):
 
     def along(self, begin: float) -> tuple[Float32Array, UInt8Array]:
         """Returns, at each step of ALONG_M from `begin`, where the middle of the street is [m], and what lies there."""
-        z = begin + ALONG_M * np.arange(int(REACH_M / ALONG_M))
+        z = begin + ALONG_M * np.arange(int((TABLE_BEHIND_M + TABLE_AHEAD_M) / ALONG_M))
         amplitude, frequency, phase = self.bend
         there = np.zeros(len(z), np.uint8)
         for first, last, zebra_m, stops in self.crossings:

@@ -9,9 +9,11 @@ import numpy as np
 
 from datasets.scenes.catalog import Catalog
 from datasets.scenes.furniture import Post
+from datasets.scenes.parts import Float32Array
 from datasets.scenes.plan import CELL_M, Side, some_ground, some_plan
 from datasets.scenes.plants import Plant
 from datasets.scenes.renderer import Scene
+from datasets.scenes.setting import TABLE_AHEAD_M, TABLE_BEHIND_M
 from datasets.scenes.stage import Color, Stage
 from datasets.scenes.traffic import Traffic
 from datasets.scenes.weather import some_lens, some_light
@@ -57,9 +59,7 @@ class Street:
         self._avenue_trees = rng.sample(catalog.plants.trees, 2)
         self._lamp = rng.choice(catalog.furniture.lamps)
         self._border = rng.choices(BORDERS, (2, 4, 3))[0]
-        crossings = [((k + 0.5) * CELL_M - self._half_crossing_m, (k + 0.5) * CELL_M + self._half_crossing_m,
-                      self._zebra_m, float(self._signals)) for k in range(-2, 60) if self._is_crossing(k)]
-        self.ground = some_ground(rng, self.plan, catalog.surfaces, np.array(crossings, np.float32).reshape(-1, 4))
+        self.ground = some_ground(rng, self.plan, catalog.surfaces)
         self._eye_m, self._focal = rng.uniform(1.2, 2.1), rng.uniform(1.15, 2.4)
         self._tilt, self._roll, self._aside = rng.gauss(-0.01, 0.03), rng.gauss(0, 0.008), rng.gauss(0, 0.04)
         self._start = rng.uniform(0, 8 * CELL_M)
@@ -82,11 +82,19 @@ class Street:
         self.traffic.add_to(stage, z, time_s, [k for k in range(first - 1, last + 2) if self._is_crossing(k)])
         pitch = self._tilt + 0.0025 * math.sin(7.0 * time_s) + 0.0015 * math.sin(17.0 * time_s)  # it drives over bumps
         camera = np.array([x, self._eye_m, z, *_rotation(yaw, pitch, self._roll).ravel(), self._focal, 0.0, 0.0])
-        scene = Scene(*stage.arrays((x, z)), camera, self.light, self.ground, self.lens, self._clock + round(25 * time_s))
+        ground = self.ground._replace(crossings=self._crossings(z))
+        scene = Scene(*stage.arrays((x, z)), camera, self.light, ground, self.lens, self._clock + round(25 * time_s))
         return mirror(scene) if self._mirrored else scene
 
     def _is_crossing(self, k: int) -> bool:
         return self._every > 0 and (k + self._first) % self._every == 0
+
+    def _crossings(self, z: float) -> Float32Array:
+        """Returns the side streets that may be seen from z, see `Ground.crossings`."""
+        first, last = math.floor((z - TABLE_BEHIND_M) / CELL_M) - 1, math.floor((z + TABLE_AHEAD_M) / CELL_M) + 1
+        middles = [(k + 0.5) * CELL_M for k in range(first, last + 1) if self._is_crossing(k)]
+        return np.array([(middle - self._half_crossing_m, middle + self._half_crossing_m, self._zebra_m, self._signals)
+                         for middle in middles], np.float32).reshape(-1, 4)
 
     def _section(self, k: int) -> Stage:
         """Puts up what stands along one section."""
@@ -101,14 +109,13 @@ class Street:
         return stage
 
     def _put(self, stage: Stage, place: Place, mesh: int, aside: float, along: float, *, labels: tuple[str, ...],
-             turn: float = 0.0, scale: tuple[float, float, float] = (1, 1, 1), tints: tuple[Color, Color] | None = None,
-             gloss: float = 0.0) -> None:
+             turn: float = 0.0, scale: tuple[float, float, float] = (1, 1, 1), tints: tuple[Color, Color] | None = None) -> None:
         """Puts an object `aside` from the street's middle and `along` the section; yaw 0 fits the right-hand side."""
         z = place.begin + along
         yaw = self.plan.yaw(z) + turn + (math.pi if place.sign < 0 else 0.0)
         shade = place.rng.choice(MUTED)
         stage.add(mesh, self.plan.middle(z) + place.sign * aside, z, yaw, labels=labels, scale=scale,
-                  tints=tints or (shade, shade), gloss=gloss)
+                  tints=tints or (shade, shade))
 
     def _front(self, stage: Stage, place: Place) -> None:
         """Puts up houses or what there is instead: walls, fences, parks."""

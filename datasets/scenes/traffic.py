@@ -36,6 +36,7 @@ class Lane(NamedTuple):
     filled: float  # share of places where something stands
     kinds: tuple[str, ...]
     shares: tuple[float, ...]
+    own: bool = False  # the camera drives there
 
 
 class Traffic:
@@ -54,9 +55,10 @@ class Traffic:
         self._lanes: list[Lane] = []
         for sign in (1, -1):
             for index in range(plan.lanes):
-                speed = pace if sign > 0 and index == self.own_lane else pace * rng.uniform(0.75, 1.3) * sign
+                own = sign > 0 and index == self.own_lane
+                speed = pace if own else pace * rng.uniform(0.75, 1.3) * sign
                 self._lanes.append(Lane(f"{sign} {index}", sign * plan.lane(index), rng.uniform(17, 44) / plan.density, speed,
-                                        rng.uniform(0.35, 0.85), MOVING, SHARES[plan.kind]))
+                                        rng.uniform(0.35, 0.85), MOVING, SHARES[plan.kind], own))
             edge = sign * ((plan.right if sign > 0 else plan.left).road - 0.7)
             self._lanes.append(Lane(f"{sign} cycles", edge, rng.uniform(10, 30), rng.uniform(3.5, 5.5) * sign,
                                     rng.uniform(0.15, 0.7), ("bicycle",), (1,)))
@@ -82,13 +84,12 @@ class Traffic:
                 if kind in ("bicycle", "motorcycle") and z - eye_z > FIGURES_M:
                     continue
                 turn = 0.0 if lane.speed > 0 else math.pi
-                own = lane.aside > 0 and lane.speed == self.own_speed
                 if kind in ("bicycle", "motorcycle"):
-                    if not (own and CLEAR_M[0] < z - eye_z < CLEAR_M[1]):
+                    if not (lane.own and CLEAR_M[0] < z - eye_z < CLEAR_M[1]):
                         self._add_ridden(stage, kind, lane.aside, z, turn, abs(lane.speed) * time_s, rng)
                 else:
                     self._add_vehicle(stage, kind, lane.aside + rng.gauss(0, 0.15), z, turn, rng,
-                                      room=(1 - 2 * JITTER) * lane.gap, clear_of=eye_z if own else None)
+                                      room=(1 - 2 * JITTER) * lane.gap, clear_of=eye_z if lane.own else None)
         for side, sign in ((self.plan.right, 1), (self.plan.left, -1)):
             for k in range(math.floor((eye_z - 3 * CELL_M) / CELL_M), math.floor((eye_z + FIGURES_M) / CELL_M)):
                 self._add_walkers(stage, side, sign, k, time_s)

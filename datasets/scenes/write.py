@@ -17,6 +17,7 @@ from datasets.scenes.street import Street
 from seg.errors import SegError
 from seg.files import check_writable_folder, publish, write_image
 from seg.label_sets import CITYSCAPES
+from seg.visualize import colorize
 
 FRAMES_PER_SECOND = 17.0  # as Cityscapes was recorded
 SPLITS = ("train", "val", "test")
@@ -70,12 +71,13 @@ def write_split(root: Path, split: str, frames: int, size_hw: tuple[int, int], s
         if folder.exists() and any(folder.iterdir()):
             raise SegError(f"{folder} holds files already. Remove it, or choose another folder or seed.")
         check_writable_folder(folder)
-    renderers = local()
+    renderers, parts = local(), catalog()
+    parts.library.pack()  # here, so that no two threads do it
 
     def write_street(index: int) -> int:
         if not hasattr(renderers, "own"):
-            renderers.own = Renderer(catalog().library, size_hw)
-        street = Street(catalog(), f"{seed} {index}")
+            renderers.own = Renderer(parts.library, size_hw)
+        street = Street(parts, f"{seed} {index}")
         count = min(sequence, frames - index * sequence)
         for number in range(count):
             frame = renderers.own.render(street.scene(number / FRAMES_PER_SECOND))
@@ -135,11 +137,10 @@ def write_sheet(path: Path, frames: int, size_hw: tuple[int, int], seed: int,
     """
     check_size(size_hw)
     check_writable_folder(path.parent)
-    palette = np.zeros((256, 3), np.uint8)
-    palette[list(CITYSCAPES.label_ids)] = np.array(CITYSCAPES.colors)[:, ::-1]
+    train_ids = CITYSCAPES.to_train_ids().astype(np.uint8)  # by label id
     renderer, columns = Renderer(catalog().library, size_hw), list[UInt8Array]()
     for index in range(frames):
         frame = renderer.render(Street(catalog(), f"{seed} {index}").scene())
-        columns.append(np.concatenate([frame.bgr, palette[frame.label_ids]]))
+        columns.append(np.concatenate([frame.bgr, colorize(train_ids[frame.label_ids], CITYSCAPES)]))
         on_frame()
     write_image(path, np.concatenate(columns, 1))
