@@ -16,7 +16,7 @@ _DESCRIPTION = """Segments pictures, a video or a data set.
 
   infer.py street.jpg frames/ "more/*.png"                pictures, folders, globs
   infer.py --video drive.mp4 --output drive_overlay.mp4   a file, a camera (0, 1, ...) or a URL
-  infer.py --dataset camvid --root DIR --split val        mIoU and latency
+  infer.py --dataset cityscapes --root DIR --split val    mIoU and latency
 """
 
 
