@@ -43,8 +43,8 @@ demo: $(INSTALLED)  ## the main job on procedural streets: mIoU, iIoU, latency, 
 
 train-demo: $(INSTALLED)  ## a first network: render streets, train on them, score it on others
 	@rm -rf $(TRAIN_DEMO) runs/train_demo
-	@$(BIN)/python -m datasets.scenes $(TRAIN_DEMO) --frames 640 --seed 51 --split train --size 192x384
-	@$(BIN)/python -m datasets.scenes $(TRAIN_DEMO) --frames 50 --seed 52 --split val --size 192x384
+	@$(BIN)/python -m datasets.scenes $(TRAIN_DEMO) --town 7 --frames 640 --seed 51 --split train --size 192x384
+	@$(BIN)/python -m datasets.scenes $(TRAIN_DEMO) --town 7 --frames 50 --seed 52 --split val --size 192x384
 	@$(BIN)/python train_seg.py fit --config configs/train_demo.yaml --data.root $(TRAIN_DEMO)
 	@$(BIN)/python -m seg.export --weights runs/train_demo/train_demo.safetensors
 	@$(BIN)/python infer.py --dataset cityscapes --root $(TRAIN_DEMO) --weights runs/train_demo/train_demo.safetensors \
