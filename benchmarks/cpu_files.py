@@ -4,7 +4,7 @@ The networks are the paper's Large and Small with Cityscapes' 19 classes, and th
 weights give label maps with areas and borders, which decide what the upsampling costs and whether int8 keeps the labels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import cv2
@@ -48,13 +48,14 @@ def build(name: str) -> SegmentationNetwork:
     return network.eval()
 
 
-def make(folder: Path, size_hw: Size, wanted: Sequence[str], pictures: Sequence[str | Path], done: Done) -> dict[str, str]:
+def make(folder: Path, size_hw: Size, wanted: Collection[tuple[str, str | None]], pictures: Sequence[str | Path],
+         done: Done) -> dict[str, str]:
     """Writes frames, and the networks that are wanted: NAME.safetensors, NAME.onnx, NAME_int8.onnx.
 
     Args:
         folder: an empty one.
         size_hw: of the frames; the exports take no other.
-        wanted: of `NETWORKS`, and "torchvision".
+        wanted: networks with their precision: of `NETWORKS`, and "torchvision".
         pictures: frames are made of these, stretched to the size; rendered scenes for none.
         done: told each step.
 
@@ -71,17 +72,19 @@ def make(folder: Path, size_hw: Size, wanted: Sequence[str], pictures: Sequence[
         write_image(frames / f"{index:02}.png", frame)
     done("frames")
     failed: dict[str, str] = {}
-    for name in (name for name in NETWORKS if name in wanted):
+    for name in (name for name in NETWORKS if (name, "fp32") in wanted):
         weights = folder / f"{name}.safetensors"
         save(build(name), weights, CITYSCAPES, size_hw)
         export_weights(weights, choices=Choices(size_hw=size_hw))
         done(f"exported {name}")
+        if (name, "int8") not in wanted:
+            continue
         try:
             export_weights(weights, int8_file(weights), Choices(precision="int8", size_hw=size_hw, calibrate=[frames]))
         except (SegError, ModuleNotFoundError) as error:
             failed[name] = str(error)
         done(f"quantised {name}")
-    if "torchvision" in wanted:
+    if ("torchvision", "fp32") in wanted:
         export_torchvision(folder / TORCHVISION, size_hw, CLASSES)
         done("exported torchvision's")
     return failed

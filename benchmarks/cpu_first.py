@@ -4,17 +4,20 @@
 label map, goes on for some frames, and prints its peak memory.
 """
 
+import os
 import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import NamedTuple
 
 from seg.errors import SegError
 
+CACHE_VARIABLE = "LRASPP_CACHE_DIR"  # names the folder where the predictor keeps what it compiled and chose
+_CACHE_VARIABLES = (CACHE_VARIABLE, "NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
 _MORE_RUNS = 2  # until memory has reached what it stays at
-_LIMIT_S = 1800
 
 
 class First(NamedTuple):
@@ -29,26 +32,32 @@ class First(NamedTuple):
     peak_mib: float
 
 
-def first(folder: Path, system: str, threads: int, classes: int) -> First:
+def first(folder: Path, system: str, threads: int, classes: int, caches: Path) -> First:
     """Starts a process that labels the folder's frame.
+
+    Args:
+        folder: that `benchmarks.cpu_files.make` filled.
+        system: its id.
+        threads: how many it may use.
+        classes: of its label map.
+        caches: a folder, empty for a start without what an earlier one cached.
 
     Raises:
         SegError: it fails; the message is its last line.
     """
     command = [sys.executable, "-m", "benchmarks.cpu_first", str(folder), system, str(threads), str(classes)]
+    environment = os.environ | {name: str(caches / name.lower()) for name in _CACHE_VARIABLES}
     start = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          cwd=Path(__file__).resolve().parent.parent) as process:
+    checkout = Path(__file__).resolve().parent.parent
+    with TemporaryFile("w+") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True,
+                                                         env=environment, cwd=checkout) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         seconds = time.perf_counter() - start
-        try:
-            rest, errors = process.communicate(timeout=_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise SegError(f"{system} didn't end within {_LIMIT_S} seconds.") from None
-    if process.returncode or line.strip() != "first":
-        raise SegError((errors.strip().splitlines() or ["it ended without a word"])[-1].removeprefix("error: "))
+        rest = process.stdout.read()
+        if process.wait() or line.strip() != "first":
+            errors.seek(0)
+            raise SegError((errors.read().strip().splitlines() or ["it ended without a word"])[-1].removeprefix("error: "))
     return First(seconds, float(rest))
 
 
@@ -65,8 +74,15 @@ def _main(folder: str, name: str, threads: str, classes: str) -> None:
     print("first", flush=True)
     for _ in range(_MORE_RUNS):
         running.run()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(peak / 2**(20 if sys.platform == "darwin" else 10))
+    print(_peak_mib())
+
+
+def _peak_mib() -> float:
+    try:  # Linux counts what the process was forked from into its resource usage, but not into this
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
+    except (OSError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts bytes
 
 
 if __name__ == "__main__":

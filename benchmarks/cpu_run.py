@@ -1,6 +1,8 @@
 """The work of `benchmarks.cpu`: makes what is run, builds the contestants, and measures them against each other."""
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,13 +10,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks import cpu_files
-from benchmarks.cpu_first import First, first
-from benchmarks.cpu_systems import FIRST, Running, Setup, System, keep_caches_in
-from benchmarks.layers import PROFILE_RUNS, by_kind, profile
+from benchmarks.cpu_first import CACHE_VARIABLE, First, first
+from benchmarks.cpu_systems import Running, Setup, System
+from benchmarks.layers import by_kind, profile
 from benchmarks.measure import WARM_UP_RUNS, Measurement, measure
 from benchmarks.output import Origin
 from benchmarks.peak import peak_gmacs
 from seg.errors import SegError
+from seg.models.paper import madds
 from seg.report.facts import count
 from seg.runtime import Predictor
 from seg.runtime.upsample import upsample_argmax
@@ -36,6 +39,7 @@ class Findings:
         left_out: by id, and by case where it isn't so in all, why a system didn't run.
         latencies: by case; within, by id.
         runs_in: by case and id, engine and precision.
+        notes: by case and id, what there is to know of that choice.
         agreements: by case and id, share of the labels that are those of the same network in torch.
         firsts: by case and id, starts without and with what the one before it cached.
         macs: by network and frame size, multiply-adds of its convolutions.
@@ -51,6 +55,7 @@ class Findings:
     left_out: dict[str, str] = field(default_factory=dict)
     latencies: dict[Case, Measurement] = field(default_factory=dict)
     runs_in: dict[tuple[Case, str], str] = field(default_factory=dict)
+    notes: dict[tuple[Case, str], str] = field(default_factory=dict)
     agreements: dict[tuple[Case, str], float] = field(default_factory=dict)
     firsts: dict[tuple[Case, str], tuple[First, First]] = field(default_factory=dict)
     macs: dict[tuple[str, Size], int] = field(default_factory=dict)
@@ -91,28 +96,39 @@ def find_out(plan: Plan, origin: Origin, done: Done) -> Findings:
     findings = Findings(origin, plan.systems, plan.rounds)
     findings.left_out = {system.id: reason for system in plan.systems if (reason := system.missing())}
     there = [system for system in plan.systems if system.id not in findings.left_out]
-    wanted = list(dict.fromkeys(system.network for system in there if system.network))
+    wanted = {(system.network, precision) for system in there if system.network
+              for precision in (("fp32", "int8") if system.precision == "auto" else ("fp32", system.precision))}
     for size_hw in plan.sizes_hw:
-        with TemporaryDirectory(prefix="lraspp-benchmark-") as name:
+        with TemporaryDirectory(prefix="lraspp-benchmark-") as name, _cache_in(Path(name) / "cache"):
             folder = Path(name)
-            keep_caches_in(folder)
             failed = cpu_files.make(folder, size_hw, wanted, plan.pictures, done)
             findings.left_out.update({f"int8 of {network} at {_size(size_hw)}": why for network, why in failed.items()})
-            _count(findings, wanted, size_hw)
+            _count(findings, size_hw)
             for threads in plan.threads:
-                _contest(findings, there, folder, (size_hw, threads), done)
+                _contest(findings, there, folder, (size_hw, threads), threads == max(plan.threads), done)
     return findings
 
 
-def _count(findings: Findings, networks: Sequence[str], size_hw: Size) -> None:
-    from seg.models.paper import madds
+@contextmanager
+def _cache_in(folder: Path) -> Iterator[None]:
+    """Keeps what an earlier run chose out of this one, and what this one compiles out of the user's folder."""
+    before = os.environ.get(CACHE_VARIABLE)
+    os.environ[CACHE_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[CACHE_VARIABLE]
+        if before is not None:
+            os.environ[CACHE_VARIABLE] = before
 
-    for network in (name for name in networks if name in cpu_files.NETWORKS):
+
+def _count(findings: Findings, size_hw: Size) -> None:
+    for network in cpu_files.NETWORKS:
         findings.macs[network, size_hw] = madds(cpu_files.build(network), size_hw).convolutions
 
 
-def _contest(findings: Findings, systems: Sequence[System], folder: Path, case: Case, done: Done) -> None:
-    """Builds all systems, then times them in turn; then each by itself in a process of its own."""
+def _contest(findings: Findings, systems: Sequence[System], folder: Path, case: Case, with_firsts: bool, done: Done) -> None:
+    """Builds all systems, then times them in turn; then, if asked, each by itself in a process of its own."""
     size_hw, threads = case
     where = f"{_size(size_hw)}, {count(threads, 'thread')}"
     setup = Setup(folder, np.load(folder / cpu_files.FRAME), threads, cpu_files.CLASSES)
@@ -126,6 +142,9 @@ def _contest(findings: Findings, systems: Sequence[System], folder: Path, case: 
         else:
             running[system.id] = built
         done(f"{where}: built {system.id}")
+    if not running:
+        reasons = "; ".join(f"{id}: {why}" for id, why in findings.left_out.items())
+        raise SegError(f"At {where} none of the systems can run. {reasons}")
     before = peak_gmacs(threads)
     findings.latencies[case] = measure({id: _timed(built) for id, built in running.items()}, findings.rounds,
                                        on_run=lambda id: done(f"{where}: timed {id}"))
@@ -133,15 +152,19 @@ def _contest(findings: Findings, systems: Sequence[System], folder: Path, case: 
     ran = [system for system in systems if system.id in running]
     for system in ran:
         findings.runs_in[case, system.id] = running[system.id].runs_in()
+        if note := running[system.id].note():
+            findings.notes[case, system.id] = note
     _agree(findings, ran, running, setup, case)
     for precision in {system.precision for system in ran if system.precision in ("bf16", "int8")}:
         findings.peaks[threads, precision] = max(peak_gmacs(threads, precision), findings.peaks.get((threads, precision), 0.0))
     _inside(findings, ran, setup, case)
-    running.clear()  # memory is for what comes now
-    for system in ran:
-        cold, warm = (first(folder, system.id, threads, setup.classes) for _ in range(2))
-        findings.firsts[case, system.id] = cold, warm
-        done(f"{where}: started {system.id}")
+    if with_firsts:
+        running.clear()  # memory is for what comes now
+        for system in ran:
+            with TemporaryDirectory(dir=folder) as caches:
+                cold, warm = (first(folder, system.id, threads, setup.classes, Path(caches)) for _ in range(2))
+            findings.firsts[case, system.id] = cold, warm
+            done(f"{where}: started {system.id}")
 
 
 def _timed(running: Running) -> Callable[[], Mapping[str, float]]:
@@ -210,12 +233,9 @@ def steps(plan: Plan) -> int:
     """Returns how many steps `find_out` tells of at most."""
     there = [system for system in plan.systems if not system.missing()]
     files = len({system.network for system in there if system.network}) * 2 + 1
-    each = len(there) * (2 + WARM_UP_RUNS + plan.rounds)
-    return len(plan.sizes_hw) * (files + len(plan.threads) * each)
+    each = len(there) * (1 + WARM_UP_RUNS + plan.rounds)
+    return len(plan.sizes_hw) * (files + len(plan.threads) * each + len(there))
 
 
 def _size(size_hw: Size) -> str:
     return f"{size_hw[0]}x{size_hw[1]}"
-
-
-__all__ = ["FIRST", "KERNEL", "PROFILE_RUNS", "TORCH", "Case", "Findings", "Plan", "Size", "find_out", "steps"]

@@ -3,7 +3,6 @@
 Each has an id to ask for it by, says which packages it needs, and is built for one frame size and number of threads.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,7 +16,7 @@ from benchmarks.cpu_others import Frame, Labels
 from seg.errors import SegError, did_you_mean
 from seg.weights import int8_file
 
-FIRST = "torchvision"  # that all others are compared with
+FIRST = "torchvision-eager"  # that all others are compared with
 CELLS = (("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"), ("onnxruntime", "fp32"), ("onnxruntime", "int8"),
          ("torch", "fp32"), ("auto", "auto"))
 
@@ -44,10 +43,12 @@ class Running(NamedTuple):
     Attributes:
         run: labels the frame; returns the label map, and milliseconds by stage where they are known.
         runs_in: says, after a run, engine and precision, read back where they can be.
+        note: says, after a run, what there is to know of the choice of both.
     """
 
     run: Callable[[], tuple[Labels, Mapping[str, float]]]
     runs_in: Callable[[], str]
+    note: Callable[[], str | None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class System:
         build: makes it; a SegError says why it can't be here.
         packages: that it needs.
         network: of `benchmarks.cpu_files.NETWORKS`, or "torchvision"; None for one that needs no file.
-        precision: of its arithmetic, where it is one of ours.
+        precision: of its arithmetic, if the network is ours; "auto" for what turns out the fastest.
         ours: whether `seg.Predictor` runs it.
     """
 
@@ -158,12 +159,12 @@ def _ours(network: str, engine: str, precision: str) -> System:
             prediction = predictor(setup.frame, out)
             return prediction.train_ids, prediction.latency_ms
 
-        return Running(run, lambda: f"{predictor.engine} {predictor.precision}")
+        return Running(run, lambda: f"{predictor.engine} {predictor.precision}", lambda: predictor.note)
 
     id = f"{network}-auto" if engine == "auto" else f"{network}-{engine}-{precision}"
     packages = () if engine == "auto" else (engine,)
-    return System(id, f"**ours, {network.capitalize()}**", build, packages, network, None if precision == "auto" else precision,
-                  ours=True)
+    label = f"**ours, {network.capitalize()}{', auto' if engine == 'auto' else ''}**"
+    return System(id, label, build, packages, network, precision, ours=True)
 
 
 def _file(folder: Path, network: str, precision: str) -> Path:
@@ -185,9 +186,3 @@ def _check_bf16(precision: str) -> None:
 
         if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise SegError("this processor has no bfloat16")
-
-
-def keep_caches_in(folder: Path) -> None:
-    """Makes this process and its children start without what an earlier run cached, so that a first frame is one."""
-    os.environ["LRASPP_CACHE_DIR"] = str(folder / "cache")
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")

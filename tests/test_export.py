@@ -20,7 +20,16 @@ from seg.export.exporter import export_weights
 from seg.export.onnx_export import export_onnx
 from seg.models import describe, load
 from seg.runtime import Predictor
-from seg.weights import EXPORT_KEY, METADATA_KEY, SHIPPED_FOLDER, Description, Export, read_description, read_export, sha256
+from seg.weights import (
+    EXPORT_KEY,
+    METADATA_KEY,
+    SHIPPED_FOLDER,
+    Description,
+    Export,
+    read_description,
+    read_export,
+    sha256,
+)
 
 # What TensorRT, ncnn and others choke on: pooling to a given size, branches and loops, shapes that follow from data.
 UNWANTED = {"If", "Loop", "Scan", "NonZero", "GlobalLpPool", "AdaptiveAveragePool", "Where", "Range"}

@@ -21,7 +21,6 @@ from seg.runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from seg.runtime.engines.openvino_engine import OpenVINOEngine
 from seg.weights import Export, int8_file, read_description, read_export
 
-
 WEIGHTS = "camvid_small"  # trained: with eight bits a random network, which has no margins, gives other labels
 
 
@@ -67,15 +66,11 @@ def test_weights_are_int8_but_for_scores_and_gates(quantized: tuple[Path, Export
     def is_quantized(node: onnx.NodeProto) -> bool:
         return all((maker := makers.get(name)) is not None and maker.op_type == "DequantizeLinear" for name in node.input[:2])
 
-    convolutions = {node.name: is_quantized(node) for node in graph.node if node.op_type == "Conv"}
-    in_fp32 = {name for name, is_it in convolutions.items() if not is_it}
-    expected = {name for name in convolutions
-                if "squeeze_excite" in name or name in ("/decoder/attention/Conv", "/decoder/Conv", "/decoder/Conv_1")}
-    assert expected <= in_fp32
-    if quantized[1].kept_fp32 == ("scores", "gates"):
-        assert in_fp32 == expected
-    else:
-        assert "/encoder/blocks.0/depthwise/conv/Conv" not in in_fp32 or quantized[1].kept_fp32[-1] == "1/4"
+    in_fp32 = {node.name for node in graph.node if node.op_type == "Conv" and not is_quantized(node)}
+    parts = parts_of(onnx.load_model_from_string(trace(load(WEIGHTS), Choices())), (256, 512))
+    kept = set().union(*(parts[part] for part in quantized[1].kept_fp32))
+    assert in_fp32 == {node.name for node in graph.node if node.op_type == "Conv"} & kept
+    assert {"/decoder/attention/Conv", "/decoder/Conv", "/decoder/Conv_1"} <= in_fp32
     assert "/encoder/blocks.5/expand/conv/Conv" not in in_fp32
     stored = {tensor.data_type for tensor in graph.initializer if len(tensor.dims) == 4}
     assert onnx.TensorProto.INT8 in stored

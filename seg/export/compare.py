@@ -122,3 +122,8 @@ def read_frames(paths: Iterable[Path], size_hw: tuple[int, int] | None, mean_rgb
     for path in paths:
         frame = read_image_bgr(path)
         yield fit_frame(frame, place((frame.shape[0], frame.shape[1]), size_hw, "stretch"), mean_rgb)
+
+
+def to_images(frame_bgr: Frame) -> Frame:
+    """Returns a frame as exports take it: (1, 3, H, W) RGB."""
+    return np.ascontiguousarray(frame_bgr[:, :, ::-1].transpose(2, 0, 1))[None]

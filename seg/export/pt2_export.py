@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from seg.export.choices import Choices
-from seg.export.compare import Frame, Runner
+from seg.export.compare import Frame, Runner, to_images
 from seg.export.onnx_export import Exported, check_size_is_fixed
 from seg.files import atomic_write
 from seg.models import SegmentationNetwork
@@ -56,9 +56,8 @@ class _Pt2Runner:
         self._network = torch.export.load(io.BytesIO(saved)).module()
 
     def logits(self, frame_bgr: Frame) -> npt.NDArray[np.generic]:
-        images = torch.from_numpy(np.ascontiguousarray(frame_bgr[:, :, ::-1].transpose(2, 0, 1)))[None]
         with torch.inference_mode():
-            given: npt.NDArray[np.generic] = self._network(images)[0].numpy()
+            given: npt.NDArray[np.generic] = self._network(torch.from_numpy(to_images(frame_bgr)))[0].numpy()
         return given
 
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seg.export.choices import Choices
-from seg.export.compare import Frame, compare, read_frames
+from seg.export.compare import compare, read_frames, to_images
 from seg.export.onnx_export import INPUT, OnnxFile
 from seg.files import find_images
 from seg.models import SegmentationNetwork
@@ -113,11 +113,7 @@ class _Pictures:
 
     def __iter__(self) -> Any:
         for frame in read_frames(self._paths, self._choices.size_hw, self._mean_rgb):
-            yield {INPUT: _to_images(frame)}
-
-
-def _to_images(frame_bgr: Frame) -> Frame:
-    return np.ascontiguousarray(frame_bgr[:, :, ::-1].transpose(2, 0, 1))[None]  # (1, 3, H, W) RGB
+            yield {INPUT: to_images(frame)}
 
 
 def parts_of(network: Any, size_hw: tuple[int, int]) -> dict[str, set[str]]:
