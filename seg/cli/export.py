@@ -51,8 +51,8 @@ def _main(argv: Sequence[str] | None) -> None:
     size = sum(part.stat().st_size for part in choices.written(path)) / 2**20
     kept = f"; {', '.join(export.kept_fp32)} stayed in fp32" if export.kept_fp32 else ""
     print(f"{path}: {size:.1f} MiB, {export.output} in {export.precision}{kept}. In {' and '.join(export.engines)}, on "
-          f"{count(export.compared_frames, 'frame')}, it differs from torch by at most {export.largest_difference:.1e} of the scores' "
-          f"spread, and {export.agreement:.3%} of the labels agree.")
+          f"{count(export.compared_frames, 'frame')}, it differs from torch by at most {export.largest_difference:.1e} of the "
+          f"scores' spread, and {export.agreement:.3%} of the labels agree.")
 
 
 def _size(text: str) -> tuple[int, int] | None:
