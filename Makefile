@@ -5,14 +5,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-DATA ?= ../shared/data
 DEMO := runs/demo
+TRAIN_DEMO := runs/train_demo_scenes
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types layers tests lock clean
+.PHONY: help install demo train-demo test lint types layers tests lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## make .venv and install the locked dependencies into it
 
@@ -27,19 +27,28 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(INSTALLED)  ## the main job on real frames: mIoU, latency, overlays and a report under runs/demo/
-	@test -d $(DATA)/camvid/val -a -f $(DATA)/video/highway.mp4 || { \
-	    echo "error: make demo needs CamVid as $(DATA)/camvid and the clip $(DATA)/video/highway.mp4; if they lie elsewhere: make demo DATA=DIR (docs/data.md says where CamVid comes from)" >&2; \
-	    exit 2; }
-	@$(BIN)/python infer.py --dataset camvid --root $(DATA)/camvid --split val --save overlay,color --output $(DEMO) \
+demo: $(INSTALLED)  ## the main job on procedural streets: mIoU, iIoU, latency, overlays, a report and a video in runs/demo/
+	@rm -rf $(DEMO)
+	@$(BIN)/python -m datasets.scenes $(DEMO)/scenes --frames 40 --seed 41
+	@$(BIN)/python infer.py --dataset cityscapes --root $(DEMO)/scenes --split val --save overlay,color --output $(DEMO) \
 	    --report $(DEMO)/report.json --report $(DEMO)/report.md --report $(DEMO)/report.html
-	@$(BIN)/python infer.py --video $(DATA)/video/highway.mp4 --output $(DEMO)/highway.mp4
+	@$(BIN)/python -m datasets.scenes $(DEMO)/drive.mp4 --frames 136 --seed 12
+	@$(BIN)/python infer.py --video $(DEMO)/drive.mp4 --output $(DEMO)/drive_segmented.mp4
 	@echo
-	@echo "Look at $(DEMO)/report.html, $(DEMO)/overlay/ and $(DEMO)/highway.mp4. Then try"
+	@echo "Look at $(DEMO)/report.html, $(DEMO)/overlay/ and $(DEMO)/drive_segmented.mp4. Then try"
 	@echo "  $(BIN)/python infer.py YOUR_PICTURES/            your own pictures"
 	@echo "  $(BIN)/python infer.py --video 0                 your camera, live"
 	@echo "  $(BIN)/python infer.py --help                    all options"
-	@echo "  $(BIN)/python train_seg.py fit --config configs/camvid_small.yaml --data.root $(DATA)/camvid"
+	@echo "  make train-demo                                  train a first network yourself"
+
+train-demo: $(INSTALLED)  ## a first network: render streets, train on them, score it on others
+	@rm -rf $(TRAIN_DEMO) runs/train_demo
+	@$(BIN)/python -m datasets.scenes $(TRAIN_DEMO) --frames 640 --seed 51 --split train --size 192x384
+	@$(BIN)/python -m datasets.scenes $(TRAIN_DEMO) --frames 50 --seed 52 --split val --size 192x384
+	@$(BIN)/python train_seg.py fit --config configs/train_demo.yaml --data.root $(TRAIN_DEMO)
+	@$(BIN)/python -m seg.export --weights runs/train_demo/train_demo.safetensors
+	@$(BIN)/python infer.py --dataset cityscapes --root $(TRAIN_DEMO) --weights runs/train_demo/train_demo.safetensors \
+	    --save overlay --output runs/train_demo --report runs/train_demo/report.html
 
 test: lint types layers tests  ## all checks: lint, types, import layers, tests
 
@@ -59,4 +68,4 @@ lock: $(INSTALLED)  ## write requirements.lock anew from what .venv has installe
 	$(BIN)/python tools/lock.py
 
 clean:  ## remove .venv, caches and what the demo wrote
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info runs/demo
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info $(DEMO) $(TRAIN_DEMO) runs/train_demo

@@ -2,7 +2,7 @@
 
     python infer.py street.jpg frames/ --save overlay,train-ids
     python infer.py --video drive.mp4 --output drive_overlay.mp4
-    python infer.py --dataset camvid --root DIR --split val --report report.html
+    python infer.py --dataset cityscapes --root DIR --split val --report report.html
 
 `python infer.py --help` lists the options; the work is done in `seg.cli.infer`.
 """

@@ -118,7 +118,9 @@ def plain_openvino(path: Path, threads: int, precision: str) -> Label:
     from openvino import opset13 as op
     from openvino.preprocess import ColorFormat, PrePostProcessor
 
-    model = ov.Core().read_model(path)
+    from seg.runtime.engines.openvino_engine import core
+
+    model = core().read_model(path)
     model.reshape([1, *list(model.input().get_partial_shape())[1:]])
     height, width = list(model.input().get_shape())[2:]
     scores = model.get_results()[0].input_value(0)
@@ -130,7 +132,7 @@ def plain_openvino(path: Path, threads: int, precision: str) -> Label:
     steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(ColorFormat.BGR)
     steps.input().preprocess().convert_color(ColorFormat.RGB)
     steps.input().model().set_layout(ov.Layout("NCHW"))
-    compiled = ov.Core().compile_model(steps.build(), "CPU", {
+    compiled = core().compile_model(steps.build(), "CPU", {
         "INFERENCE_PRECISION_HINT": ov.Type.bf16 if precision == "bf16" else ov.Type.f32,
         "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False})
     request = compiled.create_infer_request()

@@ -182,7 +182,7 @@ def _check_bf16(precision: str) -> None:
         SegError: this processor has no bfloat16.
     """
     if precision == "bf16":
-        import openvino as ov
+        from seg.runtime.engines.openvino_engine import core
 
-        if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        if "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise SegError("this processor has no bfloat16")

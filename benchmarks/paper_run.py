@@ -91,17 +91,14 @@ def find_out(plan: Plan, origin: Origin, done: Done) -> Findings:
                 done(f"{_size(size_hw)}: exported {id}")
             for threads in plan.threads:
                 _time(findings, files, size_hw, threads, done)
-            where = f"{_size(size_hw)}, {count(findings.profile_threads, 'thread')}"
-            findings.profiles |= {(size_hw, id): layers for id, layers in profile(
-                {id: files[id] for id in plan.profiled}, make_frame(size_hw), findings.profile_threads,
-                on_run=lambda id, where=where: done(f"{where}: profiled {id}")).items()}
+            _profile(findings, {id: files[id] for id in plan.profiled}, size_hw, done)
     return findings
 
 
 def _time(findings: Findings, files: dict[str, Path], size_hw: Size, threads: int, done: Done) -> None:
     """Times all networks against each other at one size and number of threads; only they are in memory meanwhile."""
     frame = make_frame(size_hw)
-    predictors = {id: Predictor.load(path, engine=ENGINE, threads=threads) for id, path in files.items()}
+    predictors = {id: Predictor.load(path, engine=ENGINE, precision="fp32", threads=threads) for id, path in files.items()}
     before = peak_gmacs(threads)
     where = f"{_size(size_hw)}, {count(threads, 'thread')}"
     findings.latencies[size_hw, threads] = measure(
@@ -110,6 +107,12 @@ def _time(findings: Findings, files: dict[str, Path], size_hw: Size, threads: in
     findings.peaks[threads] = max(before, peak_gmacs(threads), findings.peaks.get(threads, 0.0))
     one = next(iter(predictors.values()))
     findings.engine = f"{one.engine} in {one.precision}"
+
+
+def _profile(findings: Findings, files: dict[str, Path], size_hw: Size, done: Done) -> None:
+    where = f"{_size(size_hw)}, {count(findings.profile_threads, 'thread')}"
+    profiles = profile(files, make_frame(size_hw), findings.profile_threads, on_run=lambda id: done(f"{where}: profiled {id}"))
+    findings.profiles.update({(size_hw, id): layers for id, layers in profiles.items()})
 
 
 def profile_one(entry: Entry, sizes_hw: Sequence[Size], threads: Sequence[int], done: Done) -> list[Part]:

@@ -8,14 +8,13 @@ Writes paper_table.md, paper_table.json and paper_table.png. Figures are as good
 runs on it. Source of the published figures: `seg.models.paper`.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import output, plot
 from benchmarks.output import Steps
-from seg.cli.common import Parser, run
+from seg.cli.common import Parser, parse_size, run
 from seg.errors import SegError
 from seg.files import check_writable_folder
 from seg.machine import check_threads, usable_cores
@@ -36,7 +35,7 @@ def make_parser() -> Parser:
     parser = Parser(prog="python -m benchmarks.paper_table", description=__doc__)
     parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="1 to 11 for rows of Table 7, t8-1 to t8-4 for "
                         "those of Table 8, v1, mnasnet-a1, ... (default: all)")
-    parser.add_argument("--sizes", nargs="+", type=_size, default=SIZES_HW, metavar="HxW",
+    parser.add_argument("--sizes", nargs="+", type=parse_size, default=SIZES_HW, metavar="HxW",
                         help="frame sizes (default: the paper's, 1024x2048 and 512x1024)")
     parser.add_argument("--threads", nargs="+", type=int, metavar="N",
                         help="numbers of threads (default: one, and all cores that this process may use)")
@@ -55,7 +54,7 @@ def _main(argv: Sequence[str] | None) -> None:
     sizes, threads = list(dict.fromkeys(arguments.sizes)), list(dict.fromkeys(threads))
     if arguments.profile is not None:
         for option in ("rows", "rounds", "output"):
-            if getattr(arguments, option):
+            if getattr(arguments, option) not in (None, []):
                 raise SegError(f"--profile only prints one network's profile; --{option} doesn't go with it.")
     elif arguments.rounds is not None and arguments.rounds < 1:
         raise SegError(f"--rounds is {arguments.rounds}; it must be at least 1.")
@@ -83,13 +82,6 @@ def _main(argv: Sequence[str] | None) -> None:
     output.show(parts)
     for path in output.write(folder, NAME, parts, paper_report.to_dict(findings), paper_report.picture(findings)):
         print(path)
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write height x width, such as 512x1024")
-    return int(height), int(width)
 
 
 if __name__ == "__main__":

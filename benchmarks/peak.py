@@ -52,6 +52,8 @@ def _product(threads: int, precision: str) -> Any:
     import openvino as ov
     from openvino import opset13 as op
 
+    from seg.runtime.engines.openvino_engine import core
+
     random = np.random.default_rng(0)
     image = op.parameter([1, _SIDE, 32, _SIDE // 32], np.float32)
     weights = op.constant(random.uniform(-1, 1, (_SIDE, _SIDE, 1, 1)).astype(np.float32))
@@ -62,7 +64,7 @@ def _product(threads: int, precision: str) -> Any:
         side = np.ones((_SIDE, 1, 1, 1), np.float32)
         right = op.fake_quantize(weights, -side, side, -side, side, 255)
     product = op.convolution(left, right, [1, 1], [0, 0], [0, 0], [1, 1])
-    compiled = ov.Core().compile_model(ov.Model([op.result(product)], [image]), "CPU", {
+    compiled = core().compile_model(ov.Model([op.result(product)], [image]), "CPU", {
         "INFERENCE_PRECISION_HINT": ov.Type.bf16 if precision == "bf16" else ov.Type.f32,
         "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "PERF_COUNT": True})
     request = compiled.create_infer_request()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seg import machine
+from seg import machine, weights
 from seg.errors import SegError
 from seg.label_sets import LabelSet
 from seg.metrics import InstanceCounts, Scores, confusion_matrix
@@ -111,9 +111,12 @@ def check_same_classes(predictor: Predictor, label_set: LabelSet) -> None:
         SegError: it doesn't.
     """
     if label_set.classes != predictor.label_set.classes:
+        fitting = [name for name in weights.shipped()
+                   if weights.read_description(weights.find(name)).label_set.classes == label_set.classes]
+        shipped = f", such as --weights {' or '.join(fitting)}" if fitting else ""
         raise SegError(f"The data's label set {label_set.name!r} has the classes {', '.join(label_set.classes)}; the "
                        f"weights {predictor.weights} predict {', '.join(predictor.label_set.classes)}. Choose weights "
-                       "trained on these classes.")
+                       f"trained on these classes{shipped}.")
 
 
 def evaluate(predictor: Predictor, samples: Iterable[EvalSample], label_set: LabelSet,

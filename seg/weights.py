@@ -21,7 +21,7 @@ from seg.label_sets import LabelSet
 METADATA_KEY, EXPORT_KEY = "lraspp", "lraspp_export"
 FORMAT_VERSION = 1
 SHIPPED_FOLDER = Path(__file__).parent / "assets"
-DEFAULT = "camvid_small"
+DEFAULT = "scenes_small"
 
 
 @dataclass(frozen=True)

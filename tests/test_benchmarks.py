@@ -14,6 +14,8 @@ from networks import make_frame, make_network
 from benchmarks.layers import KINDS, Layer, by_kind, profile, total
 from benchmarks.measure import Measurement, Spread, measure
 from benchmarks.output import Origin, Table, to_markdown, write
+from benchmarks.paper_rows import choose, first_alike
+from benchmarks.paper_table import main
 from benchmarks.peak import peak_gmacs
 from benchmarks.plot import Panel, Point, draw, pareto_front
 from benchmarks.reasons import Pair, explain, less
@@ -171,8 +173,122 @@ def test_profile_counts_what_the_network_has(layers: list[Layer]) -> None:
     assert kinds["depthwise"].macs <= depthwise <= kinds["depthwise"].macs + fused
 
 
+def made_up(kind: str, time_ms: float, gmacs: float) -> Layer:
+    return Layer(kind, kind, "kernel", (1, 8, 4, 4), time_ms, round(gmacs * 1e9))
+
+
+def pair(measured: float, published: float | None = 0.65) -> Pair:
+    """The fast one has half of the multiply-adds, and layers beside them that the slow one doesn't have."""
+    slow = [made_up("1x1", 800, 9), made_up("depthwise", 200, 1)]
+    fast = [made_up("1x1", 400, 4.5), made_up("depthwise", 150, 0.5), made_up("squeeze-and-excite", 50, 0)]
+    return Pair("row 1", "row 7", published, Spread.of([measured] * 3), slow, fast, 15.0)
+
+
+def test_reasons_are_computed_from_the_profiles() -> None:
+    text, table = explain(pair(measured=0.6))
+    assert isinstance(text, str) and isinstance(table, Table)
+    for part in ("50.0 % fewer multiply-adds", "The phone takes 35.0 % less", "this machine 40.0 % less: more of the saved",
+                 "0.77 times", "0.83 times",
+                 "saves 400 ms: 1x1 saves 400 and depthwise saves 50.0; squeeze-and-excite costs 50.0",
+                 "depthwise runs at 3.3 GMAC/s and 1x1 at 11.2, of 15.0", "10 % of the multiply-adds and 25 % of the time",
+                 "(squeeze-and-excite) take 8 % of row 7's time and 0 % of row 1's"):
+        assert part in text, part
+    assert [row[0] for row in table.rows] == ["1x1", "depthwise", "squeeze-and-excite", "**all**"]
+    assert table.rows[-1][1:] == ["1000", "100 %", "10.00", "10.0", "600", "100 %", "5.00", "8.3"]
+
+
+@pytest.mark.parametrize(("measured", "says"), [(0.6, ": more of"), (0.7, ": less of"), (0.65, ": the same within the spread")])
+def test_verdict_follows_the_measured_ratio(measured: float, says: str) -> None:
+    text, _ = explain(pair(measured))
+    assert isinstance(text, str) and says in text
+    without_phone, _ = explain(pair(measured, published=None))
+    assert isinstance(without_phone, str) and "phone" not in without_phone
+
+
+def test_less_and_more() -> None:
+    assert (less(2.55 / 3.90), less(1.05)) == ("34.6 % less", "5.0 % more")
+
+
 def test_profile_is_timed_and_sums_up(layers: list[Layer]) -> None:
     assert layers[0].kind == "input" and any(layer.kind == "upsampling" for layer in layers)
     assert total(layers).time_ms == pytest.approx(sum(share.time_ms for share in by_kind(layers).values()))
     assert total(layers).layers == len(layers) == sum(share.layers for share in by_kind(layers).values())
     assert total(layers).time_ms > 0
+
+
+# ---- what is written, and the command
+
+
+def test_a_result_without_picture_leaves_no_older_one(tmp_path: Path) -> None:
+    parts = ["# Title", Table(("a", "b"), [("1", "**2**")], ":--|--:")]
+    assert to_markdown(parts) == "# Title\n\n| a | b |\n|:--|--:|\n| 1 | **2** |\n"
+    assert [path.name for path in write(tmp_path, "n", parts, {"x": 1}, b"png")] == ["n.md", "n.json", "n.png"]
+    assert [path.name for path in write(tmp_path, "n", parts, {"x": 2}, None)] == ["n.md", "n.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["n.json", "n.md"]
+    assert json.loads((tmp_path / "n.json").read_text()) == {"x": 2}
+
+
+def test_origin_quotes_the_command() -> None:
+    origin = Origin.here("benchmarks.any", ["--output", "a folder"])
+    assert "`python -m benchmarks.any --output 'a folder'`" in origin.sentence()
+    assert f"{origin.created:%Y-%m-%d}" in origin.sentence() and origin.machine.cpu in origin.sentence()
+
+
+def test_networks_of_two_tables_are_timed_once() -> None:
+    entries = choose(["8", "t8-1", "t8-2"])
+    alike = first_alike({entry.id: entry.network.build() for entry in entries})
+    assert alike == {"8": "8", "t8-1": "8", "t8-2": "t8-2"}
+
+
+def test_the_command_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--rows", "11", "7", "1", "--sizes", "64x128", "--threads", "1", "--rounds", "1", "--output", str(tmp_path)]
+    assert main(arguments) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["paper_table.json", "paper_table.md", "paper_table.png"]
+    data = json.loads((tmp_path / "paper_table.json").read_text())
+    text = (tmp_path / "paper_table.md").read_text()
+    assert [network["id"] for network in data["networks"]] == ["1", "7", "11"]
+    assert data["command"].startswith("python -m benchmarks.paper_table --rows 11 7 1") and data["command"] in text
+    timed = data["latency_ms"][0]["networks"]
+    ratio = timed["7"]["network"]["median"] / timed["1"]["network"]["median"]
+    assert data["ratios"][0]["network"]["median"] == pytest.approx(ratio)
+    assert less(data["ratios"][0]["network"]["median"]) in text
+    assert "| 1 | V2, R-ASPP 256 | 2.11 | 2.113 | 21.29 | 21.23 | 21.29 |" in text
+    assert all(network["total"]["median"] >= network["network"]["median"] for network in timed.values())
+    assert {profile["network"] for profile in data["profiles"]} == {"1", "7"}
+    assert "paper_table.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (("--rows", "12"), "no row '12'. Did you mean"),
+    (("--sizes", "big"), "'big'"),
+    (("--sizes", "8x8"), "too small"),
+    (("--rounds", "0"), "--rounds is 0"),
+    (("--threads", "4096"), "4096 threads"),
+    (("--profile", "7", "--rounds", "0"), "--rounds doesn't go with it"),
+    (("--profile", "x"), "no row 'x'"),
+    (("--row", "7"), "--rows"),
+    (("--output", "FILE"), "Can't write into"),
+])
+def test_bad_input_is_a_sentence(arguments: tuple[str, ...], says: str, tmp_path: Path,
+                                 capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "FILE").touch()
+    assert main([str(tmp_path / word) if word == "FILE" else word for word in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and says in error and error.count("\n") == 1
+
+
+def test_a_missing_matplotlib_is_said_before_the_work(monkeypatch: pytest.MonkeyPatch,
+                                                      capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("benchmarks.plot.find_spec", lambda name: None)
+    assert main(["--rows", "11"]) == 2
+    assert "pip install matplotlib" in capsys.readouterr().err
+
+
+def test_ctrl_c_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*arguments: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmarks.paper_run.measure", interrupted)
+    assert main(["--rows", "11", "--sizes", "64x128", "--threads", "1", "--output", str(tmp_path)]) == 130
+    assert not list(tmp_path.iterdir())
+    assert "Nothing was written" in capsys.readouterr().err

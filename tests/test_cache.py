@@ -91,7 +91,7 @@ def test_the_folder_follows_the_systems_rules(tmp_path: Path, monkeypatch: pytes
 def compiled(engine: OpenVINOEngine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Returns a list that gets an entry for each network that is compiled, and not loaded, from now on."""
     done: list[str] = []
-    core = engine._core
+    core = openvino_engine.core()
 
     class Watched:
         def compile_model(self, *arguments: object) -> object:
@@ -101,7 +101,7 @@ def compiled(engine: OpenVINOEngine, monkeypatch: pytest.MonkeyPatch) -> list[st
         def __getattr__(self, name: str) -> object:
             return getattr(core, name)
 
-    monkeypatch.setattr(engine, "_core", Watched())
+    monkeypatch.setattr(openvino_engine, "core", Watched)
     return done
 
 

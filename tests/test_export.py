@@ -20,6 +20,7 @@ from seg.export.exporter import export_weights
 from seg.export.onnx_export import export_onnx
 from seg.models import describe, load
 from seg.runtime import Predictor
+from seg.runtime.engines.openvino_engine import core
 from seg.weights import (
     EXPORT_KEY,
     METADATA_KEY,
@@ -149,7 +150,7 @@ def test_labels_of_the_frames_size_come_out(size_hw: tuple[int, int] | None, tin
 def test_openvinos_own_format(output: str, tiny_weights: Path, tmp_path: Path) -> None:
     path, export = export_weights(tiny_weights, tmp_path / "o.xml", Choices("openvino", output=output))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["o.bin", "o.xml"]
-    model = ov.Core().read_model(path)
+    model = core().read_model(path)
     kinds = {str(node.get_element_type()) for node in model.get_ops() if node.get_type_name() == "Constant"}
     assert not any("float16" in kind for kind in kinds), "the weights were rounded"
     assert Description.from_json(model.get_rt_info(METADATA_KEY).value, path) == read_description(tiny_weights)

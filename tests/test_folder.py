@@ -1,6 +1,8 @@
 """Any folder: what its masks may hold, its splits, its classes.yaml and the proposal of one, and every fault by name."""
 
 import pickle
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -344,6 +346,13 @@ def test_faults_travel_between_processes(root: Path) -> None:
     with pytest.raises(SegError) as caught:
         Folder(root, "train").to_train_ids(np.full((2, 2), 9, np.uint8), Path("m.png"))
     assert str(pickle.loads(pickle.dumps(caught.value))) == f"m.png holds 9 in 4 pixels; {root}/classes.yaml has 0, 7, 200, 255."
+
+
+def test_without_yaml_the_other_readers_work(root: Path) -> None:
+    code = ("import sys; sys.modules['yaml'] = None\nfrom datasets import READERS\nfrom seg.cli.common import run\n"
+            f"sys.exit(run(lambda _: READERS['folder']({str(root)!r}, 'val')))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert (done.returncode, done.stdout) == (2, "") and "This needs yaml, which is not installed" in done.stderr
 
 
 # ---- the command

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from seg.errors import SegError
-from seg.training.losses import CrossEntropy, LossConfig, SegmentationLoss, class_weights_from_counts
+from seg.training.losses import CrossEntropy, LossConfig, SegmentationLoss, class_weights_from_counts, thin_out
 
 CLASSES = 4
 
@@ -90,3 +90,16 @@ def test_class_weights_from_counts() -> None:
     median = class_weights_from_counts(counts, "median_frequency")
     raw = 0.3 / np.array([0.1, 0.3, 0.6])
     np.testing.assert_allclose(median.numpy(), np.insert(raw / raw.mean(), 2, 0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_thinned_scores_are_those_of_the_full_size_and_every_pixel_has_its_turn(stride: int) -> None:
+    logits = torch.randn(2, CLASSES, 5, 4, dtype=torch.float32, generator=torch.Generator().manual_seed(1))
+    labels = torch.arange(2 * 37 * 32).view(2, 37, 32)  # each pixel its own number
+    full = F.interpolate(logits, size=(37, 32), mode="bilinear", align_corners=False).permute(0, 2, 3, 1).reshape(-1, CLASSES)
+    seen = []
+    for step in range(stride**2):
+        scores, numbers = thin_out(logits, labels, stride, step)
+        torch.testing.assert_close(scores.permute(0, 2, 3, 1), full[numbers])
+        seen.append(numbers.flatten())
+    assert torch.cat(seen).sort().values.tolist() == labels.flatten().tolist()

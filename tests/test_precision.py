@@ -36,7 +36,7 @@ def types(model: ov.Model) -> list[str]:
 def test_what_is_cut_off_gives_the_scores_and_nothing_changes(network: str) -> None:
     """Both parts in float32 give what the whole gives; the second holds the classifiers and their sum alone."""
     model = make_network() if network == "lraspp" else RASPP("mobilenet_v3_small_rf2", classes=5).eval()
-    core = ov.Core()
+    core = openvino_engine.core()
     graph = core.read_model(trace(model, Choices()))
     whole = core.compile_model(for_size(graph, FRAME.shape[:2]), "CPU", IN_FLOAT)(FRAME[None])[0]
     features, scores = split_scores(for_size(graph, FRAME.shape[:2]))
@@ -50,7 +50,7 @@ def test_what_is_cut_off_gives_the_scores_and_nothing_changes(network: str) -> N
     np.testing.assert_allclose(again, whole, rtol=0, atol=1e-5 * np.abs(whole).max())
 
 
-REAL_CORE = ov.Core
+REAL_CORE = openvino_engine.core()
 
 
 class Bfloat16Core:
@@ -58,24 +58,21 @@ class Bfloat16Core:
 
     compiled: list[tuple[str, ov.Type]]
 
-    def __init__(self) -> None:
-        self._core = REAL_CORE()
-
     def get_property(self, device: str, name: str) -> list[str]:
-        return [*self._core.get_property(device, name), "BF16"]
+        return [*REAL_CORE.get_property(device, name), "BF16"]
 
     def compile_model(self, model: ov.Model, device: str, config: dict) -> object:
         self.compiled.append((model.get_friendly_name(), config["INFERENCE_PRECISION_HINT"]))
-        return self._core.compile_model(model, device, {**config, **IN_FLOAT})
+        return REAL_CORE.compile_model(model, device, {**config, **IN_FLOAT})
 
     def __getattr__(self, name: str) -> object:
-        return getattr(self._core, name)
+        return getattr(REAL_CORE, name)
 
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ov.Type]]:
     """A processor that has bfloat16; the list gets name and precision of each part that is compiled."""
-    monkeypatch.setattr(ov, "Core", Bfloat16Core)
+    monkeypatch.setattr(openvino_engine, "core", Bfloat16Core)
     monkeypatch.setattr(Bfloat16Core, "compiled", [], raising=False)
     return Bfloat16Core.compiled
 
@@ -108,7 +105,7 @@ def test_what_is_read_back_counts_and_not_what_was_asked(compiled: list, tiny_we
 
 def test_a_processor_without_bf16_says_so(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Bfloat16Core, "get_property", lambda self, device, name: ["FP32", "INT8"])
-    monkeypatch.setattr(ov, "Core", Bfloat16Core)
+    monkeypatch.setattr(openvino_engine, "core", Bfloat16Core)
     for engine in ("openvino", "auto"):
         with pytest.raises(SegError, match="This processor has no bfloat16"):
             Predictor.load(tiny_weights, engine=engine, precision="bf16")

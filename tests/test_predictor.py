@@ -268,3 +268,23 @@ assert sys.modules.get("openvino_telemetry") is None
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
+
+
+def test_a_signal_after_several_predictors_is_handled(tiny_weights: Path) -> None:
+    """A core for each of them left the process an alternate signal stack that was gone; the next signal ended it."""
+    code = f"""
+import signal
+import numpy as np
+import seg
+first, second = (seg.Predictor.load({str(tiny_weights)!r}, engine="openvino") for _ in range(2))
+for predictor in (first, second):
+    predictor(np.zeros((40, 50, 3), np.uint8))
+del predictor, first  # in the order in which they came
+del second
+handled = []
+signal.signal(signal.SIGINT, lambda *signal: handled.append(signal))
+signal.raise_signal(signal.SIGINT)
+assert handled
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr

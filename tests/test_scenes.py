@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from datasets.scenes.__main__ import main
 from datasets.scenes.catalog import Catalog, catalog
 from datasets.scenes.parts import HOLE, LEVELS, PLAIN, Library, MeshBuilder
 from datasets.scenes.renderer import Renderer, Scene
-from datasets.scenes.shade import Light
+from datasets.scenes.setting import ALONG_M, SIDE_STREET, Light
 from datasets.scenes.stage import COUNTED, LABEL_IDS, Stage
 from datasets.scenes.street import Street, mirror
 from seg.cli.common import run
@@ -40,8 +41,8 @@ def boxes() -> tuple[Renderer, int, int]:
     texture[..., 3] = PLAIN
     half = texture.copy()
     half[:, :16, 3] = HOLE
-    meshes = [library.add_mesh(MeshBuilder().quad(((-1, 2, 0), (1, 2, 0), (1, 0, 0), (-1, 0, 0)), library.add_texture(pixels)).build())
-              for pixels in (texture, half)]
+    corners = ((-1, 2, 0), (1, 2, 0), (1, 0, 0), (-1, 0, 0))
+    meshes = [library.add_mesh(MeshBuilder().quad(corners, library.add_texture(pixels)).build()) for pixels in (texture, half)]
     return Renderer(library, SIZE_HW), meshes[0], meshes[1]
 
 
@@ -52,7 +53,8 @@ def scene_of(parts: Catalog, stage: Stage, *, sun: tuple[float, float, float] | 
     light = street.light._replace(sun_color=(0.0, 0.0, 0.0), wet=0.0, haze=0.0)
     if sun:
         light = light._replace(sun=sun, sun_color=(2.0, 2.0, 2.0), sky_color=(0.2, 0.2, 0.2))
-    ground = street.ground._replace(materials=np.zeros_like(street.ground.materials) + (0, 6, 1, 1, 1, LABEL_IDS["road"]),
+    asphalt = np.array((0, 6, 1, 1, 1, LABEL_IDS["road"]), np.float32)
+    ground = street.ground._replace(materials=np.tile(asphalt, (len(street.ground.materials), 1)),
                                     lines=np.zeros((0, 8), np.float32), line_at=np.full_like(street.ground.line_at, -1),
                                     kerb_at=np.full_like(street.ground.kerb_at, 1e9), crossings=np.zeros((0, 4), np.float32))
     return Scene(*stage.arrays((0.0, 0.0)), camera, light, ground, replace(street.lens, noise=0.0, blur_px=0.3), 0)
@@ -101,6 +103,7 @@ def test_what_stands_in_the_sun_casts_its_shadow_away_from_it(parts: Catalog, bo
     frame = renderer.render(scene_of(parts, stage, sun=sun))
     height, width = SIZE_HW
     row = int(height / 2 + height * 1.5 / 8.0) + 1  # the ground just before it, 8 m ahead
+
     def brightness(x_m: float) -> float:
         column = int(width / 2 + x_m * height / 8.0)
         return float(frame.bgr[row + 1 : row + 3, column - 1 : column + 2].mean())
@@ -137,15 +140,37 @@ def test_things_move_steadily_and_houses_stand_still(parts: Catalog) -> None:
     camera = [scene.camera[2] for scene in (before, now, after)]
     assert camera[1] - camera[0] == pytest.approx(0.1 * street.traffic.own_speed)
     assert camera[2] - camera[1] == pytest.approx(camera[1] - camera[0])
-    buildings = [scene.placement[scene.part_labels[:, 0] == LABEL_IDS["building"]] for scene in (before, now)]
+    buildings = [scene.placement[scene.things.part_labels[:, 0] == LABEL_IDS["building"]] for scene in (before, now)]
     here = {tuple(place[:3].round(6)) for place in buildings[0]}
     assert len(here & {tuple(place[:3].round(6)) for place in buildings[1]}) > 0.7 * len(here)  # all but the far backdrop
-    near = [scene.placement[(scene.part_labels[:, 0] == LABEL_IDS["person"]) & (scene.placement[:, 2] < scene.camera[2] + 50)]
-            for scene in (before, now, after)]  # further ahead, people come into view
-    places = [placement[:, [0, 2]] for placement in near]
-    moved = [np.hypot(*(b[:, None] - a[None]).transpose(2, 0, 1)).min(1) for a, b in zip(places, places[1:], strict=False)]
+    places = []
+    for scene in (before, now, after):
+        near = scene.placement[:, 2] < scene.camera[2] + 50  # further ahead, people come into view
+        places.append(scene.placement[(scene.things.part_labels[:, 0] == LABEL_IDS["person"]) & near][:, [0, 2]])
+    moved = [np.hypot(*(b[:, None] - a[None]).transpose(2, 0, 1)).min(1) for a, b in pairwise(places)]
     moved = [step[place[:, 1] < camera[0] + 45] for step, place in zip(moved, places[1:], strict=False)]
     assert np.concatenate(moved).max() < 1.0, "nobody walks faster than 10 m/s"
+
+
+def test_side_streets_never_end(parts: Catalog) -> None:
+    street = Street(parts, "endless")
+    street._every = 4
+    for time_s in (0.0, 3600.0):
+        scene = street.scene(time_s)
+        begin = scene.camera[2] - 40
+        _, there = scene.ground.along(begin)
+        assert (there == SIDE_STREET).sum() * ALONG_M == pytest.approx(2 * street._half_crossing_m * 260 / 96, rel=0.5)
+
+
+def test_a_library_is_packed_once_until_something_is_added(boxes: tuple[Renderer, int, int]) -> None:
+    library = Library()
+    texture = library.add_texture(np.full((2, 2, 4), 255, np.uint8))
+    mesh = MeshBuilder().quad(((0, 1, 0), (1, 1, 0), (1, 0, 0), (0, 0, 0)), texture).build()
+    library.add_mesh(mesh)
+    packed = library.pack()
+    assert library.pack() is packed and len(packed.texture) == 2
+    library.add_mesh(mesh)
+    assert len(library.pack().texture) == 4
 
 
 def test_all_classes_appear_and_instances_fit_their_labels(parts: Catalog, renderer: Renderer) -> None:
@@ -163,7 +188,8 @@ def test_all_classes_appear_and_instances_fit_their_labels(parts: Catalog, rende
 
 def test_the_library_is_sound(parts: Catalog) -> None:
     packed = parts.library.pack()
-    area = np.linalg.norm(np.cross(packed.corners[:, 1] - packed.corners[:, 0], packed.corners[:, 2] - packed.corners[:, 0]), axis=1)
+    a, b, c = packed.corners.transpose(1, 0, 2)
+    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
     assert np.isfinite(packed.corners).all() and np.isfinite(packed.uv).all()
     assert (area > 1e-8).mean() > 0.999
     assert packed.corners[..., 1].min() > -0.6, "nothing reaches far below the ground"
@@ -175,7 +201,8 @@ def test_a_halved_texture_keeps_its_colour_and_what_is_mostly_there() -> None:
     texture = np.zeros((8, 8, 4), np.uint8)
     texture[:, :5] = (40, 80, 120, PLAIN)  # five of eight columns; the rest are black holes
     library = Library()
-    library.add_card(texture, 1, 1)
+    corners = ((0, 1, 0), (1, 1, 0), (1, 0, 0), (0, 0, 0))
+    library.add_mesh(MeshBuilder().quad(corners, library.add_texture(texture)).build())
     packed = library.pack()
     begin, rows, columns = packed.tables[0, 1]
     half = packed.texels[begin : begin + rows * columns].reshape(rows, columns, 4)
@@ -222,6 +249,14 @@ def test_a_drive_is_written_as_a_video(tmp_path) -> None:
     assert frames == 3 and [path.name for path in tmp_path.iterdir()] == ["drive.mp4"]
 
 
+def test_a_sheet_has_scenes_above_their_labels(tmp_path) -> None:
+    assert run(main, [str(tmp_path / "sheet.png"), "--frames", "2", "--size", "64x128"]) == 0
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape == (128, 256, 3)
+    colors = {tuple(color[::-1]) for color in CITYSCAPES.colors} | {(0, 0, 0)}
+    assert {tuple(color) for color in sheet[64:].reshape(-1, 3).tolist()} <= colors
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--frames", "0"], "--frames is 0"),
     (["--size", "8x8"], "32 pixels"),
@@ -244,4 +279,8 @@ def test_files_that_are_there_are_kept(tmp_path, capsys) -> None:
     assert run(main, [str(tmp_path), "--frames", "1", "--size", "64x128"]) == 2
     assert "holds files already" in capsys.readouterr().err and (folder / "mine.png").read_bytes() == b"mine"
     assert run(main, [str(tmp_path / "odd.mp4"), "--frames", "1", "--size", "65x128"]) == 2
-    assert run(main, [str(tmp_path / "drive.mp4"), "--split", "val"]) == 2
+    for option in (["--split", "val"], ["--sequence", "2"], ["--threads", "1"]):  # they would do nothing
+        assert run(main, [str(tmp_path / "drive.mp4"), *option]) == 2
+    for name in ("drive.avi", "sheet.webp", "scenes.zip"):  # no folder of that name appears
+        assert run(main, [str(tmp_path / name), "--frames", "1", "--size", "64x128"]) == 2
+        assert "can't be written" in capsys.readouterr().err and not (tmp_path / name).exists()

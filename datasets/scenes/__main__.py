@@ -1,6 +1,6 @@
 """Renders street scenes to disk: `python -m datasets.scenes OUT --frames N --size HxW --seed S`.
 
-OUT is a folder, for a split in Cityscapes' layout, or an .mp4 for a drive.
+OUT is a folder, for a split in Cityscapes' layout; an .mp4, for a drive; or a .jpg or .png, for a sheet of scenes and labels.
 """
 
 import sys
@@ -10,18 +10,23 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from datasets.scenes.write import SPLITS, write_split, write_video
+from datasets.scenes.write import SHEETS, SPLITS, write_sheet, write_split, write_video
 from seg.cli.common import Parser, parse_size, run
 from seg.errors import SegError
+from seg.files import is_image
 from seg.machine import check_threads
+
+OTHER_FILES = (".avi", ".m4v", ".mkv", ".mov", ".webm", ".zip")  # what OUT can't be
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; see the head of this file."""
     parser = Parser(prog="python -m datasets.scenes", description=__doc__)
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder of a data set in Cityscapes' layout, or FILE.mp4")
+    parser.add_argument("out", type=Path, metavar="OUT",
+                        help="folder of a data set in Cityscapes' layout, or FILE.mp4, .jpg, .png")
     parser.add_argument("--frames", type=int, default=100, help="how many (default: %(default)s)")
-    parser.add_argument("--size", type=parse_size, default=(512, 1024), metavar="HxW", help="height x width (default: 512x1024)")
+    parser.add_argument("--size", type=parse_size, default=(512, 1024), metavar="HxW",
+                        help="height x width (default: 512x1024)")
     parser.add_argument("--seed", type=int, default=0, help="which streets; each seed has its own (default: %(default)s)")
     parser.add_argument("--split", choices=SPLITS, default=None, help="of a data set (default: val)")
     parser.add_argument("--sequence", type=int, default=None, metavar="N",
@@ -32,18 +37,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise SegError(f"--frames is {arguments.frames} and --sequence {arguments.sequence or 1}; both must be at least 1.")
     if arguments.seed < 0:
         raise SegError(f"--seed is {arguments.seed}; it must be at least 0.")
-    is_video = arguments.out.suffix.lower() == ".mp4"
-    if is_video and (arguments.split or arguments.sequence):
-        raise SegError("A video is one drive: --split and --sequence belong to a data set, that is to an OUT without .mp4.")
+    write = {".mp4": write_video, **dict.fromkeys(SHEETS, write_sheet)}.get(arguments.out.suffix.lower())
+    if write and (arguments.split, arguments.sequence, arguments.threads) != (None, None, None):
+        raise SegError(f"{arguments.out} is one file: --split, --sequence and --threads belong to a data set, that is to a "
+                       "folder.")
+    if not write and (arguments.out.suffix.lower() in OTHER_FILES or is_image(arguments.out)):
+        raise SegError(f"{arguments.out} can't be written: a drive is an .mp4, a sheet a .jpg or .png, a data set a folder.")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("Rendering", total=arguments.frames)
 
         def on_frame() -> None:
             progress.advance(task)
 
-        if is_video:
-            write_video(arguments.out, arguments.frames, arguments.size, arguments.seed, on_frame)
+        if write:
+            write(arguments.out, arguments.frames, arguments.size, arguments.seed, on_frame)
         else:
             write_split(arguments.out, arguments.split or "val", arguments.frames, arguments.size, arguments.seed,
                         sequence=arguments.sequence or 1, threads=check_threads(arguments.threads), on_frame=on_frame)

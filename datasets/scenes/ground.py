@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from datasets.scenes.parts import PLAIN, Float32Array, Library, UInt8Array
+from datasets.scenes.parts import PLAIN, Float32Array, Library
 
 NOISE_SIDE = 512  # a power of two
 
@@ -78,8 +78,3 @@ def _bonded(rng: np.random.Generator, side: int, rows: int, columns: int, joint:
         gray[y[r] : y[r + 1]] = np.roll(tones, (side // columns // 2) * (r % 2))
         gray[y[r] : y[r] + joint] = 92
     return gray
-
-
-def to_bgra(bgr: UInt8Array, code: int = PLAIN) -> UInt8Array:
-    """Adds one code to all texels of a picture."""
-    return np.dstack([bgr, np.full(bgr.shape[:2], code, np.uint8)])

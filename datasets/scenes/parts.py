@@ -62,9 +62,14 @@ class MeshBuilder:
         """Adds a box from corner `low` to corner `high`; each face shows the whole of its texture.
 
         Args:
+            low: the corner of least x, y and z [m].
+            high: the opposite corner [m].
             side: texture of both sides, and of the faces that have none of their own.
-            front: of the face towards +z; back: of the one towards -z; top: of the upper one.
+            front: of the face towards +z.
+            back: of the face towards -z.
+            top: of the upper face.
             bottom: whether it has a lower face.
+            part: which of the object's classes it belongs to.
         """
         (x0, y0, z0), (x1, y1, z1) = low, high
         self.quad(((x0, y1, z1), (x0, y1, z0), (x0, y0, z0), (x0, y0, z1)), side, part)  # left
@@ -107,26 +112,27 @@ class Library:
 
     textures: list[UInt8Array] = field(default_factory=list)
     meshes: list[Mesh] = field(default_factory=list)
+    _packed: "Packed | None" = field(default=None, init=False, repr=False)
 
     def add_texture(self, bgra: UInt8Array) -> int:
         """Takes over a texture (H, W, 4) uint8, blue green red and code, and returns its index."""
+        self._packed = None
         self.textures.append(np.ascontiguousarray(bgra))
         return len(self.textures) - 1
 
     def add_mesh(self, mesh: Mesh) -> int:
         """Takes over a mesh and returns its index."""
+        self._packed = None
         self.meshes.append(mesh)
         return len(self.meshes) - 1
 
-    def add_card(self, bgra: UInt8Array, width_m: float, height_m: float, bottom_m: float = 0.0) -> int:
-        """Adds a flat, upright, two-sided mesh that shows a texture, seen from behind (-z); returns the mesh's index."""
-        left, right, top = -width_m / 2, width_m / 2, bottom_m + height_m
-        builder = MeshBuilder().quad(((left, top, 0), (right, top, 0), (right, bottom_m, 0), (left, bottom_m, 0)),
-                                     self.add_texture(bgra))
-        return self.add_mesh(builder.build(two_sided=True))
-
     def pack(self) -> "Packed":
-        """Returns everything as flat arrays, textures with their halvings."""
+        """Returns everything as flat arrays, textures with their halvings; done once, however many renderers ask."""
+        if self._packed is None:
+            self._packed = self._pack()
+        return self._packed
+
+    def _pack(self) -> "Packed":
         texels: list[UInt8Array] = []
         tables = np.zeros((len(self.textures), LEVELS, 3), np.int32)
         offset = 0
@@ -141,7 +147,8 @@ class Library:
                       np.concatenate([mesh.corners for mesh in self.meshes]),
                       np.concatenate([mesh.uv for mesh in self.meshes]),
                       np.concatenate([mesh.texture for mesh in self.meshes]),
-                      np.concatenate([mesh.part for mesh in self.meshes]))
+                      np.concatenate([mesh.part for mesh in self.meshes]),
+                      np.array([bool((texture[..., 3] <= HOLE + 15).any()) for texture in self.textures]))
 
 
 class Packed(NamedTuple):
@@ -153,6 +160,7 @@ class Packed(NamedTuple):
         starts: (meshes + 1,) int32; the first triangle of each mesh.
         two_sided: (meshes,) bool.
         corners, uv, texture, part: of all triangles, as in `Mesh`.
+        has_holes: (textures,) bool.
     """
 
     texels: UInt8Array
@@ -163,6 +171,7 @@ class Packed(NamedTuple):
     uv: Float32Array
     texture: Int32Array
     part: Int32Array
+    has_holes: npt.NDArray[np.bool_]
 
 
 def _halvings(texture: UInt8Array) -> Sequence[UInt8Array]:

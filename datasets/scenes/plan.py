@@ -8,7 +8,7 @@ from random import Random
 import numpy as np
 
 from datasets.scenes.ground import TILE_M, Surfaces
-from datasets.scenes.shade import ACROSS_M, Ground
+from datasets.scenes.setting import ACROSS_M, Ground
 from datasets.scenes.stage import LABEL_IDS
 
 CELL_M = 24.0  # a street is laid out in sections of this length
@@ -95,11 +95,13 @@ def some_plan(rng: Random) -> Plan:
     return Plan(kind, lanes, lane_m, middle_m, tracks, side(), side(), bend, rng.uniform(0.5, 1.5))
 
 
-def some_ground(rng: Random, plan: Plan, surfaces: Surfaces, crossings: np.ndarray) -> Ground:
-    """Returns the ground of a street.
+def some_ground(rng: Random, plan: Plan, surfaces: Surfaces) -> Ground:
+    """Returns the ground of a street, without its side streets.
 
     Args:
-        crossings: (Q, 4); begin and end of each side street, width of its zebra or 0, whether there is a stop line.
+        rng: decides materials and markings.
+        plan: of the street.
+        surfaces: textures to choose from.
     """
     def material(texture: int, tile: str, label: str, tint: tuple[float, float, float]) -> list[float]:
         return [texture, TILE_M[tile] * rng.uniform(0.8, 1.2), *tint, LABEL_IDS[label]]
@@ -146,7 +148,7 @@ def some_ground(rng: Random, plan: Plan, surfaces: Surfaces, crossings: np.ndarr
     if len(lines):
         distance = np.abs(aside[:, None] - lines[:, 0])
         line_at = np.where(distance.min(1) < 1.0, distance.argmin(1), -1).astype(np.int32)
-    return Ground(plan.bend, strip_at, _distance(aside, kerbs), line_at, materials, lines, crossings.astype(np.float32), ROAD)
+    return Ground(plan.bend, strip_at, _distance(aside, kerbs), line_at, materials, lines, np.zeros((0, 4), np.float32), ROAD)
 
 
 def _distance(aside: np.ndarray, places: list[float]) -> np.ndarray:

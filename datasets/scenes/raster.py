@@ -9,42 +9,82 @@ Camera space, in metres: x right, y up, z ahead. `camera` is a float64 array of 
 (3, 3), focal length [px], column and row of the optical axis [px].
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
-compiled = numba.njit(cache=True, nogil=True, fastmath=True)
-# Without counting references to arrays, which would take half of the time where a function is called for each pixel.
-# Such functions can't make arrays.
-compiled_uncounted = numba.njit(cache=True, nogil=True, fastmath=True, _nrt=False)
+from datasets.scenes.parts import Float32Array, Int32Array, Packed
+
+# Without Numba's counting of references to arrays: it would take half of the time where a function is called for each pixel.
+# Such functions can't make arrays, so they get them.
+compiled = numba.njit(cache=True, nogil=True, fastmath=True, _nrt=False)
 
 NEAR_M = 0.4
-FACE_FLOATS = 17  # what `project` says of a face: 9 of M^-1, then u and v at the corners (6), texels per metre, light
+FACE_FLOATS = 16  # what `project` says of a face: 9 of M^-1, then u and v at the corners (6), texels per pixel at 1 m
 ANY_LEVEL = 1.6  # a level is left for the next coarser one at this many texels a pixel
 
 
+class View(NamedTuple):
+    """What is drawn of a scene, and room to draw it; M faces at most.
+
+    Attributes:
+        faces: (M, FACE_FLOATS) float64. normals: (M, 3) float32, zero on two-sided meshes.
+        owners: (M, 2) int32; object and triangle of the library.
+        boxes: (M, 4) int32; first column, end column, first row, end row. nearest: (M,) float32; of the corners [m].
+        nearness: (H, W) float32; one over the depth of each pixel [1/m]. shown: (H, W) int32; its face, -1 for none.
+        scratch: (2, 3, 3) float64.
+    """
+
+    faces: npt.NDArray[np.float64]
+    normals: Float32Array
+    owners: Int32Array
+    boxes: Int32Array
+    nearest: Float32Array
+    nearness: Float32Array
+    shown: Int32Array
+    scratch: npt.NDArray[np.float64]
+
+    @classmethod
+    def of_size(cls, size_hw: tuple[int, int], faces: int) -> "View":
+        """Makes room for pictures of a size and a number of faces."""
+        return cls(np.empty((faces, FACE_FLOATS)), np.empty((faces, 3), np.float32), np.empty((faces, 2), np.int32),
+                   np.empty((faces, 4), np.int32), np.empty(faces, np.float32), np.empty(size_hw, np.float32),
+                   np.empty(size_hw, np.int32), np.empty((2, 3, 3)))
+
+
+class Cells(NamedTuple):
+    """The ground in square cells: its point at the first one, a cell's side, and where the shadow of one metre falls [m]."""
+
+    origin_x: float
+    origin_z: float
+    cell_m: float
+    shear_x: float
+    shear_z: float
+
+
 @compiled
-def project(starts: Any, two_sided: Any, corners: Any, uv: Any, texture: Any, tables: Any, mesh: Any, placement: Any,
-            camera: Any, height: int, width: int, faces: Any, normals: Any, owners: Any, boxes: Any, nearest: Any) -> int:
+def project(library: Packed, mesh: Any, placement: Any, camera: Any, view: View) -> int:
     """Places the objects' triangles before the camera and keeps those that can be seen.
 
     Args:
-        starts, two_sided, corners, uv, texture, tables: of the packed library.
+        library: textures and meshes.
         mesh: (N,) of each object.
         placement: (N, 8) float64; position (3), sine and cosine of the yaw, scale (3).
-        faces: (M, FACE_FLOATS) float64, written. normals: (M, 3) float32, written; zero on two-sided meshes.
-        owners: (M, 2) int32, written; object and triangle of the library.
-        boxes: (M, 4) int32, written; first column, end column, first row, end row.
-        nearest: (M,) float32, written; depth of the nearest corner [m].
+        camera: see the head of this file.
+        view: its faces are written; those that don't fit are left out.
 
     Returns:
-        how many faces were written; what doesn't fit is left out.
+        how many faces were written.
     """
+    starts, two_sided, corners, uv = library.starts, library.two_sided, library.corners, library.uv
+    texture, tables = library.texture, library.tables
+    faces, normals, owners, boxes, nearest = view.faces, view.normals, view.owners, view.boxes, view.nearest
+    height, width = view.shown.shape
+    world, seen = view.scratch[0], view.scratch[1]
     count = 0
     focal, column_0, row_0 = camera[12], camera[13], camera[14]
-    world = np.empty((3, 3))
-    seen = np.empty((3, 3))
     for thing in range(len(mesh)):
         px, py, pz, sine, cosine, sx, sy, sz = placement[thing]
         for index in range(starts[mesh[thing]], starts[mesh[thing] + 1]):
@@ -116,7 +156,7 @@ def project(starts: Any, two_sided: Any, corners: Any, uv: Any, texture: Any, ta
     return count
 
 
-@compiled_uncounted
+@compiled
 def texel_at(tables: Any, texture: int, level: int, u: float, v: float) -> int:
     """Returns the index of the texel that holds (u, v), which repeat."""
     rows, columns = tables[texture, level, 1], tables[texture, level, 2]
@@ -125,7 +165,7 @@ def texel_at(tables: Any, texture: int, level: int, u: float, v: float) -> int:
     return tables[texture, level, 0] + min(row, rows - 1) * columns + min(column, columns - 1)
 
 
-@compiled_uncounted
+@compiled
 def level_of(texels_per_pixel: float, levels: int) -> int:
     """Returns the level whose texels are about as large as a pixel."""
     level = 0
@@ -135,10 +175,11 @@ def level_of(texels_per_pixel: float, levels: int) -> int:
     return level
 
 
-@compiled_uncounted
-def rasterize(order: Any, faces: Any, owners: Any, boxes: Any, texture: Any, has_holes: Any, texels: Any, tables: Any,
-              nearness: Any, shown: Any) -> None:
-    """Draws faces, the nearest first, into `nearness` (H, W) float32 [1/m] and `shown` (H, W) int32, -1 where none is."""
+@compiled
+def rasterize(order: Any, library: Packed, view: View) -> None:
+    """Draws faces, in an order that has the nearest first, into `nearness` and `shown` of the view."""
+    texture, has_holes, texels, tables = library.texture, library.has_holes, library.texels, library.tables
+    faces, owners, boxes, nearness, shown = view.faces, view.owners, view.boxes, view.nearness, view.shown
     levels = tables.shape[1]
     nearness[:] = 0
     shown[:] = -1
@@ -175,21 +216,26 @@ def rasterize(order: Any, faces: Any, owners: Any, boxes: Any, texture: Any, has
 
 
 @compiled
-def cast_shadows(starts: Any, corners: Any, uv: Any, texture: Any, has_holes: Any, texels: Any, tables: Any, mesh: Any,
-                 placement: Any, origin_x: float, origin_z: float, cell_m: float, shear_x: float, shear_z: float,
-                 heights: Any) -> None:
-    """Writes `heights` (rows, columns) float32: how high what keeps the sun from each cell of the ground reaches [m].
+def cast_shadows(library: Packed, mesh: Any, placement: Any, cells: Cells, heights: Any, scratch: Any) -> None:
+    """Finds how high what keeps the sun from each cell of the ground reaches.
 
     A point at height y casts its shadow `shear * y` beside itself, so a point is in the shade where the height that
     stands in the cell of its own shadow is above it.
 
     Args:
-        origin_x, origin_z: the ground's point at the first cell; cell_m: a cell's side [m].
-        shear_x, shear_z: where the sun casts the shadow of one metre.
+        library: textures and meshes.
+        mesh: (N,) of each object.
+        placement: (N, 8) float64, as in `project`.
+        cells: where the cells lie.
+        heights: (rows, columns) float32, written [m].
+        scratch: (2, 3, 3) float64.
     """
+    starts, corners, uv, texture = library.starts, library.corners, library.uv, library.texture
+    has_holes, texels, tables = library.has_holes, library.texels, library.tables
+    origin_x, origin_z, cell_m, shear_x, shear_z = cells
+    p = scratch[0]
     rows, columns = heights.shape
     heights[:] = 0
-    p = np.empty((3, 3))
     for thing in range(len(mesh)):
         px, py, pz, sine, cosine, sx, sy, sz = placement[thing]
         for index in range(starts[mesh[thing]], starts[mesh[thing] + 1]):

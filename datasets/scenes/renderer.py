@@ -9,9 +9,9 @@ import numpy.typing as npt
 from datasets.scenes import raster, shade
 from datasets.scenes.ground import cloud_noise
 from datasets.scenes.parts import Float32Array, Int32Array, Library, UInt8Array
+from datasets.scenes.setting import TABLE_BEHIND_M, Ground, Light
 from datasets.scenes.weather import Lens
 
-PARTS = 10  # classes that one object may have
 MAX_FACES = 60_000
 SHADOW_CELL_M = 0.2
 SHADOW_SIZE_M = (110.0, 64.0)  # along and across
@@ -24,21 +24,17 @@ class Scene:
     Attributes:
         mesh: (N,) int32 of each object.
         placement: (N, 8) float64; position (3), sine and cosine of the yaw, scale (3).
-        tints: (N, 2, 3) float32, linear blue green red; gloss: (N,) float32.
-        part_labels: (N, PARTS) uint8 label ids; part_instances: (N, PARTS) int32 ids of instances.
+        things: how they look, and their classes.
         camera: (15,) float64, see `raster`, for a picture of height 1: focal length and axis count in its height.
         clock: changes the noise of one picture against the next.
     """
 
     mesh: Int32Array
     placement: npt.NDArray[np.float64]
-    tints: Float32Array
-    gloss: Float32Array
-    part_labels: UInt8Array
-    part_instances: Int32Array
+    things: shade.Things
     camera: npt.NDArray[np.float64]
-    light: shade.Light
-    ground: shade.Ground
+    light: Light
+    ground: Ground
     lens: Lens
     clock: int
 
@@ -69,63 +65,47 @@ class Renderer:
     def __init__(self, library: Library, size_hw: tuple[int, int]) -> None:
         self.size_hw = size_hw
         self._packed = library.pack()
-        self._has_holes = np.array([bool((texture[..., 3] < 16).any()) for texture in library.textures])
         feet = [_foot(mesh.corners) for mesh in library.meshes]
         self._stands = np.array([foot is not None for foot in feet])
         self._feet = np.array([np.zeros((4, 2)) if foot is None else foot for foot in feet])
         rng = np.random.default_rng(1)
-        self._noise = cloud_noise(rng)
-        # twice as large as a picture needs, so that each takes its own section
+        noise = cloud_noise(rng)
+        # larger than a picture, so that each takes a section of its own
         self._grain = rng.standard_normal((size_hw[0] + 64, size_hw[1] + 64, 3), np.float32)
-        self._faces = np.empty((MAX_FACES, raster.FACE_FLOATS))
-        self._normals = np.empty((MAX_FACES, 3), np.float32)
-        self._owners = np.empty((MAX_FACES, 2), np.int32)
-        self._boxes = np.empty((MAX_FACES, 4), np.int32)
-        self._nearest = np.empty(MAX_FACES, np.float32)
-        self._nearness = np.empty(size_hw, np.float32)
-        self._shown = np.empty(size_hw, np.int32)
+        self._view = raster.View.of_size(size_hw, MAX_FACES)
         cells = [round(side / SHADOW_CELL_M) for side in SHADOW_SIZE_M]
         self._heights, self._feet_seen = np.empty(cells, np.float32), np.empty(cells, np.uint8)
         linear = np.linspace(0, 1, 256, dtype=np.float32)
-        self._decode = np.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4).astype(np.float32)
+        decode = np.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4).astype(np.float32)
         steps = np.linspace(0, 1, shade.ENCODED)
         toned = steps * 1.18 / (1 + 0.18 * steps)  # highlights roll off
         encoded = np.where(toned <= 0.0031308, toned * 12.92, 1.055 * toned ** (1 / 2.4) - 0.055)
-        self._encode = np.clip(encoded * 255 + 0.5, 0, 255).astype(np.uint8)
+        self._tables = shade.Tables(noise, decode, np.clip(encoded * 255 + 0.5, 0, 255).astype(np.uint8))
 
     def render(self, scene: Scene) -> Frame:
         """Renders a scene."""
         height, width = self.size_hw
         packed, camera = self._packed, scene.camera.copy()
         camera[12:15] = camera[12] * height, width / 2 + camera[13] * height, height / 2 + camera[14] * height
-        count = raster.project(packed.starts, packed.two_sided, packed.corners, packed.uv, packed.texture, packed.tables,
-                               scene.mesh, scene.placement, camera, height, width, self._faces, self._normals, self._owners,
-                               self._boxes, self._nearest)
-        order = np.argsort(self._nearest[:count], kind="stable")
-        raster.rasterize(order, self._faces, self._owners, self._boxes, packed.texture, self._has_holes, packed.texels,
-                         packed.tables, self._nearness, self._shown)
-        begin = scene.camera[2] - 40.0
-        middles, crossing = scene.ground.along(begin)
-        occlusion, cells = self._cast(scene)
+        count = raster.project(packed, scene.mesh, scene.placement, camera, self._view)
+        order = np.argsort(self._view.nearest[:count], kind="stable")
+        raster.rasterize(order, packed, self._view)
         image = np.empty((height, width, 3), np.uint8)
         labels, instances = np.empty((height, width), np.uint8), np.empty((height, width), np.int32)
-        shade.shade(self._nearness, self._shown, self._faces, self._normals, self._owners, packed.texture, packed.part,
-                    packed.texels, packed.tables, scene.tints, scene.gloss, scene.part_labels, scene.part_instances, camera,
-                    scene.light, scene.ground, begin, middles, crossing, self._heights, occlusion, cells, self._noise, self._decode, self._encode, image, labels, instances)
+        shade.shade(self._view, packed, scene.things, camera, scene.light, scene.ground, self._ahead(scene), self._tables,
+                    image, labels, instances)
         if scene.light.wet > 0:
-            shade.wet_road(self._shown, camera, scene.light.wet, labels, self._noise, image)
+            shade.wet_road(self._view.shown, camera, scene.light.wet, labels, self._tables.noise, image)
         return Frame(self._develop(image, scene), labels, instances)
 
-    def _cast(self, scene: Scene) -> tuple[UInt8Array, shade.Cells]:
+    def _ahead(self, scene: Scene) -> shade.Ahead:
         """Casts the shadows of the sun, and darkens the ground below and beside what stands on it."""
-        packed, light, camera = self._packed, scene.light, scene.camera
+        light, camera = scene.light, scene.camera
         origin_x = round((camera[0] + 0.25 * SHADOW_SIZE_M[0] * camera[9] - SHADOW_SIZE_M[1] / 2) / SHADOW_CELL_M) * SHADOW_CELL_M
         origin_z = round((camera[2] - 4) / SHADOW_CELL_M) * SHADOW_CELL_M
-        shear_x, shear_z = -light.sun[0] / light.sun[1], -light.sun[2] / light.sun[1]
+        cells = raster.Cells(origin_x, origin_z, SHADOW_CELL_M, -light.sun[0] / light.sun[1], -light.sun[2] / light.sun[1])
         if light.sun_color[1] > 0.02:
-            raster.cast_shadows(packed.starts, packed.corners, packed.uv, packed.texture, self._has_holes, packed.texels,
-                                packed.tables, scene.mesh, scene.placement, origin_x, origin_z, SHADOW_CELL_M,
-                                shear_x, shear_z, self._heights)
+            raster.cast_shadows(self._packed, scene.mesh, scene.placement, cells, self._heights, self._view.scratch)
         self._feet_seen[:] = 255
         x, z, sine, cosine, sx, sz = scene.placement.T[[0, 2, 3, 4, 5, 7], :, None]
         feet = self._feet[scene.mesh]  # (N, 4, 2)
@@ -134,7 +114,8 @@ class Renderer:
         for corners in np.rint(turned[self._stands[scene.mesh]] / SHADOW_CELL_M).astype(np.int32):
             cv2.fillConvexPoly(self._feet_seen, corners, 70)
         occlusion = cv2.blur(cv2.blur(self._feet_seen, (7, 7)), (7, 7))
-        return occlusion, shade.Cells(origin_x, origin_z, SHADOW_CELL_M, shear_x, shear_z)
+        begin = camera[2] - TABLE_BEHIND_M
+        return shade.Ahead(begin, *scene.ground.along(begin), self._heights, occlusion, cells)
 
     def _develop(self, image: UInt8Array, scene: Scene) -> UInt8Array:
         """Blurs as a lens does, adds a sensor's noise, and balances the colours."""

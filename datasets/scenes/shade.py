@@ -8,100 +8,58 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from datasets.scenes.parts import Float32Array, Int32Array, UInt8Array
-from datasets.scenes.raster import compiled_uncounted, level_of, texel_at
+from datasets.scenes.parts import Float32Array, Int32Array, Packed, UInt8Array
+from datasets.scenes.raster import Cells, View, compiled, level_of, texel_at
+from datasets.scenes.setting import ACROSS_M, ALONG_M, KERB, KERB_M, SIDE_STREET, STOP_LINE, ZEBRA, Ground, Light
 
-ACROSS_M, ALONG_M, REACH_M = 0.02, 0.04, 260.0  # steps of the ground's tables, and how far ahead the second one reaches
-KERB_M = 0.16
-SIDE_STREET, ZEBRA, STOP_LINE, KERB = 1, 2, 3, 4  # what may lie at a place along the street
 ENCODED = 4096  # steps of linear light that are told apart on the way to 8 bits
 
 
-Triple = tuple[float, float, float]
-
-
-class Light(NamedTuple):
-    """The light of a day; colours are blue, green, red. Plain floats throughout: the compiled loops count references to arrays.
+class Things(NamedTuple):
+    """What N objects look like and are.
 
     Attributes:
-        sun: direction towards the sun; sun_color: black under clouds.
-        sky_color, ground_color: what comes from above and below where the sun does not reach.
-        zenith, horizon, cloud: of the sky itself.
-        cover: share of the sky under clouds; drift: how far the clouds have moved.
-        haze: per metre, how much of what is seen is replaced by `horizon`.
-        exposure: factor before encoding; wet: 0 for a dry road to 1.
+        tints: (N, 2, 3) float32, linear light. gloss: (N,) float32; how their paint mirrors the sky.
+        part_labels: (N, P) uint8 label ids of their parts. part_instances: (N, P) int32 ids of instances.
     """
 
-    sun: Triple
-    sun_color: Triple
-    sky_color: Triple
-    ground_color: Triple
-    zenith: Triple
-    horizon: Triple
-    cloud: Triple
-    cover: float
-    drift: tuple[float, float]
-    haze: float
-    exposure: float
-    wet: float
+    tints: Float32Array
+    gloss: Float32Array
+    part_labels: UInt8Array
+    part_instances: Int32Array
 
 
-class Ground(NamedTuple):
-    """The ground by its distance from the middle of the street, which swings from side to side.
+class Ahead(NamedTuple):
+    """The street by steps along it, from `Ground.along`, and what shades the ground, see `raster.cast_shadows`.
 
     Attributes:
-        bend: amplitude [m], radians per metre and phase of the street's middle.
-        strip_at: (A,) int32; the material at each step of ACROSS_M aside, the middle of the street in the middle.
-        kerb_at: (A,) float32; from there to the nearest kerb [m]. line_at: (A,) int32; the nearest line, -1 for none.
-        materials: (M, 6) float32; texture, metres per repetition, tint (3), label id.
-        lines: (L, 8) float32; distance, width, dash, gap, offset [m], colour (3).
-        crossings: (Q, 4) float32; begin and end of a side street, width of the zebra before it [m], stop line.
-        road: the material of side streets.
+        begin: where the first step lies [m]. middles: (L,) float32; the street's middle [m]. crossing: (L,) uint8.
+        heights: (rows, columns) float32 [m]. occlusion: (rows, columns) uint8; 255 where all of the sky is seen.
+        cells: where rows and columns lie.
     """
 
-    bend: Triple
-    strip_at: Int32Array
-    kerb_at: Float32Array
-    line_at: Int32Array
-    materials: Float32Array
-    lines: Float32Array
-    crossings: Float32Array
-    road: int
-
-    def mirrored(self) -> "Ground":
-        """Returns the ground with left and right exchanged."""
-        lines = self.lines.copy()
-        lines[:, 0] *= -1
-        return self._replace(bend=(-self.bend[0], *self.bend[1:]), strip_at=self.strip_at[::-1].copy(),
-                             kerb_at=self.kerb_at[::-1].copy(), line_at=self.line_at[::-1].copy(), lines=lines)
-
-    def along(self, begin: float) -> tuple[Float32Array, UInt8Array]:
-        """Returns, at each step of ALONG_M from `begin`, where the middle of the street is [m], and what lies there."""
-        z = begin + ALONG_M * np.arange(int(REACH_M / ALONG_M))
-        amplitude, frequency, phase = self.bend
-        there = np.zeros(len(z), np.uint8)
-        for first, last, zebra_m, stops in self.crossings:
-            before = np.where(z < first, first - z, z - last)
-            there[(before > 0) & (before < KERB_M)] = KERB
-            if zebra_m > 0:
-                there[(before > 0.8) & (before < 0.8 + zebra_m)] = ZEBRA
-            if stops:
-                there[np.abs(before - zebra_m - 2.2) < 0.22] = STOP_LINE
-            there[before <= 0] = SIDE_STREET
-        return (amplitude * np.sin(frequency * z + phase)).astype(np.float32), there
+    begin: float
+    middles: Float32Array
+    crossing: UInt8Array
+    heights: Float32Array
+    occlusion: UInt8Array
+    cells: Cells
 
 
-class Cells(NamedTuple):
-    """Where the cells of the ground's shadows lie, and where the shadow of one metre falls; see `raster.cast_shadows`."""
+class Tables(NamedTuple):
+    """What all pictures share.
 
-    origin_x: float
-    origin_z: float
-    cell_m: float
-    shear_x: float
-    shear_z: float
+    Attributes:
+        noise: (S, S) float32, 0 to 1; S is a power of two.
+        decode: (256,) float32; 8 bits to linear light. encode: (ENCODED,) uint8; back.
+    """
+
+    noise: Float32Array
+    decode: Float32Array
+    encode: UInt8Array
 
 
-@compiled_uncounted
+@compiled
 def _smooth(noise: Any, x: float, y: float) -> float:
     """Returns the noise between four of its cells; it repeats, and its side is a power of two."""
     last = noise.shape[0] - 1
@@ -114,7 +72,7 @@ def _smooth(noise: Any, x: float, y: float) -> float:
     return upper + fy * (lower - upper)
 
 
-@compiled_uncounted
+@compiled
 def _sky(dx: float, dy: float, dz: float, light: Any, noise: Any) -> tuple[float, float, float]:
     """Returns the colour of the sky in a direction of length 1."""
     up = max(dy, 0.0)
@@ -140,7 +98,7 @@ def _sky(dx: float, dy: float, dz: float, light: Any, noise: Any) -> tuple[float
     return b, g, r
 
 
-@compiled_uncounted
+@compiled
 def _sunlit(heights: Any, where: Any, x: float, y: float, z: float, bias: float) -> float:
     """Returns the share of the sun that reaches a point, 0 to 1."""
     column = (x + where.shear_x * y - where.origin_x) / where.cell_m
@@ -156,7 +114,7 @@ def _sunlit(heights: Any, where: Any, x: float, y: float, z: float, bias: float)
     return (1 - fy) * upper + fy * lower
 
 
-@compiled_uncounted
+@compiled
 def _open(occlusion: Any, where: Any, x: float, z: float) -> float:
     """Returns the share of the sky that a point on the ground sees."""
     column = int((x - where.origin_x) / where.cell_m + 0.5)
@@ -166,28 +124,32 @@ def _open(occlusion: Any, where: Any, x: float, z: float) -> float:
     return occlusion[row, column] / 255.0
 
 
-@compiled_uncounted
-def shade(nearness: Any, shown: Any, faces: Any, normals: Any, owners: Any, library_texture: Any, library_part: Any,
-          texels: Any, tables: Any, tints: Any, gloss: Any, part_labels: Any, part_instances: Any, camera: Any,
-          light: Any, ground: Any, begin: float, middles: Any, crossing: Any, heights: Any, occlusion: Any, cells: Any, noise: Any, decode: Any, encode: Any, image: Any, labels: Any,
-          instances: Any) -> None:
+@compiled
+def shade(view: View, library: Packed, things: Things, camera: Any, light: Light, ground: Ground, ahead: Ahead, tables: Tables,
+          image: Any, labels: Any, instances: Any) -> None:
     """Colours and labels every pixel.
 
     Args:
-        nearness, shown: from `rasterize`; faces, normals, owners: from `project`.
-        library_texture, library_part: (T,) of the library's triangles; texels, tables: its textures.
-        tints: (N, 2, 3) float32 of each object; gloss: (N,) float32, how it mirrors the sky.
-        part_labels: (N, P) uint8 label ids; part_instances: (N, P) int32 ids of instances.
-        begin, middles, crossing: from `Ground.along`.
-        heights: (rows, columns) float32, from `cast_shadows`; occlusion: (rows, columns) uint8, 255 where all of the sky is seen.
-        decode: (256,) float32, 8 bits to linear light; encode: (ENCODED,) uint8, back.
-        image: (H, W, 3) uint8 BGR, written; labels: (H, W) uint8, written; instances: (H, W) int32, written.
+        view: what is seen.
+        library: textures and meshes.
+        things: the objects.
+        camera: see `raster`.
+        light: of the day.
+        ground: of the street.
+        ahead: the street and its shadows.
+        tables: what all pictures share.
+        image: (H, W, 3) uint8 BGR, written.
+        labels: (H, W) uint8 label ids, written.
+        instances: (H, W) int32 ids of instances, written.
     """
+    nearness, shown, faces, normals, owners = view.nearness, view.shown, view.faces, view.normals, view.owners
+    library_texture, library_part, texels, levels_of = library.texture, library.part, library.texels, library.tables
+    tints, gloss, part_labels, part_instances = things
+    begin, middles, crossing, heights, occlusion, cells = ahead
+    noise, decode, encode = tables
     height, width = shown.shape
-    levels = tables.shape[1]
+    levels = levels_of.shape[1]
     focal = camera[12]
-    strip_at, kerb_at, line_at = ground.strip_at, ground.kerb_at, ground.line_at
-    materials, lines, road = ground.materials, ground.lines, ground.road
     for row in range(height):
         up_cam = (camera[14] - 0.5 - row) / focal
         for column in range(width):
@@ -205,7 +167,7 @@ def shade(nearness: Any, shown: Any, faces: Any, normals: Any, owners: Any, libr
                 t1 = (face[3] * column + face[4] * row + face[5]) * depth
                 t2 = (face[6] * column + face[7] * row + face[8]) * depth
                 u, v = face[9] * t0 + face[10] * t1 + face[11] * t2, face[12] * t0 + face[13] * t1 + face[14] * t2
-                at = texel_at(tables, library_texture[index], level_of(face[15] * depth, levels), u, v)
+                at = texel_at(levels_of, library_texture[index], level_of(face[15] * depth, levels), u, v)
                 b, g, r = decode[texels[at, 0]], decode[texels[at, 1]], decode[texels[at, 2]]
                 code = (texels[at, 3] + 16) >> 5
                 if code == 2 or code == 3:
@@ -220,10 +182,10 @@ def shade(nearness: Any, shown: Any, faces: Any, normals: Any, owners: Any, libr
                 sky = 0.6 if card else 0.5 + 0.5 * ny
                 near_ground = 0.62 + 0.38 * min(1.0, max(y, 0.0) * 0.8)
                 if code != 6:
-                    lit_b = (sky * light.sky_color[0] + (1 - sky) * light.ground_color[0]) * near_ground + sun * light.sun_color[0]
-                    lit_g = (sky * light.sky_color[1] + (1 - sky) * light.ground_color[1]) * near_ground + sun * light.sun_color[1]
-                    lit_r = (sky * light.sky_color[2] + (1 - sky) * light.ground_color[2]) * near_ground + sun * light.sun_color[2]
-                    b, g, r = b * lit_b, g * lit_g, r * lit_r
+                    above, below = sky * near_ground, (1 - sky) * near_ground
+                    b *= above * light.sky_color[0] + below * light.ground_color[0] + sun * light.sun_color[0]
+                    g *= above * light.sky_color[1] + below * light.ground_color[1] + sun * light.sun_color[1]
+                    r *= above * light.sky_color[2] + below * light.ground_color[2] + sun * light.sun_color[2]
                 else:
                     b, g, r = b * 1.6, g * 1.6, r * 1.6
                 if (code == 4 or (code == 2 and gloss[thing] > 0)) and not card:
@@ -245,8 +207,7 @@ def shade(nearness: Any, shown: Any, faces: Any, normals: Any, owners: Any, libr
                 x, z = camera[0] + depth * dx, camera[2] + depth * dz
                 step = min(max(int((z - begin) / ALONG_M), 0), len(middles) - 1)
                 b, g, r, label = _ground(x, z, x - middles[step], crossing[step], depth / focal,
-                                         depth * depth / (focal * camera[1]), strip_at, kerb_at, line_at, materials, lines,
-                                         road, texels, tables, noise, decode)
+                                         depth * depth / (focal * camera[1]), ground, library, noise, decode)
                 sun = light.sun[1] * _sunlit(heights, cells, x, 0.0, z, 0.12) if light.sun_color[1] > 0.02 else 0.0
                 seen = _open(occlusion, cells, x, z)
                 b *= light.sky_color[0] * seen + sun * light.sun_color[0]
@@ -271,11 +232,12 @@ def shade(nearness: Any, shown: Any, faces: Any, normals: Any, owners: Any, libr
             image[row, column, 2] = encode[int(min(r * gain, ENCODED - 1.0))]
 
 
-@compiled_uncounted
-def _ground(x: float, z: float, aside: float, there: int, across_m: float, along_m: float, strip_at: Any, kerb_at: Any,
-            line_at: Any, materials: Any, lines: Any, road: int, texels: Any, tables: Any, noise: Any,
-            decode: Any) -> tuple[float, float, float, int]:
+@compiled
+def _ground(x: float, z: float, aside: float, there: int, across_m: float, along_m: float, ground: Ground, library: Packed,
+            noise: Any, decode: Any) -> tuple[float, float, float, int]:
     """Returns colour and label id of the ground; across_m and along_m are a pixel's size on it."""
+    strip_at, kerb_at, line_at, lines = ground.strip_at, ground.kerb_at, ground.line_at, ground.lines
+    materials, road, texels, tables = ground.materials, ground.road, library.texels, library.tables
     step = min(max(int(aside / ACROSS_M + 0.5 * len(strip_at)), 0), len(strip_at) - 1)
     material, kerb, line = strip_at[step], kerb_at[step], line_at[step]
     on_road = material == road
@@ -317,7 +279,7 @@ def _ground(x: float, z: float, aside: float, there: int, across_m: float, along
     return b, g, r, int(materials[material, 5])
 
 
-@compiled_uncounted
+@compiled
 def wet_road(shown: Any, camera: Any, wet: float, labels: Any, noise: Any, image: Any) -> None:
     """Lets the wet ground mirror what stands above it, row by row around the horizon, into `image` (H, W, 3) uint8."""
     height, width = shown.shape

@@ -8,16 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from datasets.scenes.figures import Figure
-from datasets.scenes.parts import Float32Array, Int32Array, UInt8Array
-from datasets.scenes.renderer import PARTS
-from seg.label_sets import CITYSCAPES
+from datasets.scenes.parts import Int32Array
+from datasets.scenes.shade import Things
+from seg.label_sets import CITYSCAPES, INSTANCE_FACTOR
 
 LABEL_IDS = dict(zip(CITYSCAPES.classes, CITYSCAPES.label_ids, strict=True)) | {"static": 4}
-COUNTED = frozenset({"person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"})  # these have instance ids
+PARTS = 4  # classes that one object may have
+# Their instances are told apart.
+COUNTED = frozenset(name for name, size in zip(CITYSCAPES.classes, CITYSCAPES.instance_sizes, strict=True) if size)
 
 Color = Sequence[float]  # blue, green, red, 0 to 255, as they look
 WHITE = (255.0, 255.0, 255.0)
-Arrays = tuple[Int32Array, npt.NDArray[np.float64], Float32Array, Float32Array, UInt8Array, Int32Array]
 
 
 class Stage:
@@ -31,14 +32,15 @@ class Stage:
         self._labels: list[tuple[str, ...]] = []
         self._figures: list[tuple[Figure, float, float, float, float, tuple[str, ...], tuple[Color, Color]]] = []
 
-    def add(self, mesh: int, x: float, z: float, yaw: float = 0.0, *, labels: tuple[str, ...], y: float = 0.0,
+    def add(self, mesh: int, x: float, z: float, yaw: float = 0.0, *, labels: tuple[str, ...],
             scale: tuple[float, float, float] = (1.0, 1.0, 1.0), tints: tuple[Color, Color] = (WHITE, WHITE),
             gloss: float = 0.0) -> None:
         """Puts an object on the ground.
 
         Args:
             mesh: its index in the library.
-            x, z, y: where it stands [m].
+            x: where it stands [m].
+            z: likewise.
             yaw: how far it is turned from +z towards +x [rad].
             labels: the class of each of its parts; a further part has that of the last.
             scale: of its own x, y and z.
@@ -46,7 +48,7 @@ class Stage:
             gloss: how its paint mirrors the sky, 0 to 1.
         """
         self._mesh.append(mesh)
-        self._placement.append((x, y, z, math.sin(yaw), math.cos(yaw), *scale))
+        self._placement.append((x, 0.0, z, math.sin(yaw), math.cos(yaw), *scale))
         self._tints.append(tints)
         self._gloss.append(gloss)
         self._labels.append(labels)
@@ -65,8 +67,8 @@ class Stage:
         self._labels += other._labels
         self._figures += other._figures
 
-    def arrays(self, eye: tuple[float, float]) -> Arrays:
-        """Returns mesh, placement, tints, gloss, part_labels and part_instances, see `renderer.Scene`.
+    def arrays(self, eye: tuple[float, float]) -> tuple[Int32Array, npt.NDArray[np.float64], Things]:
+        """Returns mesh, placement and things, see `renderer.Scene`.
 
         Args:
             eye: x and z of the camera that figures are turned to [m].
@@ -82,8 +84,8 @@ class Stage:
             for part, name in enumerate(names):
                 labels[thing, part:] = instances[thing, part:] = LABEL_IDS[name]
                 if name in COUNTED:
-                    instances[thing, part:] = LABEL_IDS[name] * 1000 + numbers[name]
+                    instances[thing, part:] = LABEL_IDS[name] * INSTANCE_FACTOR + numbers[name]
                     numbers[name] += 1
         looks = np.array(self._tints, np.float32).reshape(-1, 2, 3) / 255
         return (np.array(self._mesh, np.int32), np.array(self._placement, np.float64).reshape(-1, 8),
-                (looks**2.2).astype(np.float32), np.array(self._gloss, np.float32), labels, instances)
+                Things((looks**2.2).astype(np.float32), np.array(self._gloss, np.float32), labels, instances))

@@ -8,13 +8,18 @@ from typing import NamedTuple
 import numpy as np
 
 from datasets.scenes.catalog import Catalog
-from datasets.scenes.plan import CELL_M, Plan, Side, some_ground, some_plan
+from datasets.scenes.furniture import Post
+from datasets.scenes.parts import Float32Array
+from datasets.scenes.plan import CELL_M, Side, some_ground, some_plan
+from datasets.scenes.plants import Plant
 from datasets.scenes.renderer import Scene
+from datasets.scenes.setting import TABLE_AHEAD_M, TABLE_BEHIND_M
 from datasets.scenes.stage import Color, Stage
 from datasets.scenes.traffic import Traffic
 from datasets.scenes.weather import some_lens, some_light
 
 BEHIND_M, AHEAD_M = 16.0, 150.0  # of the camera; what is shown
+BORDERS = ("hedge", "fence", "wall")
 PLASTERS: tuple[Color, ...] = ((196, 214, 222), (170, 196, 214), (214, 220, 224), (160, 178, 190), (176, 208, 216),
                                (190, 190, 188), (150, 170, 196), (206, 214, 206), (140, 150, 158), (186, 202, 226))
 TRIMS: tuple[Color, ...] = ((70, 60, 52), (60, 72, 40), (48, 44, 110), (110, 84, 52), (40, 40, 40), (120, 130, 140),
@@ -53,10 +58,8 @@ class Street:
         self._tree_gap_m = rng.choice((0.0, 8.0, 12.0))
         self._avenue_trees = rng.sample(catalog.plants.trees, 2)
         self._lamp = rng.choice(catalog.furniture.lamps)
-        self._border = rng.choices(("hedge", "fence", "wall"), (2, 4, 3))[0]
-        crossings = [((k + 0.5) * CELL_M - self._half_crossing_m, (k + 0.5) * CELL_M + self._half_crossing_m,
-                      self._zebra_m, float(self._signals)) for k in range(-2, 60) if self._is_crossing(k)]
-        self.ground = some_ground(rng, self.plan, catalog.surfaces, np.array(crossings, np.float32).reshape(-1, 4))
+        self._border = rng.choices(BORDERS, (2, 4, 3))[0]
+        self.ground = some_ground(rng, self.plan, catalog.surfaces)
         self._eye_m, self._focal = rng.uniform(1.2, 2.1), rng.uniform(1.15, 2.4)
         self._tilt, self._roll, self._aside = rng.gauss(-0.01, 0.03), rng.gauss(0, 0.008), rng.gauss(0, 0.04)
         self._start = rng.uniform(0, 8 * CELL_M)
@@ -79,11 +82,19 @@ class Street:
         self.traffic.add_to(stage, z, time_s, [k for k in range(first - 1, last + 2) if self._is_crossing(k)])
         pitch = self._tilt + 0.0025 * math.sin(7.0 * time_s) + 0.0015 * math.sin(17.0 * time_s)  # it drives over bumps
         camera = np.array([x, self._eye_m, z, *_rotation(yaw, pitch, self._roll).ravel(), self._focal, 0.0, 0.0])
-        scene = Scene(*stage.arrays((x, z)), camera, self.light, self.ground, self.lens, self._clock + round(25 * time_s))
+        ground = self.ground._replace(crossings=self._crossings(z))
+        scene = Scene(*stage.arrays((x, z)), camera, self.light, ground, self.lens, self._clock + round(25 * time_s))
         return mirror(scene) if self._mirrored else scene
 
     def _is_crossing(self, k: int) -> bool:
         return self._every > 0 and (k + self._first) % self._every == 0
+
+    def _crossings(self, z: float) -> Float32Array:
+        """Returns the side streets that may be seen from z, see `Ground.crossings`."""
+        first, last = math.floor((z - TABLE_BEHIND_M) / CELL_M) - 1, math.floor((z + TABLE_AHEAD_M) / CELL_M) + 1
+        middles = [(k + 0.5) * CELL_M for k in range(first, last + 1) if self._is_crossing(k)]
+        return np.array([(middle - self._half_crossing_m, middle + self._half_crossing_m, self._zebra_m, self._signals)
+                         for middle in middles], np.float32).reshape(-1, 4)
 
     def _section(self, k: int) -> Stage:
         """Puts up what stands along one section."""
@@ -98,42 +109,41 @@ class Street:
         return stage
 
     def _put(self, stage: Stage, place: Place, mesh: int, aside: float, along: float, *, labels: tuple[str, ...],
-             turn: float = 0.0, scale: tuple[float, float, float] = (1, 1, 1), tints: tuple[Color, Color] | None = None,
-             gloss: float = 0.0) -> None:
+             turn: float = 0.0, scale: tuple[float, float, float] = (1, 1, 1), tints: tuple[Color, Color] | None = None) -> None:
         """Puts an object `aside` from the street's middle and `along` the section; yaw 0 fits the right-hand side."""
         z = place.begin + along
         yaw = self.plan.yaw(z) + turn + (math.pi if place.sign < 0 else 0.0)
         shade = place.rng.choice(MUTED)
         stage.add(mesh, self.plan.middle(z) + place.sign * aside, z, yaw, labels=labels, scale=scale,
-                  tints=tints or (shade, shade), gloss=gloss)
+                  tints=tints or (shade, shade))
 
     def _front(self, stage: Stage, place: Place) -> None:
         """Puts up houses or what there is instead: walls, fences, parks."""
-        rng, side, kind = place.rng, place.side, self.plan.kind
+        rng, side, kind, plants = place.rng, place.side, self.plan.kind, self.catalog.plants
         weights = {"city": (80, 8, 6, 6), "homes": (76, 14, 5, 5), "park": (25, 50, 12, 13), "arterial": (40, 18, 20, 22)}[kind]
         use = rng.choices(("houses", "green", "wall", "fence"), weights)[0]
         if use == "houses":
             self._houses(stage, place, side.front)
             if side.front - side.pavement > 2.2:
                 if rng.random() < 0.75:
-                    self._border_line(stage, place, self._border if rng.random() < 0.7 else rng.choice(("hedge", "fence", "wall")),
-                                      side.pavement + 0.2)
+                    border = self._border if rng.random() < 0.7 else rng.choice(BORDERS)
+                    self._border_line(stage, place, border, side.pavement + 0.2)
                 for _ in range(rng.randrange(4)):
-                    self._plant(stage, place, rng.choice(self.catalog.plants.bushes), rng.uniform(side.pavement + 1, side.front - 0.8))
+                    self._plant(stage, place, rng.choice(plants.bushes), rng.uniform(side.pavement + 1, side.front - 0.8))
                 if rng.random() < 0.4 and side.front - side.pavement > 4:
-                    self._plant(stage, place, rng.choice(self.catalog.plants.trees), rng.uniform(side.pavement + 2, side.front - 1.5))
+                    self._plant(stage, place, rng.choice(plants.trees), rng.uniform(side.pavement + 2, side.front - 1.5))
             return
         if use in ("wall", "fence") or rng.random() < 0.5:
-            self._border_line(stage, place, use if use != "green" else rng.choice(("hedge", "fence", "wall")), side.pavement + 0.25)
+            self._border_line(stage, place, use if use != "green" else rng.choice(BORDERS), side.pavement + 0.25)
         for _ in range(rng.randrange(2, 9) if use == "green" else rng.randrange(1, 5)):
-            self._plant(stage, place, rng.choice(self.catalog.plants.trees), side.pavement + rng.uniform(2.0, 18.0))
+            self._plant(stage, place, rng.choice(plants.trees), side.pavement + rng.uniform(2.0, 18.0))
         for _ in range(rng.randrange(5)):
-            self._plant(stage, place, rng.choice(self.catalog.plants.bushes), side.pavement + rng.uniform(1.0, 9.0))
+            self._plant(stage, place, rng.choice(plants.bushes), side.pavement + rng.uniform(1.0, 9.0))
         if rng.random() < 0.55:
             self._houses(stage, place, side.pavement + rng.uniform(14, 30))
         else:  # woods close the view
             for j in range(5):
-                self._plant(stage, place, rng.choice(self.catalog.plants.trees), side.pavement + rng.uniform(20, 26),
+                self._plant(stage, place, rng.choice(plants.trees), side.pavement + rng.uniform(20, 26),
                             along=(j + 0.5) * CELL_M / 5, larger=1.5)
 
     def _houses(self, stage: Stage, place: Place, aside: float) -> None:
@@ -146,15 +156,17 @@ class Street:
         along = 0.0
         for building in row:
             width = building.width_m * fit
-            self._put(stage, place, building.mesh, aside + rng.choice((0, 0, rng.uniform(0, 0.8))), along + width / 2, labels=("building",),
+            setback = rng.choice((0, 0, rng.uniform(0, 0.8)))
+            self._put(stage, place, building.mesh, aside + setback, along + width / 2, labels=("building",),
                       scale=(1, rng.uniform(0.88, 1.2), fit), tints=(rng.choice(PLASTERS), rng.choice(TRIMS)))
             along += width
 
-    def _plant(self, stage: Stage, place: Place, plant: "object", aside: float, along: float | None = None,
+    def _plant(self, stage: Stage, place: Place, plant: Plant, aside: float, along: float | None = None,
                larger: float = 1.0) -> None:
         rng = place.rng
         size = rng.uniform(0.75, 1.25) * larger
-        self._put(stage, place, plant.mesh, aside, rng.uniform(0.5, CELL_M - 0.5) if along is None else along, labels=("vegetation",),
+        along = rng.uniform(0.5, CELL_M - 0.5) if along is None else along
+        self._put(stage, place, plant.mesh, aside, along, labels=("vegetation",),
                   turn=rng.uniform(0, 6.28), scale=(size, size * rng.uniform(0.85, 1.15), size))
 
     def _border_line(self, stage: Stage, place: Place, what: str, aside: float) -> None:
@@ -192,12 +204,13 @@ class Street:
             self._put(stage, place, post.mesh, near_kerb + rng.choice((0, 0.3, 1.2)), rng.uniform(1, 23), labels=("pole",))
         for _ in range(rng.choice((0, 1, 1, 2))):
             toward = place.sign > 0 or rng.random() < 0.35
-            self._sign(stage, place, rng.choice(furniture.signs), near_kerb + rng.choice((0, 0.2, 0.8)), rng.uniform(1, 23), toward)
+            sign, aside = rng.choice(furniture.signs), near_kerb + rng.choice((0, 0.2, 0.8))
+            self._sign(stage, place, sign, aside, rng.uniform(1, 23), toward)
         for box in rng.sample(furniture.boxes, rng.choice((0, 0, 1))):
             self._put(stage, place, box.mesh, side.pavement - 0.5, rng.uniform(2, 22), labels=("static",))
         self.traffic.park(stage, place.side, place.sign, place.begin, rng)
 
-    def _sign(self, stage: Stage, place: Place, post: "object", aside: float, along: float, toward: bool) -> None:
+    def _sign(self, stage: Stage, place: Place, post: Post, aside: float, along: float, toward: bool) -> None:
         faces_camera = place.sign > 0
         self._put(stage, place, post.mesh, aside, along, labels=("pole", "traffic light", "traffic sign", "static"),
                   turn=(0.0 if toward == faces_camera else math.pi) + place.rng.gauss(0, 0.12))
@@ -208,12 +221,15 @@ class Street:
         middle, half = CELL_M / 2, self._half_crossing_m
         near_kerb = side.parking + 0.6
         if self._signals:
-            for along, toward in ((middle - half - 1.0, place.sign > 0), (middle + half + 1.0, place.sign < 0), (middle + half + 1.2, place.sign > 0)):
+            for along, toward in ((middle - half - 1.0, place.sign > 0), (middle + half + 1.0, place.sign < 0),
+                                  (middle + half + 1.2, place.sign > 0)):
                 hangs = toward == (place.sign > 0) and rng.random() < 0.3  # an arm reaches over the lanes
                 if rng.random() < 0.9:
-                    self._sign(stage, place, rng.choice(furniture.masts if hangs else furniture.lights), near_kerb, along, toward)
+                    post = rng.choice(furniture.masts if hangs else furniture.lights)
+                    self._sign(stage, place, post, near_kerb, along, toward)
         for _ in range(rng.choice((0, 1, 2))):
-            self._sign(stage, place, rng.choice(furniture.signs), near_kerb, middle + rng.choice((-1, 1)) * (half + rng.uniform(0.8, 3)), rng.random() < 0.7)
+            sign, along = rng.choice(furniture.signs), middle + rng.choice((-1, 1)) * (half + rng.uniform(0.8, 3))
+            self._sign(stage, place, sign, near_kerb, along, rng.random() < 0.7)
         for post in rng.sample(furniture.poles, 1):
             self._put(stage, place, post.mesh, near_kerb, middle + half + 2.4, labels=("pole",))
         building = rng.choice(self.catalog.buildings)

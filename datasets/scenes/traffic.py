@@ -22,7 +22,8 @@ SHARES = {"city": (58, 11, 13, 18), "homes": (68, 12, 6, 14), "park": (60, 13, 1
 CLOTHES: tuple[Color, ...] = ((52, 48, 46), (88, 70, 60), (120, 116, 112), (62, 60, 92), (90, 52, 40), (180, 184, 190),
                               (70, 88, 110), (48, 64, 52), (46, 40, 120), (150, 128, 96), (36, 34, 34), (96, 120, 150),
                               (190, 170, 140), (60, 52, 160), (70, 110, 170), (110, 140, 70))
-TROUSERS: tuple[Color, ...] = ((92, 66, 50), (60, 46, 40), (44, 42, 42), (112, 98, 88), (70, 84, 104), (130, 150, 168), (36, 34, 36))
+TROUSERS: tuple[Color, ...] = ((92, 66, 50), (60, 46, 40), (44, 42, 42), (112, 98, 88), (70, 84, 104), (130, 150, 168),
+                               (36, 34, 36))
 
 
 class Lane(NamedTuple):
@@ -35,6 +36,7 @@ class Lane(NamedTuple):
     filled: float  # share of places where something stands
     kinds: tuple[str, ...]
     shares: tuple[float, ...]
+    own: bool = False  # the camera drives there
 
 
 class Traffic:
@@ -53,9 +55,10 @@ class Traffic:
         self._lanes: list[Lane] = []
         for sign in (1, -1):
             for index in range(plan.lanes):
-                speed = pace if sign > 0 and index == self.own_lane else pace * rng.uniform(0.75, 1.3) * sign
+                own = sign > 0 and index == self.own_lane
+                speed = pace if own else pace * rng.uniform(0.75, 1.3) * sign
                 self._lanes.append(Lane(f"{sign} {index}", sign * plan.lane(index), rng.uniform(17, 44) / plan.density, speed,
-                                        rng.uniform(0.35, 0.85), MOVING, SHARES[plan.kind]))
+                                        rng.uniform(0.35, 0.85), MOVING, SHARES[plan.kind], own))
             edge = sign * ((plan.right if sign > 0 else plan.left).road - 0.7)
             self._lanes.append(Lane(f"{sign} cycles", edge, rng.uniform(10, 30), rng.uniform(3.5, 5.5) * sign,
                                     rng.uniform(0.15, 0.7), ("bicycle",), (1,)))
@@ -70,7 +73,9 @@ class Traffic:
         """Adds all that moves to a stage.
 
         Args:
+            stage: where to.
             eye_z: where the camera is along the street [m].
+            time_s: since the drive began [s].
             crossings: the sections near it that are side streets.
         """
         for lane in self._lanes:
@@ -79,13 +84,12 @@ class Traffic:
                 if kind in ("bicycle", "motorcycle") and z - eye_z > FIGURES_M:
                     continue
                 turn = 0.0 if lane.speed > 0 else math.pi
-                own = lane.aside > 0 and lane.speed == self.own_speed
                 if kind in ("bicycle", "motorcycle"):
-                    if not (own and CLEAR_M[0] < z - eye_z < CLEAR_M[1]):
+                    if not (lane.own and CLEAR_M[0] < z - eye_z < CLEAR_M[1]):
                         self._add_ridden(stage, kind, lane.aside, z, turn, abs(lane.speed) * time_s, rng)
                 else:
-                    self._add_vehicle(stage, kind, lane.aside + rng.gauss(0, 0.15), z, turn, rng, room=(1 - 2 * JITTER) * lane.gap,
-                                      clear_of=eye_z if own else None)
+                    self._add_vehicle(stage, kind, lane.aside + rng.gauss(0, 0.15), z, turn, rng,
+                                      room=(1 - 2 * JITTER) * lane.gap, clear_of=eye_z if lane.own else None)
         for side, sign in ((self.plan.right, 1), (self.plan.left, -1)):
             for k in range(math.floor((eye_z - 3 * CELL_M) / CELL_M), math.floor((eye_z + FIGURES_M) / CELL_M)):
                 self._add_walkers(stage, side, sign, k, time_s)
@@ -101,8 +105,8 @@ class Traffic:
                 if rng.random() < self._parked:
                     kind = rng.choices(("car", "truck"), (93, 7))[0]
                     away = math.pi if rng.random() < 0.12 else 0.0
-                    self._add_vehicle(stage, kind, middle + rng.gauss(0, 0.1), begin + 3 + 6 * j + rng.gauss(0, 0.25), turn + away,
-                                      rng, room=6.0, clear_of=None)
+                    aside, z = middle + rng.gauss(0, 0.1), begin + 3 + 6 * j + rng.gauss(0, 0.25)
+                    self._add_vehicle(stage, kind, aside, z, turn + away, rng, room=6.0, clear_of=None)
         row = rng.random() < self._cycles_parked
         for _ in range(rng.randrange(1, 8) if row else rng.randrange(2)):
             kind = rng.choices(("bicycle", "motorcycle"), (72, 28))[0]
@@ -165,8 +169,9 @@ class Traffic:
             for j in range(companions):
                 here = z + ahead * speed * time_s + rng.gauss(0, 0.15)
                 x = self.plan.middle(here) + aside + sign * min(0.6 * j, side.pavement - inner)
-                stage.add_figure(rng.choice(figures.walkers), x, here, self.plan.yaw(here) + (0.0 if ahead > 0 else math.pi),
-                                 speed * time_s + rng.uniform(0, 2), labels=("person",), tints=clothes if j == 0 else _clothes(rng))
+                heading = self.plan.yaw(here) + (0.0 if ahead > 0 else math.pi)
+                stage.add_figure(rng.choice(figures.walkers), x, here, heading, speed * time_s + rng.uniform(0, 2),
+                                 labels=("person",), tints=clothes if j == 0 else _clothes(rng))
 
     def _add_crossing(self, stage: Stage, k: int, time_s: float) -> None:
         """Adds people who cross the street at a side street, and vehicles that wait there."""

@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 
 from datasets.scenes.parts import Float32Array
-from datasets.scenes.shade import Light
+from datasets.scenes.setting import Light
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Writes scenes to disk: a split in Cityscapes' layout, or a drive as a video."""
+"""Writes scenes to disk: a split in Cityscapes' layout, a drive as a video, or a sheet of pictures to look at."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -8,15 +8,20 @@ from pathlib import Path
 from threading import local
 
 import cv2
+import numpy as np
 
 from datasets.scenes.catalog import catalog
+from datasets.scenes.parts import UInt8Array
 from datasets.scenes.renderer import Frame, Renderer
 from datasets.scenes.street import Street
 from seg.errors import SegError
 from seg.files import check_writable_folder, publish, write_image
+from seg.label_sets import CITYSCAPES
+from seg.visualize import colorize
 
 FRAMES_PER_SECOND = 17.0  # as Cityscapes was recorded
 SPLITS = ("train", "val", "test")
+SHEETS = (".jpg", ".png")
 LEAST_SIDE, MOST_PIXELS = 32, 4096 * 8192
 
 
@@ -47,7 +52,10 @@ def write_split(root: Path, split: str, frames: int, size_hw: tuple[int, int], s
     """Writes pictures, label ids and instance ids as `leftImg8bit/` and `gtFine/` below `root`.
 
     Args:
+        root: the data set's folder.
+        split: the split's name.
         frames: how many.
+        size_hw: height and width of the pictures [px].
         seed: names the streets; other seeds have other streets.
         sequence: how many frames each street is driven along; with 1 each frame has its own street.
         threads: how many render at once; the pictures are the same.
@@ -63,12 +71,13 @@ def write_split(root: Path, split: str, frames: int, size_hw: tuple[int, int], s
         if folder.exists() and any(folder.iterdir()):
             raise SegError(f"{folder} holds files already. Remove it, or choose another folder or seed.")
         check_writable_folder(folder)
-    renderers = local()
+    renderers, parts = local(), catalog()
+    parts.library.pack()  # here, so that no two threads do it
 
     def write_street(index: int) -> int:
         if not hasattr(renderers, "own"):
-            renderers.own = Renderer(catalog().library, size_hw)
-        street = Street(catalog(), f"{seed} {index}")
+            renderers.own = Renderer(parts.library, size_hw)
+        street = Street(parts, f"{seed} {index}")
         count = min(sequence, frames - index * sequence)
         for number in range(count):
             frame = renderers.own.render(street.scene(number / FRAMES_PER_SECOND))
@@ -117,3 +126,21 @@ def write_video(path: Path, frames: int, size_hw: tuple[int, int], seed: int,
         finally:
             writer.release()
         publish(temporary, path)
+
+
+def write_sheet(path: Path, frames: int, size_hw: tuple[int, int], seed: int,
+                on_frame: Callable[[], None] = lambda: None) -> None:
+    """Writes scenes above their labels, side by side, as one picture.
+
+    Raises:
+        SegError: it can't be written.
+    """
+    check_size(size_hw)
+    check_writable_folder(path.parent)
+    train_ids = CITYSCAPES.to_train_ids().astype(np.uint8)  # by label id
+    renderer, columns = Renderer(catalog().library, size_hw), list[UInt8Array]()
+    for index in range(frames):
+        frame = renderer.render(Street(catalog(), f"{seed} {index}").scene())
+        columns.append(np.concatenate([frame.bgr, colorize(train_ids[frame.label_ids], CITYSCAPES)]))
+        on_frame()
+    write_image(path, np.concatenate(columns, 1))

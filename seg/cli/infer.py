@@ -16,7 +16,7 @@ _DESCRIPTION = """Segments pictures, a video or a data set.
 
   infer.py street.jpg frames/ "more/*.png"                pictures, folders, globs
   infer.py --video drive.mp4 --output drive_overlay.mp4   a file, a camera (0, 1, ...) or a URL
-  infer.py --dataset camvid --root DIR --split val        mIoU and latency
+  infer.py --dataset cityscapes --root DIR --split val    mIoU and latency
 """
 
 
@@ -36,7 +36,7 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
 
     how = parser.add_argument_group("how to run")
     how.add_argument("--weights", metavar="NAME|FILE",
-                     help="shipped weights by name, or a file (default: camvid_small)")
+                     help="shipped weights by name, or a file (default: scenes_small)")
     how.add_argument("--engine", default="auto", choices=("auto", "openvino", "onnxruntime", "torch"),
                      help="what runs the network (default: auto, the fastest of those installed)")
     how.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "int8"),

@@ -12,6 +12,7 @@ import torch
 from seg.errors import SegError
 from seg.export.compare import Frame, Runner, to_images
 from seg.files import publish
+from seg.runtime.engines.openvino_engine import core
 
 
 class OpenVINOFiles:
@@ -22,7 +23,7 @@ class OpenVINOFiles:
     """
 
     def __init__(self, exported: bytes) -> None:
-        self._model = ov.Core().read_model(exported)
+        self._model = core().read_model(exported)
 
     def runners(self) -> Sequence[Runner]:
         with TemporaryDirectory() as folder:
@@ -53,7 +54,7 @@ class _Runner:
     name = "openvino"
 
     def __init__(self, path: Path) -> None:
-        self._network = ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": ov.Type.f32,
+        self._network = core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": ov.Type.f32,
                                                               "INFERENCE_NUM_THREADS": torch.get_num_threads()})
 
     def logits(self, frame_bgr: Frame) -> npt.NDArray[np.generic]:

@@ -30,6 +30,8 @@ class LossConfig:
         ohem_probability: OHEM counts only pixels whose true class has a probability below this; 1 counts all.
         ohem_min_kept: the share of pixels that OHEM counts at least, the hardest ones.
         label_smoothing: of cross-entropy, 0 to 1.
+        pixel_stride: 2 or more counts one pixel of each such square, another one in each step: neighbours say almost the
+            same, and at full size the loss takes as long as the network.
     """
 
     terms: dict[str, float] = field(default_factory=lambda: {"cross_entropy": 1.0})
@@ -37,6 +39,7 @@ class LossConfig:
     ohem_probability: float = 1.0
     ohem_min_kept: float = 0.0625
     label_smoothing: float = 0.0
+    pixel_stride: int = 1
 
 
 def _dice() -> nn.Module:
@@ -94,6 +97,31 @@ class CrossEntropy(nn.Module):
         return loss.sum() / weight.sum().clamp_min(1e-6)
 
 
+def thin_out(logits: Tensor, labels: Tensor, stride: int, step: int) -> tuple[Tensor, Tensor]:
+    """Picks one pixel of each square and interpolates the scores there alone.
+
+    Args:
+        logits: (N, C, h, w) float, of the decoder's own size.
+        labels: (N, H, W).
+        stride: side of the squares [px].
+        step: decides which pixel of the squares; all have their turn within stride² steps.
+
+    Returns:
+        Bilinear scores (N, C, H', W'), equal to those pixels of the resized logits, and their labels (N, H', W').
+    """
+    offsets = divmod(step % stride**2, stride)
+    rows, columns = (_interpolation(low, full, logits)[offset::stride]
+                     for low, full, offset in zip(logits.shape[2:], labels.shape[1:], offsets, strict=True))
+    scores = rows @ logits.float().contiguous() @ columns.T
+    return scores, labels[:, offsets[0]::stride, offsets[1]::stride]
+
+
+def _interpolation(low: int, full: int, like: Tensor) -> Tensor:
+    """Returns the matrix (full, low) of bilinear resizing along one axis."""
+    identity = torch.eye(low, device=like.device)[:, None]  # (low, 1, low): one signal each
+    return F.interpolate(identity, size=full, mode="linear", align_corners=False)[:, 0].T
+
+
 class SegmentationLoss(nn.Module):
     """The weighted sum of the terms of a `LossConfig`."""
 
@@ -118,6 +146,8 @@ class SegmentationLoss(nn.Module):
                                  ("label_smoothing", config.label_smoothing, -1.0)):
             if not low < value <= 1:
                 raise SegError(f"model.loss.{name} is {value}; it must lie between 0 and 1.")
+        if config.pixel_stride < 1:
+            raise SegError(f"model.loss.pixel_stride is {config.pixel_stride}; it must be at least 1.")
         cross_entropy = CrossEntropy(class_weights, ohem_probability=config.ohem_probability,
                                      ohem_min_kept=config.ohem_min_kept, label_smoothing=config.label_smoothing)
         self.weights = {name: weight for name, weight in config.terms.items() if weight}

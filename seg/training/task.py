@@ -17,7 +17,7 @@ from seg.label_sets import IGNORE, LabelSet
 from seg.metrics import Scores
 from seg.models import SegmentationNetwork, init_from
 from seg.training.ema import EMA
-from seg.training.losses import LossConfig, SegmentationLoss, class_weights_from_counts
+from seg.training.losses import LossConfig, SegmentationLoss, class_weights_from_counts, thin_out
 from seg.training.record import RunRecord
 from seg.training.schedules import Schedule, learning_rate_factor
 
@@ -134,7 +134,9 @@ class SegmentationTask(LightningModule):
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
         """Returns the loss of a batch."""
         assert self.loss is not None
-        loss: Tensor = self.loss(self.network(batch["image"]), batch["labels"])
+        images, labels, stride = batch["image"], batch["labels"], self.loss_config.pixel_stride
+        loss: Tensor = (self.loss(self.network(images), labels) if stride == 1 else
+                        self.loss(*thin_out(self.network.logits(images), labels, stride, self.global_step)))
         if batch_index % 20 == 0 and not torch.isfinite(loss):  # not each time: it waits for the GPU
             raise SegError(f"The loss is {float(loss)} at step {self.global_step}. Lower the learning rate "
                            "(model.optimizer.init_args.lr), lengthen model.warmup_steps, or clip gradients "

@@ -3,6 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,16 @@ from seg.runtime.engines.openvino_graph import for_size, split_scores  # noqa: E
 
 SIZES_KEPT = 4  # compiled networks, one per frame size; each holds its activations' memory
 _PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "u8": "int8", "i8": "int8"}
+
+
+@cache
+def core() -> Any:
+    """The one core of the process, which is never released.
+
+    With each core its plugin for processors sets up an alternate signal stack, and restores the one before it when the core
+    goes. Cores that went in the order in which they came left one that was gone too, and the next signal ended the process.
+    """
+    return ov.Core()
 
 
 class OpenVINOEngine:
@@ -46,15 +57,14 @@ class OpenVINOEngine:
         self.precision, self.threads, self._asked, self._profile = precision or "fp32", threads, precision, profile
         self.first_call_ms: dict[str, float] = {}
         self._source = str(model) if isinstance(model, Path) else "The exported network"
-        self._core = ov.Core()
-        if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        if precision == "bf16" and "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise UnavailablePrecision("This processor has no bfloat16 arithmetic that OpenVINO could use. Ask for fp32 or int8.")
         self._cache = cache
         try:
             with timed(self.first_call_ms, "read"):
                 data = model.read_bytes() if isinstance(model, Path) else model
                 self._hash = hashlib.sha256(data).hexdigest()
-                self._model = self._core.read_model(data)
+                self._model = core().read_model(data)
         except OSError as error:
             raise SegError(f"{self._source} can't be read: {error.strerror or error}.") from None
         except RuntimeError as error:
@@ -137,16 +147,16 @@ class OpenVINOEngine:
             "PERF_COUNT": self._profile,
         }
         if self._cache is None:
-            return self._core.compile_model(model(), "CPU", config)
+            return core().compile_model(model(), "CPU", config)
         facts = {"network": self._hash, "size_hw": size_hw, "part": part, "precision": precision.to_string(),
                  **this_machine("openvino")}
         kept = self._cache.read("openvino", facts)
         if kept is not None:
             try:
-                return self._core.import_model(kept, "CPU", config)
+                return core().import_model(kept, "CPU", config)
             except RuntimeError:  # what OpenVINO itself refuses is compiled anew
                 pass
-        compiled = self._core.compile_model(model(), "CPU", config)
+        compiled = core().compile_model(model(), "CPU", config)
         self._cache.write("openvino", facts, compiled.export_model().getvalue())
         return compiled
 
