@@ -11,6 +11,7 @@ from seg.errors import SegError
 from seg.export.exporter import export_weights
 from seg.runtime import Predictor, cache
 from seg.runtime.cache import Cache, default_folder
+from seg.runtime.engines import openvino_engine
 from seg.runtime.engines.openvino_engine import OpenVINOEngine
 
 FACTS = {"size_hw": (3, 4), "cpu": "one", "versions": {"openvino": "1"}}
@@ -88,7 +89,7 @@ def test_the_folder_follows_the_systems_rules(tmp_path: Path, monkeypatch: pytes
 # ---- what the engines keep
 
 
-def compiled(engine: OpenVINOEngine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Returns a list that gets an entry for each network that is compiled, and not loaded, from now on."""
     done: list[str] = []
     core = openvino_engine.core()
@@ -111,7 +112,7 @@ def test_a_network_is_compiled_once_and_gives_the_same(tiny_weights: Path, tmp_p
 
     def run(threads: int = 1) -> tuple[np.ndarray, int]:
         engine = OpenVINOEngine(path, threads, precision="fp32", cache=Cache(tmp_path / "cache"))
-        done = compiled(engine, monkeypatch)
+        done = compiled(monkeypatch)
         scores = engine.logits(frame).copy()
         assert (engine.precision, engine.threads) == ("fp32", threads)
         return scores, len(done)
@@ -133,7 +134,7 @@ def test_what_openvino_refuses_is_compiled_anew(tiny_weights: Path, tmp_path: Pa
     """An entry that is whole and claims the right facts, but holds no network."""
     monkeypatch.setattr(Cache, "read", lambda self, kind, facts: b"no network at all")
     engine = OpenVINOEngine(tiny_weights.with_suffix(".onnx"), 1, cache=Cache(tmp_path))
-    done = compiled(engine, monkeypatch)
+    done = compiled(monkeypatch)
     assert engine.logits(make_frame(48, 64)).shape == (5, 6, 8)
     assert done == ["compiled"]
 
