@@ -1,7 +1,7 @@
 """Procedural street scenes: geometry against projection by hand, labels, motion, and what is written to disk."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import cv2
@@ -10,7 +10,7 @@ import pytest
 
 from datasets.cityscapes import Cityscapes
 from datasets.scenes.__main__ import main
-from datasets.scenes.catalog import Catalog, catalog
+from datasets.scenes.catalog import FEW, Catalog, catalog
 from datasets.scenes.parts import HOLE, LEVELS, PLAIN, Library, MeshBuilder
 from datasets.scenes.renderer import Renderer, Scene
 from datasets.scenes.setting import ALONG_M, SIDE_STREET, Light
@@ -186,6 +186,20 @@ def test_all_classes_appear_and_instances_fit_their_labels(parts: Catalog, rende
     assert set(CITYSCAPES.label_ids) <= seen <= set(CITYSCAPES.label_ids) | {LABEL_IDS["static"]}
 
 
+def test_a_town_has_one_light_and_camera_few_kinds_and_its_own_houses_on_each_street(parts: Catalog, renderer: Renderer) -> None:
+    town = parts.of_town(7)
+    streets = [Street(town, f"town {seed}") for seed in range(6)]
+    assert len({(street.plan, street.light, street.scene().camera[12]) for street in streets}) == 1
+    assert Street(parts.of_town(8), "town 0").light != streets[0].light
+    frames = [renderer.render(street.scene()) for street in streets]
+    assert len({frame.label_ids.tobytes() for frame in frames}) == len(frames)
+    for group in ("plants", "furniture", "figures", "vehicles"):
+        for field in fields(getattr(town, group)):
+            kinds = getattr(getattr(town, group), field.name)
+            assert len(kinds.choices if hasattr(kinds, "choices") else kinds) <= FEW
+    np.testing.assert_array_equal(renderer.render(Street(parts.of_town(7), "town 0").scene()).bgr, frames[0].bgr)
+
+
 def test_the_library_is_sound(parts: Catalog) -> None:
     packed = parts.library.pack()
     a, b, c = packed.corners.transpose(1, 0, 2)
@@ -263,6 +277,7 @@ def test_a_sheet_has_scenes_above_their_labels(tmp_path) -> None:
     (["--size", "100000x100000"], "megapixels"),
     (["--size", "big"], "height x width"),
     (["--seed", "-1"], "--seed is -1"),
+    (["--town", "-1"], "--town is -1"),
     (["--threads", "0"], "threads"),
     (["--split", "holiday"], "holiday"),
 ])

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from datasets.scenes.catalog import catalog
 from datasets.scenes.write import SHEETS, SPLITS, write_sheet, write_split, write_video
 from seg.cli.common import Parser, parse_size, run
 from seg.errors import SegError
@@ -28,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=parse_size, default=(512, 1024), metavar="HxW",
                         help="height x width (default: 512x1024)")
     parser.add_argument("--seed", type=int, default=0, help="which streets; each seed has its own (default: %(default)s)")
+    parser.add_argument("--town", type=int, default=None, metavar="N",
+                        help="streets of one town: of one plan, light and camera, with few kinds of things, for a network that "
+                             "must learn them in minutes (default: streets of everywhere)")
     parser.add_argument("--split", choices=SPLITS, default=None, help="of a data set (default: val)")
     parser.add_argument("--sequence", type=int, default=None, metavar="N",
                         help="frames along each street of a data set (default: 1, each frame its own street)")
@@ -37,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise SegError(f"--frames is {arguments.frames} and --sequence {arguments.sequence or 1}; both must be at least 1.")
     if arguments.seed < 0:
         raise SegError(f"--seed is {arguments.seed}; it must be at least 0.")
+    if (arguments.town or 0) < 0:
+        raise SegError(f"--town is {arguments.town}; it must be at least 0.")
+    parts = catalog() if arguments.town is None else catalog().of_town(arguments.town)
     write = {".mp4": write_video, **dict.fromkeys(SHEETS, write_sheet)}.get(arguments.out.suffix.lower())
     if write and (arguments.split, arguments.sequence, arguments.threads) != (None, None, None):
         raise SegError(f"{arguments.out} is one file: --split, --sequence and --threads belong to a data set, that is to a "
@@ -52,9 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             progress.advance(task)
 
         if write:
-            write(arguments.out, arguments.frames, arguments.size, arguments.seed, on_frame)
+            write(arguments.out, parts, arguments.frames, arguments.size, arguments.seed, on_frame)
         else:
-            write_split(arguments.out, arguments.split or "val", arguments.frames, arguments.size, arguments.seed,
+            write_split(arguments.out, parts, arguments.split or "val", arguments.frames, arguments.size, arguments.seed,
                         sequence=arguments.sequence or 1, threads=check_threads(arguments.threads), on_frame=on_frame)
     print(f"{arguments.frames} frames of {arguments.size[0]}x{arguments.size[1]} in {arguments.out}")
     return 0

@@ -18,8 +18,9 @@ import numpy.typing as npt
 from datasets.scenes.parts import Float32Array, Int32Array, Packed
 
 # Without Numba's counting of references to arrays: it would take half of the time where a function is called for each pixel.
-# Such functions can't make arrays, so they get them.
+# Such functions can't make arrays, so they get them. Those called for each pixel are inlined: a call would copy arrays' fields.
 compiled = numba.njit(cache=True, nogil=True, fastmath=True, _nrt=False)
+inlined = numba.njit(cache=True, nogil=True, fastmath=True, _nrt=False, forceinline=True)
 
 NEAR_M = 0.4
 FACE_FLOATS = 16  # what `project` says of a face: 9 of M^-1, then u and v at the corners (6), texels per pixel at 1 m
@@ -156,7 +157,7 @@ def project(library: Packed, mesh: Any, placement: Any, camera: Any, view: View)
     return count
 
 
-@compiled
+@inlined
 def texel_at(tables: Any, texture: int, level: int, u: float, v: float) -> int:
     """Returns the index of the texel that holds (u, v), which repeat."""
     rows, columns = tables[texture, level, 1], tables[texture, level, 2]
@@ -165,7 +166,7 @@ def texel_at(tables: Any, texture: int, level: int, u: float, v: float) -> int:
     return tables[texture, level, 0] + min(row, rows - 1) * columns + min(column, columns - 1)
 
 
-@compiled
+@inlined
 def level_of(texels_per_pixel: float, levels: int) -> int:
     """Returns the level whose texels are about as large as a pixel."""
     level = 0

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from datasets.scenes.parts import Float32Array, Int32Array, Packed, UInt8Array
-from datasets.scenes.raster import Cells, View, compiled, level_of, texel_at
+from datasets.scenes.raster import Cells, View, compiled, inlined, level_of, texel_at
 from datasets.scenes.setting import ACROSS_M, ALONG_M, KERB, KERB_M, SIDE_STREET, STOP_LINE, ZEBRA, Ground, Light
 
 ENCODED = 4096  # steps of linear light that are told apart on the way to 8 bits
@@ -59,7 +59,7 @@ class Tables(NamedTuple):
     encode: UInt8Array
 
 
-@compiled
+@inlined
 def _smooth(noise: Any, x: float, y: float) -> float:
     """Returns the noise between four of its cells; it repeats, and its side is a power of two."""
     last = noise.shape[0] - 1
@@ -72,7 +72,7 @@ def _smooth(noise: Any, x: float, y: float) -> float:
     return upper + fy * (lower - upper)
 
 
-@compiled
+@inlined
 def _sky(dx: float, dy: float, dz: float, light: Any, noise: Any) -> tuple[float, float, float]:
     """Returns the colour of the sky in a direction of length 1."""
     up = max(dy, 0.0)
@@ -98,7 +98,7 @@ def _sky(dx: float, dy: float, dz: float, light: Any, noise: Any) -> tuple[float
     return b, g, r
 
 
-@compiled
+@inlined
 def _sunlit(heights: Any, where: Any, x: float, y: float, z: float, bias: float) -> float:
     """Returns the share of the sun that reaches a point, 0 to 1."""
     column = (x + where.shear_x * y - where.origin_x) / where.cell_m
@@ -114,7 +114,7 @@ def _sunlit(heights: Any, where: Any, x: float, y: float, z: float, bias: float)
     return (1 - fy) * upper + fy * lower
 
 
-@compiled
+@inlined
 def _open(occlusion: Any, where: Any, x: float, z: float) -> float:
     """Returns the share of the sky that a point on the ground sees."""
     column = int((x - where.origin_x) / where.cell_m + 0.5)
@@ -232,7 +232,7 @@ def shade(view: View, library: Packed, things: Things, camera: Any, light: Light
             image[row, column, 2] = encode[int(min(r * gain, ENCODED - 1.0))]
 
 
-@compiled
+@inlined
 def _ground(x: float, z: float, aside: float, there: int, across_m: float, along_m: float, ground: Ground, library: Packed,
             noise: Any, decode: Any) -> tuple[float, float, float, int]:
     """Returns colour and label id of the ground; across_m and along_m are a pixel's size on it."""

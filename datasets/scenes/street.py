@@ -40,13 +40,13 @@ class Street:
     """An endless street that is the same for the same seed.
 
     Args:
-        catalog: what there is to put into it.
+        catalog: what there is to put into it. In a town all streets have one plan, one light and one camera.
         seed: decides everything.
     """
 
     def __init__(self, catalog: Catalog, seed: int | str) -> None:
         self.catalog, self.seed = catalog, seed
-        rng = Random(f"street {seed}")
+        rng = Random(f"street {seed}" if catalog.town is None else f"town {catalog.town}")
         self.plan = some_plan(rng)
         self.light, self.lens = some_light(rng), some_lens(rng)
         self._clock = rng.randrange(10**6)
@@ -62,7 +62,7 @@ class Street:
         self.ground = some_ground(rng, self.plan, catalog.surfaces)
         self._eye_m, self._focal = rng.uniform(1.2, 2.1), rng.uniform(1.15, 2.4)
         self._tilt, self._roll, self._aside = rng.gauss(-0.01, 0.03), rng.gauss(0, 0.008), rng.gauss(0, 0.04)
-        self._start = rng.uniform(0, 8 * CELL_M)
+        self._start = (rng if catalog.town is None else Random(f"start {seed}")).uniform(0, 8 * CELL_M)
         self.traffic = Traffic(catalog, self.plan, seed, self._start)
         self._sections: dict[int, Stage] = {}
 

@@ -10,7 +10,7 @@ from threading import local
 import cv2
 import numpy as np
 
-from datasets.scenes.catalog import catalog
+from datasets.scenes.catalog import Catalog
 from datasets.scenes.parts import UInt8Array
 from datasets.scenes.renderer import Frame, Renderer
 from datasets.scenes.street import Street
@@ -32,27 +32,30 @@ def check_size(size_hw: tuple[int, int]) -> None:
                        f"and {MOST_PIXELS / 2**20:.0f} megapixels is the most.")
 
 
-def drive(seed: int | str, size_hw: tuple[int, int], frames_per_second: float = FRAMES_PER_SECOND) -> Iterator[Frame]:
+def drive(parts: Catalog, seed: int | str, size_hw: tuple[int, int],
+          frames_per_second: float = FRAMES_PER_SECOND) -> Iterator[Frame]:
     """Renders a drive along one street, without end.
 
     Args:
+        parts: what there is to see.
         seed: names the street.
         size_hw: height and width of the frames [px].
         frames_per_second: how much time lies between two of them.
     """
-    street, renderer = Street(catalog(), seed), Renderer(catalog().library, size_hw)
+    street, renderer = Street(parts, seed), Renderer(parts.library, size_hw)
     number = 0
     while True:
         yield renderer.render(street.scene(number / frames_per_second))
         number += 1
 
 
-def write_split(root: Path, split: str, frames: int, size_hw: tuple[int, int], seed: int, *, sequence: int = 1,
+def write_split(root: Path, parts: Catalog, split: str, frames: int, size_hw: tuple[int, int], seed: int, *, sequence: int = 1,
                 threads: int = 1, on_frame: Callable[[], None] = lambda: None) -> None:
     """Writes pictures, label ids and instance ids as `leftImg8bit/` and `gtFine/` below `root`.
 
     Args:
         root: the data set's folder.
+        parts: what there is to see.
         split: the split's name.
         frames: how many.
         size_hw: height and width of the pictures [px].
@@ -71,7 +74,7 @@ def write_split(root: Path, split: str, frames: int, size_hw: tuple[int, int], s
         if folder.exists() and any(folder.iterdir()):
             raise SegError(f"{folder} holds files already. Remove it, or choose another folder or seed.")
         check_writable_folder(folder)
-    renderers, parts = local(), catalog()
+    renderers = local()
     parts.library.pack()  # here, so that no two threads do it
 
     def write_street(index: int) -> int:
@@ -103,7 +106,7 @@ def write_split(root: Path, split: str, frames: int, size_hw: tuple[int, int], s
             raise
 
 
-def write_video(path: Path, frames: int, size_hw: tuple[int, int], seed: int,
+def write_video(path: Path, parts: Catalog, frames: int, size_hw: tuple[int, int], seed: int,
                 on_frame: Callable[[], None] = lambda: None) -> None:
     """Writes a drive along one street as an MP4.
 
@@ -120,7 +123,7 @@ def write_video(path: Path, frames: int, size_hw: tuple[int, int], seed: int,
         if not writer.isOpened():
             raise SegError(f"OpenCV can't write MP4 here, so {path} can't be made.")
         try:
-            for frame in islice(drive(seed, size_hw), frames):
+            for frame in islice(drive(parts, seed, size_hw), frames):
                 writer.write(frame.bgr)
                 on_frame()
         finally:
@@ -128,7 +131,7 @@ def write_video(path: Path, frames: int, size_hw: tuple[int, int], seed: int,
         publish(temporary, path)
 
 
-def write_sheet(path: Path, frames: int, size_hw: tuple[int, int], seed: int,
+def write_sheet(path: Path, parts: Catalog, frames: int, size_hw: tuple[int, int], seed: int,
                 on_frame: Callable[[], None] = lambda: None) -> None:
     """Writes scenes above their labels, side by side, as one picture.
 
@@ -138,9 +141,9 @@ def write_sheet(path: Path, frames: int, size_hw: tuple[int, int], seed: int,
     check_size(size_hw)
     check_writable_folder(path.parent)
     train_ids = CITYSCAPES.to_train_ids().astype(np.uint8)  # by label id
-    renderer, columns = Renderer(catalog().library, size_hw), list[UInt8Array]()
+    renderer, columns = Renderer(parts.library, size_hw), list[UInt8Array]()
     for index in range(frames):
-        frame = renderer.render(Street(catalog(), f"{seed} {index}").scene())
+        frame = renderer.render(Street(parts, f"{seed} {index}").scene())
         columns.append(np.concatenate([frame.bgr, colorize(train_ids[frame.label_ids], CITYSCAPES)]))
         on_frame()
     write_image(path, np.concatenate(columns, 1))
