@@ -163,7 +163,7 @@ def texel_at(tables: Any, texture: int, level: int, u: float, v: float) -> int:
     rows, columns = tables[texture, level, 1], tables[texture, level, 2]
     column = int((u - np.floor(u)) * columns)
     row = int((v - np.floor(v)) * rows)
-    return tables[texture, level, 0] + min(row, rows - 1) * columns + min(column, columns - 1)
+    return np.uintp(tables[texture, level, 0] + min(row, rows - 1) * columns + min(column, columns - 1))
 
 
 @inlined

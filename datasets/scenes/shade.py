@@ -65,8 +65,8 @@ def _smooth(noise: Any, x: float, y: float) -> float:
     last = noise.shape[0] - 1
     left, top = np.floor(x), np.floor(y)
     fx, fy = x - left, y - top
-    x0, y0 = int(left) & last, int(top) & last
-    x1, y1 = (x0 + 1) & last, (y0 + 1) & last
+    x0, y0 = np.uintp(int(left) & last), np.uintp(int(top) & last)
+    x1, y1 = np.uintp((int(left) + 1) & last), np.uintp((int(top) + 1) & last)
     upper = noise[y0, x0] + fx * (noise[y0, x1] - noise[y0, x0])
     lower = noise[y1, x0] + fx * (noise[y1, x1] - noise[y1, x0])
     return upper + fy * (lower - upper)
@@ -106,11 +106,12 @@ def _sunlit(heights: Any, where: Any, x: float, y: float, z: float, bias: float)
     rows, columns = heights.shape
     if not (0 <= column < columns - 1 and 0 <= row < rows - 1):
         return 1.0
-    left, top = int(column), int(row)
-    fx, fy = column - left, row - top
+    left, top = np.uintp(column), np.uintp(row)
+    right, bottom = np.uintp(column + 1), np.uintp(row + 1)
+    fx, fy = column - np.floor(column), row - np.floor(row)
     above = y + bias
-    upper = (1 - fx) * (heights[top, left] <= above) + fx * (heights[top, left + 1] <= above)
-    lower = (1 - fx) * (heights[top + 1, left] <= above) + fx * (heights[top + 1, left + 1] <= above)
+    upper = (1 - fx) * (heights[top, left] <= above) + fx * (heights[top, right] <= above)
+    lower = (1 - fx) * (heights[bottom, left] <= above) + fx * (heights[bottom, right] <= above)
     return (1 - fy) * upper + fy * lower
 
 
@@ -121,7 +122,7 @@ def _open(occlusion: Any, where: Any, x: float, z: float) -> float:
     row = int((z - where.origin_z) / where.cell_m + 0.5)
     if not (0 <= column < occlusion.shape[1] and 0 <= row < occlusion.shape[0]):
         return 1.0
-    return occlusion[row, column] / 255.0
+    return occlusion[np.uintp(row), np.uintp(column)] / 255.0
 
 
 @compiled
@@ -160,8 +161,9 @@ def shade(view: View, library: Packed, things: Things, camera: Any, light: Light
             number = shown[row, column]
             haze = 0.0
             if number >= 0:
-                face = faces[number]
-                thing, index = owners[number, 0], owners[number, 1]
+                shown_face = np.uintp(number)
+                face = faces[shown_face]
+                thing, index = np.uintp(owners[shown_face, 0]), np.uintp(owners[shown_face, 1])
                 depth = 1.0 / nearness[row, column]
                 t0 = (face[0] * column + face[1] * row + face[2]) * depth
                 t1 = (face[3] * column + face[4] * row + face[5]) * depth
@@ -172,7 +174,7 @@ def shade(view: View, library: Packed, things: Things, camera: Any, light: Light
                 code = (texels[at, 3] + 16) >> 5
                 if code == 2 or code == 3:
                     b, g, r = b * tints[thing, code - 2, 0], g * tints[thing, code - 2, 1], r * tints[thing, code - 2, 2]
-                nx, ny, nz = normals[number]
+                nx, ny, nz = normals[shown_face]
                 x, y, z = camera[0] + depth * dx, camera[1] + depth * dy, camera[2] + depth * dz
                 card = nx == 0 and ny == 0 and nz == 0
                 facing = 0.55 if card else max(0.0, nx * light.sun[0] + ny * light.sun[1] + nz * light.sun[2])
@@ -205,7 +207,7 @@ def shade(view: View, library: Packed, things: Things, camera: Any, light: Light
             elif dy < -1e-4:
                 depth = -camera[1] / dy
                 x, z = camera[0] + depth * dx, camera[2] + depth * dz
-                step = min(max(int((z - begin) / ALONG_M), 0), len(middles) - 1)
+                step = np.uintp(min(max(int((z - begin) / ALONG_M), 0), len(middles) - 1))
                 b, g, r, label = _ground(x, z, x - middles[step], crossing[step], depth / focal,
                                          depth * depth / (focal * camera[1]), ground, library, noise, decode)
                 sun = light.sun[1] * _sunlit(heights, cells, x, 0.0, z, 0.12) if light.sun_color[1] > 0.02 else 0.0
@@ -237,9 +239,9 @@ def _ground(x: float, z: float, aside: float, there: int, across_m: float, along
             noise: Any, decode: Any) -> tuple[float, float, float, int]:
     """Returns colour and label id of the ground; across_m and along_m are a pixel's size on it."""
     strip_at, kerb_at, line_at, lines = ground.strip_at, ground.kerb_at, ground.line_at, ground.lines
-    materials, road, texels, tables = ground.materials, ground.road, library.texels, library.tables
-    step = min(max(int(aside / ACROSS_M + 0.5 * len(strip_at)), 0), len(strip_at) - 1)
-    material, kerb, line = strip_at[step], kerb_at[step], line_at[step]
+    materials, road, texels, tables = ground.materials, np.uintp(ground.road), library.texels, library.tables
+    step = np.uintp(min(max(int(aside / ACROSS_M + 0.5 * len(strip_at)), 0), len(strip_at) - 1))
+    material, kerb, line = np.uintp(strip_at[step]), kerb_at[step], line_at[step]
     on_road = material == road
     if there == SIDE_STREET:
         material, line, kerb = road, -1, 1e9
@@ -247,7 +249,7 @@ def _ground(x: float, z: float, aside: float, there: int, across_m: float, along
         kerb = 0.0
     elif there == ZEBRA and on_road:
         line = -1
-    tile_m, texture = materials[material, 1], int(materials[material, 0])
+    tile_m, texture = materials[material, 1], np.uintp(materials[material, 0])
     level = level_of(tables[texture, 0, 2] / tile_m * np.sqrt(across_m * along_m), tables.shape[1])
     at = texel_at(tables, texture, level, x / tile_m, z / tile_m)
     stain = 0.76 + 0.48 * _smooth(noise, 3.1 * x, 1.3 * z)

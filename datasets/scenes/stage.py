@@ -79,13 +79,18 @@ class Stage:
             self.add(mesh, x, z, bearing, labels=names, scale=(-1.0 if mirrored else 1.0, 1.0, 1.0), tints=tints)
         self._figures.clear()
         numbers: Counter[str] = Counter()
-        labels, instances = np.zeros((len(self._mesh), PARTS), np.uint8), np.zeros((len(self._mesh), PARTS), np.int32)
-        for thing, names in enumerate(self._labels):
-            for part, name in enumerate(names):
-                labels[thing, part:] = instances[thing, part:] = LABEL_IDS[name]
+        labels, instances = list[int](), list[int]()  # of all parts of all objects, for numpy is slow one by one
+        for names in self._labels:
+            for name in names:
+                labels.append(LABEL_IDS[name])
                 if name in COUNTED:
-                    instances[thing, part:] = LABEL_IDS[name] * INSTANCE_FACTOR + numbers[name]
+                    instances.append(LABEL_IDS[name] * INSTANCE_FACTOR + numbers[name])
                     numbers[name] += 1
+                else:
+                    instances.append(LABEL_IDS[name])
+            for ids in (labels, instances):
+                ids.extend(ids[-1:] * (PARTS - len(names)))
         looks = np.array(self._tints, np.float32).reshape(-1, 2, 3) / 255
         return (np.array(self._mesh, np.int32), np.array(self._placement, np.float64).reshape(-1, 8),
-                Things((looks**2.2).astype(np.float32), np.array(self._gloss, np.float32), labels, instances))
+                Things((looks**2.2).astype(np.float32), np.array(self._gloss, np.float32),
+                       np.array(labels, np.uint8).reshape(-1, PARTS), np.array(instances, np.int32).reshape(-1, PARTS)))
