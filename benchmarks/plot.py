@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from seg.errors import SegError
 
-_COLORS = ("#0b6fa4", "#d1495b", "#3a7d44", "#8a4fbd", "#c77f0a")  # of groups, readable side by side and in print
-_INK, _FAINT = "#222222", "#9aa0a6"
+COLORS = ("#0b6fa4", "#d1495b", "#3a7d44", "#8a4fbd", "#c77f0a")  # of groups, readable side by side and in print
+_INK, FAINT = "#222222", "#9aa0a6"
 _LABEL_STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))  # above first, then around
 
 
@@ -61,6 +61,26 @@ def pareto_front(points: Sequence[Point]) -> list[Point]:
     return front
 
 
+def pyplot() -> Any:
+    """Returns matplotlib's interface with our fonts and colours."""
+    import matplotlib
+
+    matplotlib.use("Agg")  # draws without a display
+    from matplotlib import pyplot as plt
+
+    plt.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False,
+                         "text.color": _INK, "axes.labelcolor": _INK, "xtick.color": _INK, "ytick.color": _INK,
+                         "axes.edgecolor": FAINT})
+    return plt
+
+
+def to_png(figure: Any) -> bytes:
+    """Returns a figure as PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, facecolor="white")
+    return buffer.getvalue()
+
+
 def draw(panels: Sequence[Panel], title: str, note: str, accuracy: str, fill: tuple[str, str]) -> bytes:
     """Draws panels side by side with one scale of accuracy, and a list of all names; returns a PNG.
 
@@ -71,16 +91,9 @@ def draw(panels: Sequence[Panel], title: str, note: str, accuracy: str, fill: tu
         accuracy: what the vertical axis is.
         fill: what a filled and a hollow point are.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")  # draws without a display
-    from matplotlib import pyplot as plt
-
-    plt.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False,
-                         "text.color": _INK, "axes.labelcolor": _INK, "xtick.color": _INK, "ytick.color": _INK,
-                         "axes.edgecolor": _FAINT})
+    plt = pyplot()
     groups = list(dict.fromkeys(point.group for panel in panels for point in panel.points))
-    colors = {group: _COLORS[i % len(_COLORS)] for i, group in enumerate(groups)}
+    colors = {group: COLORS[i % len(COLORS)] for i, group in enumerate(groups)}
     figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels) + 3.2, 6.0), sharey=True, squeeze=False,
                                 layout="constrained")
     try:
@@ -93,18 +106,16 @@ def draw(panels: Sequence[Panel], title: str, note: str, accuracy: str, fill: tu
         figure.canvas.draw()
         for axis, panel in zip(axes[0], panels, strict=True):  # when the scales stand
             _place_labels(axis, panel, colors)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=150, facecolor="white")
+        return to_png(figure)
     finally:
         plt.close(figure)
-    return buffer.getvalue()
 
 
 def _scatter(axis: Any, panel: Panel, colors: dict[str, str]) -> None:
     from matplotlib.ticker import FuncFormatter, NullLocator
 
     front = pareto_front(panel.points)
-    axis.step([p.latency_ms for p in front], [p.accuracy for p in front], where="post", color=_FAINT, lw=1.4, zorder=1)
+    axis.step([p.latency_ms for p in front], [p.accuracy for p in front], where="post", color=FAINT, lw=1.4, zorder=1)
     for p in panel.points:
         if p.spread_ms is not None:
             axis.plot(p.spread_ms, [p.accuracy] * 2, color=colors[p.group], lw=2.2, alpha=0.35, solid_capstyle="butt", zorder=2)
@@ -144,7 +155,7 @@ def _list_names(figure: Any, panels: Sequence[Panel], colors: dict[str, str], fi
     # Labels are padded with spaces as wide as a digit.
     rows = [(mark(colors[p.group], p.filled), f"{p.label:\u2007>2}  {p.name}") for p in named.values()]
     rows += [(Line2D([], [], ls=""), ""), (mark("#5f6368", True), fill[0]), (mark("#5f6368", False), fill[1]),
-             (Line2D([], [], color=_FAINT, lw=1.4), "Pareto front")]
+             (Line2D([], [], color=FAINT, lw=1.4), "Pareto front")]
     handles, texts = zip(*rows, strict=True)
     figure.legend(handles, texts, loc="outside right center", frameon=False, fontsize=9.5, handlelength=1.4,
                   labelspacing=0.55)

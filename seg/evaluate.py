@@ -12,6 +12,7 @@ from seg.errors import SegError
 from seg.label_sets import LabelSet
 from seg.metrics import InstanceCounts, Scores, confusion_matrix
 from seg.runtime import Prediction, Predictor
+from seg.runtime.choice import Choice
 
 WARM_UP_RUNS = 2  # per frame size, not counted: the first compiles, the second fills caches
 
@@ -77,6 +78,8 @@ class Result:
         latency: of every frame.
         warm_up_runs: how many predictions before each new frame size were not counted.
         note: what the predictor says about its choice of engine, and what a reader of the figures should know.
+        choice: the same choice as data; None where there was nothing to choose.
+        first_call_ms: what was done once, see `Predictor.first_call_ms`.
     """
 
     weights: str
@@ -97,6 +100,8 @@ class Result:
     latency: Latency
     warm_up_runs: int = WARM_UP_RUNS
     note: str | None = None
+    choice: Choice | None = None
+    first_call_ms: dict[str, float] = field(default_factory=dict)
 
 
 def check_same_classes(predictor: Predictor, label_set: LabelSet) -> None:
@@ -169,5 +174,5 @@ def evaluate(predictor: Predictor, samples: Iterable[EvalSample], label_set: Lab
         size_hw=predictor.size_hw, fit=predictor.fit, label_set=label_set, machine=machine.describe(),
         engine=predictor.engine, precision=predictor.precision, threads=predictor.threads,
         scores=Scores.from_confusion(confusion, label_set, counted) if labelled else None, latency=latency,
-        warm_up_runs=warm_up_runs, note=" ".join(notes) or None,
+        warm_up_runs=warm_up_runs, note=" ".join(notes) or None, choice=predictor.choice, first_call_ms=predictor.first_call_ms,
     )

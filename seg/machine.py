@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,36 @@ def usable_cores() -> int:
 
 
 def _cgroup_cores() -> float | None:
-    try:  # version 2
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return None if limit == "max" else int(limit) / int(period)
-    except (OSError, ValueError):
-        pass
-    try:  # version 1
-        limit_us = int(Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text())
-        period_us = int(Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text())
-        return limit_us / period_us if limit_us > 0 else None
-    except (OSError, ValueError):
-        return None
+    """The least processor quota of this process's cgroup and those around it, in cores; None where there is none."""
+    quotas = []
+    for folder in _cgroup_folders("cpu"):
+        try:  # version 2
+            limit, period = (folder / "cpu.max").read_text().split()
+            quotas += [] if limit == "max" else [int(limit) / int(period)]
+        except (OSError, ValueError):
+            pass
+        try:  # version 1
+            limit_us, period_us = (int((folder / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+            quotas += [limit_us / period_us] if limit_us > 0 else []
+        except (OSError, ValueError):
+            pass
+    return min(quotas, default=None)
+
+
+def _cgroup_folders(controller: str) -> list[Path]:
+    """Where limits of this process stand: its cgroup and all around it, of version 2 and of version 1."""
+    root = Path("/sys/fs/cgroup")
+    folders = {root: None, root / controller: None}  # in a container its own cgroup is mounted here
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        if controllers == "" or controller in controllers.split(","):
+            top = root / controller if controllers else root
+            own = top / path.strip("/")
+            folders |= dict.fromkeys(folder for folder in (own, *own.parents) if folder.is_relative_to(top))
+    return list(folders)
 
 
 @cache
@@ -71,13 +91,12 @@ def available_memory_bytes() -> int | None:
                 limits.append(int(line.split()[1]) * 1024)
     except (OSError, ValueError, IndexError):
         pass
-    for folder, limit, used in (("", "memory.max", "memory.current"),  # version 2, then 1
-                                ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes")):
-        root = Path("/sys/fs/cgroup") / folder
+    names = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))  # versions 2 and 1
+    for folder, (limit, used) in product(_cgroup_folders("memory"), names):
         try:
-            statistics = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
+            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
             reclaimable = int(statistics.get("total_inactive_file", statistics.get("inactive_file", 0)))  # file cache
-            limits.append(int((root / limit).read_text()) - int((root / used).read_text()) + reclaimable)
+            limits.append(int((folder / limit).read_text()) - int((folder / used).read_text()) + reclaimable)
         except (OSError, ValueError):  # no such file, or "max"
             continue
     return max(0, min(limits)) if limits else None

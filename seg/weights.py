@@ -2,24 +2,26 @@
 
 A weights file is safetensors. Its metadata holds one JSON text under the key `lraspp`: everything needed to rebuild the
 network and to use it rightly (`Description`). Beside each shipped `NAME.safetensors` lies `NAME.onnx`, which carries the
-same text, so that running needs no torch. Format: https://github.com/huggingface/safetensors#format
+same text, so that running needs no torch.
+
+An exported file says of the export itself, too, under the key `lraspp_export` (`Export`): precision, output, and how near it
+comes to the network. The same network in int8 is `NAME_int8.onnx`.
 """
 
+import hashlib
 import json
-import struct
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from seg import headers
 from seg.errors import SegError, did_you_mean
 from seg.label_sets import LabelSet
 
-METADATA_KEY = "lraspp"
+METADATA_KEY, EXPORT_KEY = "lraspp", "lraspp_export"
 FORMAT_VERSION = 1
 SHIPPED_FOLDER = Path(__file__).parent / "assets"
 DEFAULT = "scenes_small"
-_MAX_HEADER_BYTES = 100_000_000  # the safetensors format's own limit
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,73 @@ class Description:
             raise SegError(f"The description in {source} is not whole: {error}.") from None
 
 
+@dataclass(frozen=True)
+class Export:
+    """What an exported file says of how it was made, and of how near it comes to the network.
+
+    Attributes:
+        precision: "fp32", "bf16" or "int8": of the weights and, but for `kept_fp32`, of the arithmetic.
+        output: "scores" of the decoder's own size, or "labels" of the frame's.
+        size_hw: the only (H, W) that it takes; None for any.
+        largest_difference: of scores from the network's, in units of the standard deviation of those. Of labels: by how
+            much, in the same units, the network scores one of them below its own.
+        agreement: share of the pixels that get the same label.
+        compared_frames: on how many frames both were measured.
+        engines: that ran it.
+        weights_sha256: of the safetensors file; None for a network that came from none.
+        kept_fp32: the parts that int8 leaves in float32.
+        calibration_frames: from how many frames the ranges of int8 come.
+        format_version: of this text.
+    """
+
+    precision: str
+    output: str
+    size_hw: tuple[int, int] | None
+    largest_difference: float
+    agreement: float
+    compared_frames: int
+    engines: tuple[str, ...]
+    weights_sha256: str | None = None
+    kept_fp32: tuple[str, ...] = ()
+    calibration_frames: int = 0
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """Returns the text that goes into the file's metadata."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, source: str | Path) -> "Export":
+        """Rebuilds what `to_json` gave; what a later version added is left out.
+
+        Raises:
+            SegError: the text isn't such a description. `source` is named in the message.
+        """
+        try:
+            given: dict[str, Any] = json.loads(text)
+            values = {entry.name: given[entry.name] for entry in fields(cls)}
+            for key in ("engines", "kept_fp32"):
+                values[key] = tuple(values[key])
+            values["size_hw"] = values["size_hw"] and tuple(values["size_hw"])
+            return cls(**values)
+        except (ValueError, TypeError, KeyError):
+            raise SegError(f"{source} doesn't say as expected how it was exported; export it anew: "
+                           "python -m seg.export") from None
+
+
+def sha256(path: Path) -> str:
+    """Returns the hash of a file's bytes, by which an export knows the weights that it came from.
+
+    Raises:
+        SegError: it can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SegError(f"{path} can't be read: {error.strerror or error}.") from None
+
+
 def shipped() -> list[str]:
     """Returns the names of the weights in the package."""
     return sorted(path.stem for path in SHIPPED_FOLDER.glob("*.safetensors"))
@@ -105,79 +174,39 @@ def read_description(path: str | Path) -> Description:
         SegError: the file is missing, damaged, or of another project.
     """
     path = Path(path)
-    kind, read = ("ONNX", _onnx_metadata) if path.suffix == ".onnx" else ("safetensors", _safetensors_metadata)
+    text = _metadata(path).get(METADATA_KEY)
+    if text is None:
+        raise SegError(f"{path} is {_kind(path)}, but carries no {METADATA_KEY!r} metadata: it isn't weights of lraspp.")
+    return Description.from_json(text, path)
+
+
+def read_export(path: str | Path) -> Export | None:
+    """Reads how an .onnx file was exported; None for one that doesn't say, which holds float32 and gives scores.
+
+    Raises:
+        SegError: the file is missing or damaged.
+    """
+    path = Path(path)
+    text = _metadata(path).get(EXPORT_KEY)
+    return None if text is None else Export.from_json(text, path)
+
+
+def int8_file(weights: Path) -> Path:
+    """Returns where the same network in int8 is looked for: NAME_int8.onnx beside NAME.safetensors or NAME.onnx."""
+    return weights.with_name(f"{weights.stem}_int8.onnx")
+
+
+def _kind(path: Path) -> str:
+    return "ONNX" if path.suffix == ".onnx" else "safetensors"
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """Returns the texts in a file's metadata."""
     try:
-        text = read(path)
+        return headers.of_onnx(path) if path.suffix == ".onnx" else headers.of_safetensors(path)
     except FileNotFoundError:
         raise SegError(f"There is no weights file {path}.") from None
     except OSError as error:
         raise SegError(f"{path} can't be read: {error.strerror or error}.") from None
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise SegError(f"{path} is not a whole {kind} file: {error}.") from None
-    if text is None:
-        raise SegError(f"{path} is {kind}, but carries no {METADATA_KEY!r} metadata: it isn't weights of lraspp.")
-    return Description.from_json(text, path)
-
-
-def _safetensors_metadata(path: Path) -> str | None:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        prefix = file.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
-        if not 0 < length <= min(_MAX_HEADER_BYTES, size - 8):
-            raise ValueError("its header doesn't fit into it")
-        header = json.loads(file.read(length))
-    ends = (entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__")
-    end = 8 + length + max(ends, default=0)
-    if end != size:
-        raise ValueError(f"it should have {end} bytes and has {size}")
-    text: str | None = (header.get("__metadata__") or {}).get(METADATA_KEY)
-    return text
-
-
-_ONNX_METADATA_PROPS = 14  # field of ModelProto, repeated; each holds a key (1) and a value (2)
-
-
-def _onnx_metadata(path: Path) -> str | None:
-    """Finds our entry among an ONNX file's top-level protobuf fields; needs no package, and skips the graph unread."""
-    found = None
-    with path.open("rb") as file:
-        size = path.stat().st_size
-        for field_number, length in _protobuf_fields(file, size):
-            end = file.tell() + length
-            if field_number == _ONNX_METADATA_PROPS:
-                entry = {number: file.read(part) for number, part in _protobuf_fields(file, end)}
-                if entry.get(1) == METADATA_KEY.encode():
-                    found = entry.get(2, b"").decode()
-            file.seek(end)
-    return found
-
-
-def _protobuf_fields(file: IO[bytes], end: int) -> Iterator[tuple[int, int]]:
-    """Yields number and remaining length of each field up to `end`; the file then stands at the field's content.
-
-    Encoding: https://protobuf.dev/programming-guides/encoding
-    """
-    while file.tell() < end:
-        tag = _varint(file)
-        number, wire_type = tag >> 3, tag & 7
-        if number == 0 or wire_type not in (0, 1, 2, 5):
-            raise ValueError("it isn't a protobuf message")
-        if wire_type == 0:
-            _varint(file)
-        length = {0: 0, 1: 8, 5: 4}[wire_type] if wire_type != 2 else _varint(file)
-        if file.tell() + length > end:
-            raise ValueError("it ends too early")
-        yield number, length
-
-
-def _varint(file: IO[bytes]) -> int:
-    value = 0
-    for shift in range(0, 64, 7):
-        byte = file.read(1)
-        if not byte:
-            raise ValueError("it ends too early")
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return value
-    raise ValueError("it isn't a protobuf message")
+        raise SegError(f"{path} is not a whole {_kind(path)} file: {error}.") from None

@@ -1,5 +1,16 @@
 """Fixtures that several test modules share."""
 
+from collections.abc import Iterator
+
+import pytest
 from networks import tiny_weights
 
 __all__ = ["tiny_weights"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests compile and choose stays out of the user's cache folder, and what lies there out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LRASPP_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield

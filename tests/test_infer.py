@@ -22,6 +22,7 @@ from seg.visualize import overlay
 
 ROOT = Path(__file__).parent.parent
 SIZE_HW = (48, 64)
+ONE_CELL = ("--engine", "openvino", "--precision", "fp32")  # another engine rounds otherwise, and a label may change
 
 
 class Sample:
@@ -57,7 +58,7 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def predictor(tiny_weights: Path) -> Predictor:
-    Reader.predictor = Predictor.load(tiny_weights)
+    Reader.predictor = Predictor.load(tiny_weights, engine="openvino", precision="fp32")
     return Reader.predictor
 
 
@@ -73,12 +74,13 @@ def tree(tmp_path: Path) -> Path:
 def test_pictures_keep_their_tree_and_every_kind_is_right(tree: Path, tiny_weights: Path, predictor: Predictor,
                                                           capsys: pytest.CaptureFixture[str]) -> None:
     out = tree.parent / "out"
-    assert main([str(tree), "--weights", str(tiny_weights), "--output", str(out),
-                 "--save", "train-ids,label-ids,color,overlay"]) == 0
+    assert main([str(tree), "--weights", str(tiny_weights), "--output", str(out), *ONE_CELL,
+                 "--save", "train-ids,label-ids,color,overlay,confidence"]) == 0
     names = {"a/1.png": "a/1.png", "b/1.png": "b/1.png.png", "b/1.bmp": "b/1.bmp.png"}
     assert {path.relative_to(out).as_posix() for path in out.rglob("*.png")} == {
-        f"{kind}/{name}" for kind in ("train-ids", "label-ids", "color", "overlay") for name in names.values()}
+        f"{kind}/{name}" for kind in ("train-ids", "label-ids", "color", "overlay", "confidence") for name in names.values()}
     palette = LABEL_SET.palette()
+    with_confidence = Predictor.load(tiny_weights, engine="openvino", precision="fp32", confidence=True)
     for source, name in names.items():
         frame_bgr = read_image_bgr(tree / source)
         train_ids = predictor(frame_bgr).train_ids
@@ -86,7 +88,24 @@ def test_pictures_keep_their_tree_and_every_kind_is_right(tree: Path, tiny_weigh
         assert (read_labels(out / "label-ids" / name) == LABEL_SET.to_label_ids()[train_ids]).all()
         assert (read_labels(out / "color" / name) == palette[train_ids]).all()
         assert (read_image_bgr(out / "overlay" / name) == overlay(frame_bgr, train_ids, LABEL_SET)).all()
-    assert "3 of 3 pictures segmented; 12 files" in capsys.readouterr().out
+        grey = read_labels(out / "confidence" / name)
+        np.testing.assert_allclose(grey, with_confidence(frame_bgr).confidence * 255, atol=0.51)
+    assert "3 of 3 pictures segmented; 15 files" in capsys.readouterr().out
+
+
+def test_what_auto_chose_is_said(tree: Path, tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tried on up to three pictures, of those that can be read; the next run remembers."""
+    (tree / "a/0.png").write_bytes((tree / "a/1.png").read_bytes()[:200])
+    arguments = [str(tree), "--weights", str(tiny_weights), "--output", str(tmp_path / "out"), "--threads", "1"]
+    assert main(arguments) == 2
+    assert "auto chose" in (said := capsys.readouterr().out)
+    assert "tried on 2 frames, 48x64" in said
+    assert main([*arguments, "--report", str(tmp_path / "r.json")]) == 2
+    assert "tried earlier on 2 frames" in capsys.readouterr().out
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["choice"]["engine"], report["choice"]["precision"]) == (report["engine"], report["precision"])
+    assert {trial["engine"] for trial in report["choice"]["trials"]} == {"openvino", "onnxruntime"}
+    assert report["choice"]["earlier"]
 
 
 def test_quiet_is_quiet_and_size_is_said(tree: Path, tiny_weights: Path, tmp_path: Path,
@@ -130,7 +149,8 @@ def test_inputs_are_never_written_to(tree: Path, tiny_weights: Path, capsys: pyt
 
 
 def run_dataset(tiny_weights: Path, *more: str) -> int:
-    return main(["--dataset", "random", "--root", "somewhere", "--weights", str(tiny_weights), *more], readers={"random": Reader})
+    return main(["--dataset", "random", "--root", "somewhere", "--weights", str(tiny_weights), *ONE_CELL, *more],
+                readers={"random": Reader})
 
 
 def test_dataset_gives_scores_latency_and_reports(tiny_weights: Path, predictor: Predictor, tmp_path: Path,
@@ -146,12 +166,14 @@ def test_dataset_gives_scores_latency_and_reports(tiny_weights: Path, predictor:
     assert report["miou"] == 1.0
     assert report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
     assert set(report["latency_ms"]["stages"]) == {"preprocess", "network", "upsample"}
+    assert (report["engine"], report["precision"], report["choice"]) == ("openvino", "fp32", None)
+    assert set(report["first_call_ms"]) == {"import", "read", "compile", "kernel"}
     assert "100.0" in reports[1].read_text()
     assert reports[2].read_text().count("data:image/jpeg") == 3 * 5
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")) == [
         f"out/overlay/drive/{i}.png" for i in range(5)]
     printed = capsys.readouterr().out
-    for words in ("mean", "100.0", "p90", "network", "5 pictures"):
+    for words in ("mean", "100.0", "p90", "network", "5 pictures", "Done once: import"):
         assert words in printed
 
 

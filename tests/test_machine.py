@@ -10,12 +10,14 @@ from seg.errors import SegError
 
 @pytest.fixture
 def quota(monkeypatch: pytest.MonkeyPatch):
-    """Sets what the cgroup files say and how many processors there are."""
+    """Sets what the cgroup files say (or that of the root alone) and how many processors there are."""
 
-    def set_quota(text: str, processors: int) -> int:
+    def set_quota(text: str | dict[str, str], processors: int) -> int:
+        texts = text if isinstance(text, dict) else {"/sys/fs/cgroup/cpu.max": text}
+
         def read_text(path: Path) -> str:
-            if str(path) == "/sys/fs/cgroup/cpu.max":
-                return text
+            if str(path) in texts:
+                return texts[str(path)]
             raise FileNotFoundError
 
         monkeypatch.setattr(Path, "read_text", read_text)
@@ -32,6 +34,22 @@ def quota(monkeypatch: pytest.MonkeyPatch):
                           ("1600000 100000", 4, 4), ("nonsense", 3, 3)])
 def test_cores_are_cut_by_the_cgroup(quota, text: str, processors: int, cores: int) -> None:
     assert quota(text, processors) == cores
+
+
+def test_the_tightest_cgroup_around_the_process_counts(quota) -> None:
+    root = "/sys/fs/cgroup"
+    assert quota({"/proc/self/cgroup": "0::/user.slice/run.scope\n", f"{root}/user.slice/cpu.max": "200000 100000",
+                  f"{root}/user.slice/run.scope/cpu.max": "max 100000", f"{root}/other.slice/cpu.max": "100000 100000"}, 8) == 2
+    assert quota({"/proc/self/cgroup": "4:memory:/a\n3:cpu,cpuacct:/a/b\n", f"{root}/cpu/a/b/cpu.cfs_quota_us": "300000",
+                  f"{root}/cpu/a/b/cpu.cfs_period_us": "100000", f"{root}/cpu/a/cpu.cfs_quota_us": "-1",
+                  f"{root}/cpu/a/cpu.cfs_period_us": "100000"}, 8) == 3
+
+
+def test_memory_is_cut_by_the_cgroup(quota) -> None:
+    root = "/sys/fs/cgroup/job"
+    quota({"/proc/self/cgroup": "0::/job\n", "/proc/meminfo": "MemTotal: 9 kB\nMemAvailable: 4096 kB\n",
+           f"{root}/memory.max": "1000000", f"{root}/memory.current": "700000", f"{root}/memory.stat": "inactive_file 5000\n"}, 2)
+    assert machine.available_memory_bytes() == 305_000
 
 
 def test_threads_outside_the_machine_are_refused(quota) -> None:

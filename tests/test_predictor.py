@@ -17,8 +17,7 @@ from networks import LABEL_SET, make_frame, write_weights
 from seg.errors import SegError
 from seg.machine import usable_cores
 from seg.models import load
-from seg.runtime import Predictor, engines
-from seg.runtime import predictor as predictor_module
+from seg.runtime import Predictor, engines, memory
 from seg.runtime.preprocess import place
 
 ENGINES = ("openvino", "onnxruntime", "torch")
@@ -158,7 +157,7 @@ def test_refuses_what_is_no_frame(predictor: Predictor, frame: np.ndarray, words
 
 def test_refuses_a_frame_beyond_memory_before_the_work(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = Predictor.load(tiny_weights, engine="openvino")
-    monkeypatch.setattr(predictor_module, "available_memory_bytes", lambda: 2**30)
+    monkeypatch.setattr(memory, "available_memory_bytes", lambda: 2**30)
     monkeypatch.setattr(predictor._engine, "logits", lambda frame: pytest.fail("the work began"))
     with pytest.raises(SegError, match=r"4320x7680 the network needs about .* GiB and 1.0 GiB are free"):
         predictor(np.zeros((4320, 7680, 3), np.uint8))
@@ -166,6 +165,10 @@ def test_refuses_a_frame_beyond_memory_before_the_work(tiny_weights: Path, monke
 
 @pytest.mark.parametrize(("arguments", "words"), [
     ({"engine": "openvinno"}, "Did you mean 'openvino'"),
+    ({"precision": "fp16"}, "no precision 'fp16'"),
+    ({"engine": "onnxruntime", "precision": "bf16"}, "'onnxruntime' computes in fp32 or int8 here, not in bf16; for that take"),
+    ({"engine": "torch", "precision": "int8"}, "'torch' computes in fp32 here, not in int8"),
+    ({"precision": "int8"}, "no tiny_int8.onnx .*--precision int8 --calibrate"),
     ({"threads": 0}, "0 threads"),
     ({"threads": usable_cores() + 1}, "may use 1 to"),
     ({"size_hw": (16, 64)}, "16x64 is too small"),
@@ -219,9 +222,35 @@ def test_a_missing_engine_is_a_sentence_and_auto_falls_back(tiny_weights: Path, 
     assert predictor.engine == "onnxruntime"
     assert predictor.note is not None
     assert "pip install openvino" in predictor.note
+    with pytest.raises(SegError, match=r"pip install openvino"):
+        Predictor.load(tiny_weights, precision="bf16")
     monkeypatch.setattr(engines, "_ENGINES", {"openvino": engines._ENGINES["openvino"]})
     with pytest.raises(SegError, match="no engine to run the network"):
         Predictor.load(tiny_weights)
+
+
+def test_confidence_is_the_softmax_of_the_labels(tiny_weights: Path, predictor: Predictor) -> None:
+    frame = make_frame(70, 90)
+    with_confidence = Predictor.load(tiny_weights, engine="openvino", precision="fp32", confidence=True)(frame)
+    with torch.inference_mode():
+        images = torch.from_numpy(np.ascontiguousarray(frame[:, :, ::-1].transpose(2, 0, 1)))[None]
+        expected = load(tiny_weights)(images)[0].double().softmax(0).amax(0).numpy()
+    assert with_confidence.confidence is not None
+    assert with_confidence.confidence.dtype == np.float32
+    np.testing.assert_allclose(with_confidence.confidence, expected, atol=2e-4)
+    without = predictor(frame)
+    assert without.confidence is None
+    np.testing.assert_array_equal(with_confidence.train_ids, without.train_ids)
+
+
+def test_what_is_done_once_is_told(tiny_weights: Path) -> None:
+    predictor = Predictor.load(tiny_weights, engine="openvino", precision="fp32")
+    assert set(predictor.first_call_ms) == {"import", "read", "kernel"}
+    predictor(make_frame(40, 48))
+    assert list(predictor.first_call_ms) == ["import", "read", "compile", "kernel"]
+    assert all(value >= 0 for value in predictor.first_call_ms.values())
+    assert predictor.first_call_ms["compile"] > 1
+    assert (predictor.choice, predictor.note) == (None, None)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])

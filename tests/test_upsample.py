@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -72,6 +73,42 @@ def test_equals_float64_interpolation(kind: str, classes: int, height: int, widt
     train_ids = upsample_argmax(scores, (out_height, out_width), threads=threads)
     assert train_ids.dtype == np.uint8
     check_winners(train_ids, float64_scores(scores, (out_height, out_width)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(kind=st.sampled_from([kind for kind in KINDS if kind != "huge and tiny"]), scale=st.sampled_from([0.1, 1, 30]),
+       classes=st.integers(1, 21), height=st.integers(1, 9), width=st.integers(1, 9), out_height=sizes, out_width=sizes,
+       threads=st.integers(1, 3), seed=st.integers(0, 2**16))
+@example(kind="constant", scale=1, classes=255, height=2, width=2, out_height=5, out_width=5, threads=1, seed=0)
+@example(kind="blobs", scale=30, classes=19, height=9, width=9, out_height=72, out_width=72, threads=2, seed=0)
+def test_confidence_is_the_softmax_in_float64(kind: str, scale: float, classes: int, height: int, width: int, out_height: int,
+                                              out_width: int, threads: int, seed: int) -> None:
+    scores = make_scores(kind, classes, height, width, seed) * np.float32(scale)
+    size_hw = out_height, out_width
+    confidence = np.full(size_hw, np.nan, np.float32)
+    train_ids = upsample_argmax(scores, size_hw, confidence=confidence, threads=threads)
+    np.testing.assert_array_equal(train_ids, upsample_argmax(scores, size_hw))
+    reference = float64_scores(scores, size_hw)
+    expected = 1 / np.exp(reference - reference.max(0)).sum(0)
+    np.testing.assert_allclose(confidence, expected, rtol=3e-7, atol=0)
+
+
+def test_confidence_that_is_no_place_to_write_is_refused() -> None:
+    for wrong in (np.zeros((4, 5), np.float32), np.zeros((4, 4)), np.zeros((4, 8), np.float32)[:, ::2]):
+        with pytest.raises(SegError, match=r"confidence is float.* expected float32 \(4, 4\)"):
+            upsample_argmax(np.zeros((2, 3, 3), np.float32), (4, 4), confidence=wrong)
+
+
+def test_nothing_of_a_frames_size_is_allocated() -> None:
+    scores, out, confidence = make_scores("noise", 4, 64, 64, 0), np.empty((512, 512), np.uint8), np.empty((512, 512), np.float32)
+    upsample_argmax(scores, (512, 512), out, confidence=confidence)
+    tracemalloc.start()
+    try:
+        upsample_argmax(scores, (512, 512), out)
+        upsample_argmax(scores, (512, 512), out, confidence=confidence)
+        assert tracemalloc.get_traced_memory()[1] < 512 * 512 / 10
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("size_hw", [(96, 160), (90, 155), (12, 20), (7, 9), (200, 33)])

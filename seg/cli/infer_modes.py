@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,13 +16,14 @@ from seg.cli.common import Interruption
 from seg.cli.outputs import PictureWriter, Submission, output_names, parse_kinds
 from seg.errors import SegError, did_you_mean
 from seg.evaluate import WARM_UP_RUNS, EvalSample, Result, check_same_classes, evaluate
-from seg.files import UInt8Array, check_writable_folder, find_images, read_image_bgr
+from seg.files import InputImage, UInt8Array, check_writable_folder, find_images, read_image_bgr
 from seg.report import ExampleCollector, check_report_path, print_result, write_report
 from seg.report.facts import count
 from seg.runtime import Prediction, Predictor
 from seg.video import VIDEO_SUFFIX, VideoFile, VideoSource, Window, has_display, segment_video
 
 _PICTURES_FOLDER = Path("runs/infer")
+_TRIED_FRAMES = 3  # that "auto" chooses on, spread over all
 _T = TypeVar("_T")
 
 
@@ -29,7 +31,7 @@ def pictures(arguments: Namespace) -> None:
     """Segments pictures and writes what --save names."""
     kinds = parse_kinds(arguments.save or "overlay")
     inputs = _spread(find_images(arguments.inputs), arguments.limit)
-    predictor = _load(arguments)
+    predictor = _load(arguments, kinds)
     writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, predictor.label_set)
     writer.check_apart_from([image.path for image in inputs])
     _check_reports(arguments)
@@ -50,10 +52,11 @@ def pictures(arguments: Namespace) -> None:
                 yield EvalSample(name, frame_bgr)
 
     def save(sample: EvalSample, prediction: Prediction) -> None:
-        writer.write(Path(sample.name), sample.frame_bgr, prediction.train_ids)
+        writer.write(Path(sample.name), sample.frame_bgr, prediction)
         examples.offer(sample.name, sample.frame_bgr, None, prediction.train_ids)
 
     with Interruption() as interruption:
+        predictor.choose(_readable(_spread(inputs, _TRIED_FRAMES)))
         # Pictures may all differ in size, and each size would be warmed up: only where a report asks for speed.
         warm_up_runs = WARM_UP_RUNS if arguments.report else 0
         result = evaluate(predictor, samples(), predictor.label_set, save, warm_up_runs=warm_up_runs)
@@ -61,6 +64,8 @@ def pictures(arguments: Namespace) -> None:
     if result.frames:
         if arguments.report:
             _finish(arguments, result, examples)
+        elif result.note:
+            _say(arguments, result.note)
         _say(arguments, f"{done} segmented; {count(writer.written, 'file')} under {writer.folder}/.")
     if interruption.wished:
         raise KeyboardInterrupt(f"{done} were segmented and kept.")
@@ -80,7 +85,7 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
     indices = _spread(range(len(reader)), arguments.limit)
     if arguments.submit and reader.submission_ending is None:
         raise SegError(f"--submit writes what a data set's test server takes; {name} has none.")
-    predictor = _load(arguments)
+    predictor = _load(arguments, kinds)
     check_same_classes(predictor, reader.label_set)
     writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, predictor.label_set)
     writer.check_apart_from([reader.samples[i].image_path for i in indices])
@@ -101,12 +106,13 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
             yield EvalSample(reader.samples[i].name, cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), train_ids, instance_ids)
 
     def save(sample: EvalSample, prediction: Prediction) -> None:
-        writer.write(Path(f"{sample.name}.png"), sample.frame_bgr, prediction.train_ids)
+        writer.write(Path(f"{sample.name}.png"), sample.frame_bgr, prediction)
         if submission:
             submission.write(sample.name, prediction.train_ids)
         examples.offer(sample.name, sample.frame_bgr, sample.train_ids, prediction.train_ids)
 
     with Interruption() as interruption:
+        predictor.choose(cv2.cvtColor(reader.read(i)[0], cv2.COLOR_RGB2BGR) for i in _spread(indices, _TRIED_FRAMES))
         result = evaluate(predictor, samples(), reader.label_set, save, dataset=name, split=split)
     notes = [result.note, reader.remark]
     if result.frames < len(reader):
@@ -142,7 +148,7 @@ def video(arguments: Namespace) -> None:
         raise SegError("There is no display to show the video on; write a file with --output FILE.mp4.")
     with VideoSource(arguments.video, arguments.threads or 0) as source:
         target = _video_target(arguments.output, arguments.video, kinds[0])
-        predictor = _load(arguments)
+        predictor = _load(arguments, kinds)
         _check_reports(arguments)
         if target is not None:
             check_writable_folder(target.parent)
@@ -198,15 +204,22 @@ def _video_target(output: Path | None, source: str, kind: str) -> Path | None:
     return output
 
 
-def _load(arguments: Namespace) -> Predictor:
+def _load(arguments: Namespace, kinds: Sequence[str]) -> Predictor:
     """Loads what runs, and says how frames reach it."""
-    predictor = Predictor.load(arguments.weights or weights.DEFAULT, arguments.engine, arguments.threads, arguments.size,
-                               arguments.fit or "stretch")
+    predictor = Predictor.load(arguments.weights or weights.DEFAULT, arguments.engine, arguments.precision, arguments.threads,
+                               arguments.size, arguments.fit or "stretch", confidence="confidence" in kinds)
     if predictor.size_hw is not None:
         how = {"stretch": "stretched to", "letterbox": "letterboxed into"}[predictor.fit]
         height, width = predictor.size_hw
         _say(arguments, f"Frames are {how} {height}x{width} (height x width); results have the frames' own size.")
     return predictor
+
+
+def _readable(images: Iterable[InputImage]) -> Iterator[UInt8Array]:
+    """Reads pictures, without those that can't be read: what is wrong with them is said when their turn comes."""
+    for image in images:
+        with suppress(SegError):
+            yield read_image_bgr(image.path)
 
 
 def _check_reports(arguments: Namespace) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 from seg.errors import SegError, did_you_mean
 from seg.files import UInt8Array, atomic_write, check_writable_folder, write_image
 from seg.label_sets import LabelSet
+from seg.runtime import Prediction
 from seg.visualize import colorize, overlay
 
-KINDS = ("train-ids", "label-ids", "color", "overlay")
+KINDS = ("train-ids", "label-ids", "color", "overlay", "confidence")
 
 
 def parse_kinds(text: str) -> tuple[str, ...]:
@@ -69,19 +70,23 @@ class PictureWriter:
                 if path.resolve().is_relative_to(target):
                     raise SegError(f"The input {path} lies in {target}, where results would go; choose another --output.")
 
-    def write(self, name: Path, frame_bgr: UInt8Array, train_ids: UInt8Array) -> None:
+    def write(self, name: Path, frame_bgr: UInt8Array, prediction: Prediction) -> None:
         """Writes one PNG per kind.
 
         Args:
             name: below the folder of each kind, as `output_names` gives it.
             frame_bgr: (H, W, 3).
-            train_ids: (H, W).
+            prediction: of this frame, with confidence where that kind is wanted.
         """
         for kind in self.kinds:
-            write_image(self.folder / kind / name, self._picture(kind, frame_bgr, train_ids))
+            write_image(self.folder / kind / name, self._picture(kind, frame_bgr, prediction))
             self.written += 1
 
-    def _picture(self, kind: str, frame_bgr: UInt8Array, train_ids: UInt8Array) -> UInt8Array:
+    def _picture(self, kind: str, frame_bgr: UInt8Array, prediction: Prediction) -> UInt8Array:
+        train_ids = prediction.train_ids
+        if kind == "confidence":
+            assert prediction.confidence is not None
+            return np.rint(prediction.confidence * 255).astype(np.uint8)
         if kind == "train-ids":
             return train_ids
         if kind == "label-ids":

@@ -1,56 +1,51 @@
-"""A network to ONNX: uint8 RGB in, scores of the decoder's own size out, description inside, outputs compared with torch's.
+"""A network to ONNX: uint8 RGB in, scores of the decoder's own size or labels of the frame's out, description inside.
 
-The graph holds plain operators alone (convolutions, means, one Resize): no adaptive pooling, no branches.
+The graph holds plain operators alone (convolutions, means, Resize): no adaptive pooling, no branches.
 """
 
 import io
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seg import weights as files
 from seg.errors import SegError
-from seg.export.torch_engine import TorchEngine
+from seg.export.choices import Choices
+from seg.export.compare import Comparison, Runner, compare, made_up_frames
 from seg.files import atomic_write
-from seg.models import SegmentationNetwork, load
+from seg.models import SegmentationNetwork
 from seg.models.lraspp import SlidingPool
+from seg.models.network import resize
 from seg.runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from seg.runtime.engines.openvino_engine import OpenVINOEngine
 
 OPSET = 17
-COMPARED_SIZES_HW = ((32, 32), (33, 47), (96, 160), (101, 75), (180, 241))
-TOLERANCE = 1e-3  # of the scores' spread; float32 in another order of summation stays well below
+INPUT = "images"
+OUTPUTS = {"scores": "logits", "labels": "labels"}
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """How far an export is from the network it was made from, over all engines and sizes compared.
+class Exported(nn.Module):
+    """A network whose forward gives what an export gives, which is what exporters trace.
 
-    Attributes:
-        largest_difference: of scores, in units of their standard deviation.
-        agreement: share of the scores' positions with the same winner.
-        engines: which ran it.
+    Args:
+        model: stays as it is.
+        output: "scores" or "labels".
     """
 
-    largest_difference: float
-    agreement: float
-    engines: tuple[str, ...]
-
-
-class _Logits(nn.Module):
-    """The network's `logits` as a forward, which exporters want."""
-
-    def __init__(self, model: SegmentationNetwork) -> None:
+    def __init__(self, model: SegmentationNetwork, output: str) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.output = model, output
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.model.logits(images)
+        """Maps uint8 RGB (N, 3, H, W) to float32 scores (N, C, h, w), or uint8 labels (N, H, W)."""
+        scores = self.model.logits(images)
+        if self.output == "scores":
+            return scores
+        return resize(scores, images.shape[2:]).argmax(1).to(torch.uint8)
 
 
 class _FixedPool(SlidingPool):
@@ -62,9 +57,30 @@ class _FixedPool(SlidingPool):
         return F.avg_pool2d(x, kernel, self.stride, ceil_mode=True, count_include_pad=False)
 
 
+class OnnxFile:
+    """An ONNX file in the making; see `seg.export.exporter.Artifact`."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def runners(self) -> Sequence[Runner]:
+        threads = torch.get_num_threads()
+        return OpenVINOEngine(self._data, threads), OnnxRuntimeEngine(self._data, threads)
+
+    def write(self, path: Path, metadata: dict[str, str]) -> None:
+        import onnx
+
+        model = onnx.load_model_from_string(self._data)
+        onnx.helper.set_model_props(model, metadata)
+        onnx.checker.check_model(model, full_check=True)
+        data = model.SerializeToString()
+        with atomic_write(path) as file:
+            file.write(data)
+
+
 def export_onnx(model: SegmentationNetwork, path: str | Path, description: files.Description,
                 size_hw: tuple[int, int] | None = None) -> Comparison:
-    """Writes `model` as ONNX: `images` (N, 3, H, W) uint8 RGB to `logits` (N, C, h, w) float32.
+    """Writes `model` in float32 as ONNX: `images` (N, 3, H, W) uint8 RGB to `logits` (N, C, h, w) float32.
 
     The file gets its name only after its outputs matched the network's, in onnxruntime and in OpenVINO, on frames of
     several sizes, odd ones among them.
@@ -81,42 +97,51 @@ def export_onnx(model: SegmentationNetwork, path: str | Path, description: files
     Raises:
         SegError: the network can't be exported so, or its export computes something else.
     """
-    path = Path(path)
-    if path.suffix != ".onnx":
-        raise SegError(f"The output is {path}; an ONNX file's name ends in .onnx.")
-    if size_hw is None and model.arguments.get("pool") == "sliding":
-        raise SegError("The network pools with a sliding window, whose size follows from the frame's: ONNX can hold it "
-                       "for one frame size. Give it: --size HxW")
+    choices, path = Choices(size_hw=size_hw), Path(path)
+    choices.check_file(path)
     was_training = model.training
     model.eval()
     try:
-        exported = _with_description(_trace(model, size_hw), description)
-        comparison = _compare(model, exported, (size_hw,) if size_hw else COMPARED_SIZES_HW)
+        artifact = OnnxFile(trace(model, choices))
+        frames = made_up_frames((size_hw,)) if size_hw else made_up_frames()
+        comparison = compare(model, artifact.runners(), frames, choices.output)
     finally:
         model.train(was_training)
-    with atomic_write(path) as file:
-        file.write(exported)
+    comparison.check(choices.precision)
+    export = files.Export(choices.precision, choices.output, size_hw, comparison.largest_difference, comparison.agreement,
+                          comparison.compared_frames, comparison.engines)
+    artifact.write(path, metadata(description, export))
     return comparison
 
 
-def export_weights(weights: str | Path, output: str | Path | None = None,
-                   size_hw: tuple[int, int] | None = None) -> tuple[Path, Comparison]:
-    """Exports shipped weights by name, or a .safetensors file; by default to the .onnx beside it.
+def metadata(description: files.Description, export: files.Export) -> dict[str, str]:
+    """Returns the texts that every export carries: what the network is, and how it was exported."""
+    return {files.METADATA_KEY: description.to_json(), files.EXPORT_KEY: export.to_json()}
+
+
+def check_size_is_fixed(model: SegmentationNetwork, size_hw: tuple[int, int] | None) -> None:
+    """Refuses to export a sliding pool for any size.
 
     Raises:
-        SegError: as `export_onnx`, or there are no such weights.
+        SegError: it would have to be.
     """
-    source = files.find(weights)
-    model = load(source)
-    path = Path(output) if output is not None else source.with_suffix(".onnx")
-    return path, export_onnx(model, path, files.read_description(source), size_hw)
+    if size_hw is None and model.arguments.get("pool") == "sliding":
+        raise SegError("The network pools with a sliding window, whose size follows from the frame's: an export can hold it "
+                       "for one frame size. Give it: --size HxW")
 
 
-def _trace(model: SegmentationNetwork, size_hw: tuple[int, int] | None) -> bytes:
-    """Exports by tracing. Torch's newer exporter gives the same graph, and takes fifty times as long."""
-    height, width = size_hw or (96, 128)
-    axes = {0: "batch"} if size_hw else {0: "batch", 2: "height", 3: "width"}
-    scores_axes = {0: "batch"} if size_hw else {0: "batch", 2: "height_small", 3: "width_small"}
+def trace(model: SegmentationNetwork, choices: Choices) -> bytes:
+    """Returns ONNX in float32, by tracing. Torch's newer exporter gives the same graph, and takes fifty times as long.
+
+    Raises:
+        SegError: the network needs a fixed size.
+    """
+    check_size_is_fixed(model, choices.size_hw)
+    height, width = choices.size_hw or (96, 128)
+    axes = {0: "batch"} if choices.size_hw else {0: "batch", 2: "height", 3: "width"}
+    output_axes = {0: "batch"}
+    if choices.size_hw is None:
+        output_axes |= {2: "height_small", 3: "width_small"} if choices.output == "scores" else {1: "height", 2: "width"}
     buffer = io.BytesIO()
     decoder = model.decoder
     pool = decoder.pool
@@ -126,44 +151,11 @@ def _trace(model: SegmentationNetwork, size_hw: tuple[int, int] | None) -> bytes
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's deprecation, and the tracer's about our checks of the input
-            torch.onnx.export(_Logits(model).eval(), (images,), buffer,  # type: ignore[arg-type]  # tracing takes a buffer
-                              input_names=["images"], output_names=["logits"], opset_version=OPSET, dynamo=False,
-                              dynamic_axes={"images": axes, "logits": scores_axes})
+            name = OUTPUTS[choices.output]
+            torch.onnx.export(Exported(model, choices.output).eval(), (images,),
+                              buffer,  # type: ignore[arg-type]  # tracing takes a buffer
+                              input_names=[INPUT], output_names=[name], opset_version=OPSET, dynamo=False,
+                              dynamic_axes={INPUT: axes, name: output_axes})
     finally:
         decoder.pool = pool
     return buffer.getvalue()
-
-
-def _with_description(exported: bytes, description: files.Description) -> bytes:
-    import onnx
-
-    model = onnx.load_model_from_string(exported)
-    onnx.helper.set_model_props(model, {files.METADATA_KEY: description.to_json()})
-    onnx.checker.check_model(model, full_check=True)
-    data: bytes = model.SerializeToString()
-    return data
-
-
-def _compare(model: SegmentationNetwork, exported: bytes, sizes_hw: tuple[tuple[int, int], ...]) -> Comparison:
-    threads = torch.get_num_threads()
-    reference = TorchEngine(model, threads)
-    engines = (OpenVINOEngine(exported, threads), OnnxRuntimeEngine(exported, threads))
-    random = np.random.default_rng(0)
-    largest, agreeing, positions = 0.0, 0, 0
-    for height, width in sizes_hw:
-        # Coarse blobs and noise: frames whose scores differ from place to place.
-        blobs = random.integers(0, 200, (height // 16 + 1, width // 16 + 1, 3)).repeat(16, 0).repeat(16, 1)
-        frame = (blobs[:height, :width] + random.integers(0, 56, (height, width, 3))).astype(np.uint8)
-        expected = reference.logits(frame)
-        for engine in engines:
-            scores = engine.logits(frame)
-            if scores.shape != expected.shape:
-                raise SegError(f"In {engine.name} the export gives scores {scores.shape} at {height}x{width}; the "
-                               f"network gives {expected.shape}. It was not written.")
-            largest = max(largest, float(np.abs(scores - expected).max() / max(expected.std(), 1e-12)))
-            agreeing += int((scores.argmax(0) == expected.argmax(0)).sum())
-            positions += expected[0].size
-    if not largest <= TOLERANCE:
-        raise SegError(f"The export's scores differ from the network's by {largest:.2g} of their spread, above "
-                       f"{TOLERANCE:g}. It was not written.")
-    return Comparison(largest, agreeing / positions, tuple(engine.name for engine in engines))

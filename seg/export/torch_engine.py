@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 
 from seg.models import SegmentationNetwork, load
+from seg.runtime.cache import Cache
+from seg.runtime.engines import check_precision, timed
 
 
 class TorchEngine:
@@ -18,16 +20,25 @@ class TorchEngine:
     Args:
         model: a safetensors file, or a network.
         threads: how many torch may use; that is a setting of the whole process.
+        precision: "fp32" or None.
+        cache: not used; torch compiles nothing here.
+
+    Raises:
+        SegError: the file can't be read, or the precision is another.
     """
 
     name = "torch"
     precision = "fp32"
     fixed_size_hw = None
 
-    def __init__(self, model: Path | SegmentationNetwork, threads: int) -> None:
+    def __init__(self, model: Path | SegmentationNetwork, threads: int, *, precision: str | None = None,
+                 cache: Cache | None = None) -> None:
+        check_precision(self.name, precision, self.precision)
         torch.set_num_threads(threads)
         self.threads = torch.get_num_threads()
-        self._model = (load(model) if isinstance(model, Path) else model).eval()
+        self.first_call_ms: dict[str, float] = {}
+        with timed(self.first_call_ms, "read"):
+            self._model = (load(model) if isinstance(model, Path) else model).eval()
 
     def logits(self, frame_bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Maps a (H, W, 3) frame to scores (C, h, w), see `Engine`."""

@@ -56,6 +56,9 @@ def details(result: Result) -> list[tuple[str, str]]:
         ("Machine", str(result.machine)),
         ("Versions", f"Python {result.machine.python}, {versions}"),
     ]
+    if result.first_call_ms:
+        once = ", ".join(f"{part} {value:.0f} ms" for part, value in result.first_call_ms.items())
+        pairs.insert(5, ("Done once", once))
     if result.scores is not None:
         scored = f"{count(result.labelled, 'frame')}, {result.scores.pixels:,} pixels, at the labels' own size"
         pairs.insert(3, ("Scored", scored))

@@ -33,6 +33,8 @@ def as_dict(result: Result) -> dict[str, Any]:
         "engine": result.engine,
         "precision": result.precision,
         "threads": result.threads,
+        "choice": result.choice.to_dict() if result.choice else None,
+        "first_call_ms": result.first_call_ms or None,
         "note": result.note,
         "machine": result.machine.to_dict(),
     }

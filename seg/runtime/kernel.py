@@ -5,6 +5,7 @@ per machine and keeps it on disk by Numba's rules: NUMBA_CACHE_DIR, else beside 
 keyed by this file, the processor and Numba's version.
 """
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -25,8 +26,58 @@ def _winners(scores: Any, row: int, best: Any, winner: Any) -> None:
             winner[x] = c if higher else winner[x]
 
 
-def _label_rows(scores: Any, rows: Any, columns: Any, out: Any, first_cell: int, last_cell: int) -> None:
-    """Labels the output rows of the cells first_cell..last_cell - 1; see the module's docstring. Compiled by `load`."""
+# A class this far below one and the same other at all four corners adds less than 255 exp(-25) = 4e-9 to a softmax's sum,
+# with all such classes together: less than float32 can tell from 1.
+_NEGLIGIBLE = 25.0
+
+
+@numba.njit(nogil=True)
+def _fill_confidence(scores: Any, rows: Any, columns: Any, cell_row: int, upper: Any, lower: Any, confidence: Any) -> None:
+    """Writes the highest class's softmax probability for the output rows of a row of cells.
+
+    `upper` and `lower` are each score's winning class in the two rows around it.
+    """
+    row_fraction, row_near, row_far, row_start = rows
+    column_fraction, column_near, column_far, column_start = columns
+    near, far = row_near[cell_row], row_far[cell_row]
+    classes = scores.shape[0]
+    corner = np.empty((4, classes), np.float64)
+    start, slope = np.empty(classes, np.float64), np.empty(classes, np.float64)
+    for cell in range(len(column_near)):
+        left, right = column_near[cell], column_far[cell]
+        winners = (upper[left], upper[right], lower[left], lower[right])
+        kept = 0
+        for c in range(classes):
+            a, b = np.float64(scores[c, near, left]), np.float64(scores[c, near, right])
+            d, e = np.float64(scores[c, far, left]), np.float64(scores[c, far, right])
+            dropped = False
+            for w in winners:
+                dropped = dropped or (scores[w, near, left] - a > _NEGLIGIBLE and scores[w, near, right] - b > _NEGLIGIBLE
+                                      and scores[w, far, left] - d > _NEGLIGIBLE and scores[w, far, right] - e > _NEGLIGIBLE)
+            if not dropped:
+                corner[0, kept], corner[1, kept], corner[2, kept], corner[3, kept] = a, b, d, e
+                kept += 1
+        for y in range(row_start[cell_row], row_start[cell_row + 1]):
+            v = row_fraction[y]
+            for k in range(kept):
+                start[k] = corner[0, k] + (corner[2, k] - corner[0, k]) * v
+                slope[k] = corner[1, k] + (corner[3, k] - corner[1, k]) * v - start[k]
+            for x in range(column_start[cell], column_start[cell + 1]):
+                u = column_fraction[x]
+                highest = start[0] + slope[0] * u
+                for k in range(1, kept):
+                    highest = max(highest, start[k] + slope[k] * u)
+                total = 0.0
+                for k in range(kept):
+                    total += math.exp(start[k] + slope[k] * u - highest)
+                confidence[y, x] = 1.0 / total
+
+
+def _label_rows(scores: Any, rows: Any, columns: Any, out: Any, confidence: Any, first_cell: int, last_cell: int) -> None:
+    """Labels the output rows of the cells first_cell..last_cell - 1; see `upsample` for the two steps. Compiled by `load`.
+
+    `confidence` is filled too, unless it is None. Numba compiles one kernel for None and another for an array.
+    """
     row_fraction, row_near, row_far, row_start = rows
     column_fraction, column_near, column_far, column_start = columns
     classes, _, width = scores.shape
@@ -101,6 +152,9 @@ def _label_rows(scores: Any, rows: Any, columns: Any, out: Any, first_cell: int,
                             winner, highest = label[k], score
                     out[y, x] = winner
 
+        if confidence is not None:
+            _fill_confidence(scores, rows, columns, cell_row, upper, lower, confidence)
+
 
 @cache
 def load() -> Callable[..., None]:
@@ -118,5 +172,5 @@ def _tried(kernel: Callable[..., None]) -> Callable[..., None]:
     """Runs the kernel once, which compiles it or loads it from disk."""
     axis = (np.array([0.0, 0.5]), np.zeros(1, np.int64), np.ones(1, np.int64), np.array([0, 2]))
     out = np.empty((2, 2), np.uint8)
-    kernel(np.eye(2, dtype=np.float32).reshape(1, 2, 2), axis, axis, out, 0, 1)
+    kernel(np.eye(2, dtype=np.float32).reshape(1, 2, 2), axis, axis, out, None, 0, 1)
     return kernel

@@ -5,6 +5,7 @@
 
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +16,14 @@ import numpy.typing as npt
 from seg import weights as files
 from seg.errors import SegError
 from seg.label_sets import LabelSet
-from seg.machine import available_memory_bytes, check_threads
+from seg.machine import check_threads
 from seg.runtime import engines
+from seg.runtime.auto import AutoEngine, make_engine
+from seg.runtime.cache import Cache, default_folder
+from seg.runtime.choice import Choice
+from seg.runtime.memory import check_memory
 from seg.runtime.preprocess import Fit, Placement, check_size, fit_frame, place
-from seg.runtime.upsample import prepare, upsample_argmax
-
-# What a frame takes at its peak, measured with the larger of the shipped networks and rounded up: float32 activations,
-# the widest of them at half resolution. OpenVINO reuses memory best.
-_BYTES_PER_PIXEL = {"openvino": 80, "onnxruntime": 280, "torch": 280}
+from seg.runtime.upsample import kernel_ms, prepare, upsample_argmax
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,14 @@ class Prediction:
     Attributes:
         train_ids: (H, W) uint8 at the frame's own size.
         latency_ms: by stage, in order: "preprocess" (fitting the frame), "network" (colour order and normalisation
-            included; in the first call for a frame size also compiling), "upsample"; and "total".
+            included; in the first call for a frame size also compiling, in the very first what "auto" tries), "upsample";
+            and "total".
+        confidence: (H, W) float32, the softmax probability of each label; None where it was not asked for.
     """
 
     train_ids: npt.NDArray[np.uint8]
     latency_ms: dict[str, float]
+    confidence: npt.NDArray[np.float32] | None = None
 
 
 class Predictor:
@@ -52,18 +56,20 @@ class Predictor:
         fit: how a frame gets to `size_hw`: "stretch", or "letterbox" to keep its shape. The label map has the frame's
             own size either way.
         weights: the name or file that the network came from, for reports.
-        note: what a user should know about the choice of engine, if anything.
+        note: what a user should know about the engine, if anything.
+        confidence: whether predictions carry it; it takes several times as long as the labels alone.
+        cache: where what was compiled is kept.
 
     Attributes:
-        description, label_set, size_hw, fit, weights, note: as said above.
+        description, label_set, size_hw, fit, weights, confidence: as said above.
 
     Raises:
         SegError: the size or the fit can't be, or the network doesn't take three channels.
     """
 
     def __init__(self, engine: engines.Engine, description: files.Description, *,
-                 size_hw: tuple[int, int] | None = None, fit: Fit = "stretch", weights: str = "",
-                 note: str | None = None) -> None:
+                 size_hw: tuple[int, int] | None = None, fit: Fit = "stretch", weights: str = "", note: str | None = None,
+                 confidence: bool = False, cache: Cache | None = None) -> None:
         check_size(size_hw, fit)
         if len(description.mean) != 3:
             raise SegError(f"The network takes {len(description.mean)} channels; frames have three.")
@@ -71,40 +77,41 @@ class Predictor:
         if fixed is not None and size_hw not in (None, fixed):
             raise SegError(f"{weights} was exported for {fixed[0]}x{fixed[1]} alone; it can't run at another size.")
         size_hw = size_hw or fixed
-        self.description, self.size_hw, self.fit, self.weights, self.note = description, size_hw, fit, weights, note
-        self._engine = engine
+        self.description, self.size_hw, self.fit, self.weights, self.confidence = description, size_hw, fit, weights, confidence
+        self._engine, self._note, self._cache = engine, note, cache or Cache(None)
         self._lock = threading.Lock()
         self._sizes_that_fit: set[tuple[int, int]] = set()
-        cv2.setNumThreads(engine.threads)
 
     @classmethod
-    def load(cls, weights: str | Path = files.DEFAULT, engine: str = "auto", threads: int | None = None,
-             size_hw: tuple[int, int] | None = None, fit: Fit = "stretch") -> "Predictor":
+    def load(cls, weights: str | Path = files.DEFAULT, engine: str = "auto", precision: str = "auto",
+             threads: int | None = None, size_hw: tuple[int, int] | None = None, fit: Fit = "stretch",
+             confidence: bool = False) -> "Predictor":
         """Makes a predictor.
 
         Args:
             weights: name of shipped weights, or a .safetensors or .onnx file. Of a safetensors file the .onnx beside it
-                is run, except by the engine "torch".
-            engine: "openvino", "onnxruntime", "torch", or "auto" for the first of these that is installed.
+                is run, in int8 the NAME_int8.onnx, and by the engine "torch" the file itself.
+            engine: "openvino", "onnxruntime", "torch", or "auto" for the one of the first two that is fastest.
+            precision: "fp32", "bf16", "int8", or "auto" for the fastest that leaves 99% of the labels as they are in
+                float32. What is "auto" is tried on the first frame, or on those given to `choose`, and then remembered.
             threads: for the engine, OpenCV and the upsampling alike; None for all cores that this process may use.
             size_hw: see the class.
             fit: see the class.
+            confidence: see the class.
 
         Raises:
-            SegError: the weights, the engine, a package or a value is not there or can't be used.
+            SegError: the weights, the engine, its precision, a package or a value is not there or can't be used.
         """
         check_size(size_hw, fit)
-        engines.check_name(engine)
+        engines.check_names(engine, precision)
         path = files.find(weights)
         description = files.read_description(path)
         thread_count = check_threads(threads)
         prepare()
-        made, note = engines.make(engine, path, thread_count)
-        run_path = engines.model_file(path, made.name)
-        if run_path != path and files.read_description(run_path) != description:
-            raise SegError(f"{run_path} was not made from {path}: their descriptions differ. Make it anew: "
-                           f"python -m seg.export --weights {path.with_suffix('.safetensors')}")
-        return cls(made, description, size_hw=size_hw, fit=fit, weights=str(weights), note=note)
+        cache = Cache(default_folder())
+        made, note = make_engine(engine, precision, path, thread_count, cache)
+        return cls(made, description, size_hw=size_hw, fit=fit, weights=str(weights), note=note, confidence=confidence,
+                   cache=cache)
 
     @property
     def label_set(self) -> LabelSet:
@@ -113,7 +120,7 @@ class Predictor:
 
     @property
     def engine(self) -> str:
-        """The engine's name."""
+        """The engine's name; where it is to be chosen, that of the reference until the first frame."""
         return self._engine.name
 
     @property
@@ -125,6 +132,47 @@ class Predictor:
     def threads(self) -> int:
         """How many threads work on a frame, read back from the engine where it can say."""
         return self._engine.threads
+
+    @property
+    def choice(self) -> Choice | None:
+        """What "auto" chose; None before the first frame, and where there was nothing to choose."""
+        choice = self._engine.choice if isinstance(self._engine, AutoEngine) else None
+        return choice if choice and len(choice.trials) > 1 else None
+
+    @property
+    def note(self) -> str | None:
+        """What a user should know about the engine, the choice of it and the cache; None if there is nothing."""
+        return " ".join(str(note) for note in (self._note, self.choice, self._cache.note) if note) or None
+
+    @property
+    def first_call_ms(self) -> dict[str, float]:
+        """What was done once, so far, in milliseconds, in the order that it is done.
+
+        "import" of the engine's package; "read" the network's file; what "auto" tried ("trial", with all that it compiled);
+        "compile" for each frame size, or load what was compiled earlier; "kernel": load or compile the upsampling, meanwhile.
+        """
+        costs_ms = {**self._engine.first_call_ms, "kernel": kernel_ms()}
+        return {part: costs_ms[part] for part in ("import", "read", "trial", "compile", "kernel") if part in costs_ms}
+
+    def choose(self, frames_bgr: Iterable[npt.NDArray[np.uint8]]) -> None:
+        """Lets "auto" choose on these frames, and not on the first one that is labelled.
+
+        Where nothing is to be chosen, or it was for the size of the first frame, no more frames are taken.
+
+        Raises:
+            SegError: as from a call.
+        """
+        if not isinstance(self._engine, AutoEngine):
+            return
+
+        def images() -> Iterable[npt.NDArray[np.uint8]]:
+            for frame in frames_bgr:
+                placement = place(_check_frame(frame), self.size_hw, self.fit)
+                self._check_memory(placement.size_hw)
+                yield fit_frame(frame, placement, self.description.mean)
+
+        with self._lock:
+            self._engine.choose(images())
 
     def __call__(self, frame_bgr: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8] | None = None) -> Prediction:
         """Labels one frame.
@@ -148,6 +196,8 @@ class Predictor:
 
     def _predict(self, frame_bgr: npt.NDArray[np.uint8], frame_hw: tuple[int, int], placement: Placement,
                  out: npt.NDArray[np.uint8] | None) -> Prediction:
+        if cv2.getNumThreads() != self.threads:  # a setting of the whole process: another predictor may have changed it
+            cv2.setNumThreads(self.threads)
         start = time.perf_counter()
         image = fit_frame(frame_bgr, placement, self.description.mean)
         fitted = time.perf_counter()
@@ -157,21 +207,18 @@ class Predictor:
             raise SegError(f"The network gives {logits.shape[0]} scores per pixel and its label set "
                            f"{self.label_set.name!r} has {len(self.label_set)} classes; the file is damaged.")
         window = placement.window((logits.shape[1], logits.shape[2]))
-        train_ids = upsample_argmax(logits, frame_hw, out, window=window, threads=self.threads)
+        confidence = np.empty(frame_hw, np.float32) if self.confidence else None
+        train_ids = upsample_argmax(logits, frame_hw, out, confidence=confidence, window=window, threads=self.threads)
         end = time.perf_counter()
         stages = {"preprocess": fitted - start, "network": scored - fitted, "upsample": end - scored,
                   "total": end - start}
-        return Prediction(train_ids, {stage: seconds * 1000 for stage, seconds in stages.items()})
+        return Prediction(train_ids, {stage: seconds * 1000 for stage, seconds in stages.items()}, confidence)
 
     def _check_memory(self, size_hw: tuple[int, int]) -> None:
         """Refuses, before the work, a size that would drive the machine out of memory."""
         if size_hw in self._sizes_that_fit:
             return
-        needed = size_hw[0] * size_hw[1] * _BYTES_PER_PIXEL.get(self.engine, max(_BYTES_PER_PIXEL.values()))
-        available = available_memory_bytes()
-        if available is not None and needed > available:
-            raise SegError(f"At {size_hw[0]}x{size_hw[1]} the network needs about {needed / 2**30:.1f} GiB and "
-                           f"{available / 2**30:.1f} GiB are free. Give a smaller size to run at.")
+        check_memory(size_hw, self.engine)
         self._sizes_that_fit.add(size_hw)
 
 

@@ -10,17 +10,20 @@ class is the same convex combination of its four corners, so
 In street scenes about one cell in ten reaches step 2, and two or three classes are left there. Coordinates and sums are
 float64, so the labels are those of the float64 computation except where two scores tie to within its rounding.
 
+Confidence, if it is wanted, takes every class that adds to the softmax's sum in float32, and so every cell through step 2.
+
 The loop itself is `seg.runtime.kernel`. It runs without the interpreter's lock: threads share a frame's rows, and
 several callers run side by side.
 """
 
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from itertools import pairwise
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -69,11 +72,23 @@ if hasattr(os, "register_at_fork"):  # a forked child inherits the pool without 
 _kernel_lock = Lock()
 
 
-def _kernel() -> Callable[..., None]:
+@cache
+def _loaded() -> tuple[Callable[..., None], float]:
+    start = time.perf_counter()
     from seg.runtime.kernel import load  # here, because importing Numba takes longer than most of start-up
 
+    return load(), (time.perf_counter() - start) * 1000
+
+
+def _kernel() -> Callable[..., None]:
     with _kernel_lock:  # of several threads one compiles
-        return load()
+        return _loaded()[0]
+
+
+def kernel_ms() -> float:
+    """Returns how long it took this process to load the compiled kernel, or to compile it; waits until that is done."""
+    _kernel()
+    return _loaded()[1]
 
 
 def prepare() -> None:
@@ -86,6 +101,7 @@ def upsample_argmax(
     size_hw: tuple[int, int],
     out: npt.NDArray[np.uint8] | None = None,
     *,
+    confidence: npt.NDArray[np.float32] | None = None,
     window: tuple[float, float, float, float] | None = None,
     threads: int = 1,
 ) -> npt.NDArray[np.uint8]:
@@ -98,6 +114,8 @@ def upsample_argmax(
         logits_chw: (C, h, w) finite scores.
         size_hw: (H, W) of the label map.
         out: (H, W) uint8, C-contiguous, written and returned.
+        confidence: (H, W) float32, C-contiguous; the softmax probability of each label is written into it, correct to
+            float32's rounding. The labels stay the same; it takes several times as long, for every cell is interpolated.
         window: (top, left, height, width) of the scores that the label map covers, in units of scores; all of them for
             None. It undoes a letterbox.
         threads: how many share the rows.
@@ -114,8 +132,9 @@ def upsample_argmax(
         raise SegError(f"The label map's size is {height}x{width}; both sides must be at least 1.")
     if out is None:
         out = np.empty((height, width), np.uint8)
-    elif out.shape != (height, width) or out.dtype != np.uint8 or not out.flags.c_contiguous or not out.flags.writeable:
-        raise SegError(f"out is {out.dtype} {out.shape}; expected uint8 {(height, width)}, C-contiguous and writeable.")
+    _check_target("out", out, np.uint8, (height, width))
+    if confidence is not None:
+        _check_target("confidence", confidence, np.float32, (height, width))
 
     kernel = _kernel()
     scores_hw = logits_chw.shape[1:]
@@ -125,9 +144,15 @@ def upsample_argmax(
     scores = np.ascontiguousarray(logits_chw)
 
     bounds = np.linspace(0, len(rows.near), max(1, threads) + 1).astype(int)
-    parts = [(scores, tuple(rows), tuple(columns), out, begin, end) for begin, end in pairwise(bounds) if begin < end]
+    parts = [(scores, tuple(rows), tuple(columns), out, confidence, begin, end) for begin, end in pairwise(bounds) if begin < end]
     jobs = [_pool().submit(kernel, *part) for part in parts[1:]]
     kernel(*parts[0])
     for job in jobs:
         job.result()
     return out
+
+
+def _check_target(name: str, target: npt.NDArray[Any], dtype: type, shape: tuple[int, int]) -> None:
+    if target.shape != shape or target.dtype != dtype or not target.flags.c_contiguous or not target.flags.writeable:
+        raise SegError(f"{name} is {target.dtype} {target.shape}; expected {np.dtype(dtype)} {shape}, C-contiguous and "
+                       "writeable.")

@@ -1,22 +1,37 @@
-"""What runs the network: OpenVINO, onnxruntime, or torch as the reference. Each is imported when asked for."""
+"""What runs the network: OpenVINO, onnxruntime, or torch as the reference, in the precisions that each has.
 
+Each is imported when asked for. A pair of engine and precision is called a cell here; `make` gives the engine of one cell,
+or for "auto" one that chooses among several when the first frame comes (`seg.runtime.choice`).
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from seg import weights as files
 from seg.errors import SegError, did_you_mean
+from seg.runtime.cache import Cache
 
-# Module and class; "auto" tries them in this order. By name, because no torch may come with `seg.runtime`.
+Frame = npt.NDArray[np.uint8]
+Scores = npt.NDArray[np.float32]
+
+# Module and class; "auto" prefers them in this order. By name, because no torch may come with `seg.runtime`.
 _ENGINES = {
     "openvino": ("seg.runtime.engines.openvino_engine", "OpenVINOEngine"),
     "onnxruntime": ("seg.runtime.engines.onnxruntime_engine", "OnnxRuntimeEngine"),
     "torch": ("seg.export.torch_engine", "TorchEngine"),
 }
+_PRECISIONS = {"openvino": ("fp32", "bf16", "int8"), "onnxruntime": ("fp32", "int8"), "torch": ("fp32",)}
 _PIP_NAMES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "'lraspp[export]'"}
 NAMES = ("auto", *_ENGINES)
+PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
 
 class Engine(Protocol):
@@ -24,17 +39,24 @@ class Engine(Protocol):
 
     Attributes:
         name: "openvino", "onnxruntime" or "torch".
-        precision: of the arithmetic, as read back from the engine where it can say: "fp32", "bf16", "fp16".
+        precision: of the arithmetic, as read back from the engine where it can say: "fp32", "bf16", "int8".
         threads: how many it uses, as read back where the engine can say.
         fixed_size_hw: (H, W) of the only frames that the network was exported for; None for any.
+        first_call_ms: what was done once, such as "import", "read" and "compile".
     """
 
-    name: str
-    precision: str
-    threads: int
-    fixed_size_hw: tuple[int, int] | None
+    @property
+    def name(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def fixed_size_hw(self) -> tuple[int, int] | None: ...
+    @property
+    def first_call_ms(self) -> dict[str, float]: ...
 
-    def logits(self, frame_bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def logits(self, frame_bgr: Frame) -> Scores:
         """Maps a C-contiguous (H, W, 3) frame to scores (C, ceil(H/s), ceil(W/s)), which the next call overwrites.
 
         The network decides on s: 8 with LR-ASPP, the output stride with R-ASPP.
@@ -42,76 +64,172 @@ class Engine(Protocol):
         ...
 
 
+class Cell(NamedTuple):
+    """An engine in one of its precisions."""
+
+    engine: str
+    precision: str
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.precision}"
+
+
 class MissingEngine(SegError):
     """The engine's package is not installed."""
 
 
-def check_name(name: str) -> None:
-    """Refuses an unknown engine.
+class UnavailablePrecision(SegError):
+    """The engine, the processor or the weights don't have it."""
+
+
+@contextmanager
+def timed(costs_ms: dict[str, float], part: str) -> Iterator[None]:
+    """Adds how long the block takes to `costs_ms[part]`."""
+    start = time.perf_counter()
+    yield
+    costs_ms[part] = costs_ms.get(part, 0.0) + (time.perf_counter() - start) * 1000
+
+
+def check_precision(engine: str, asked: str | None, found: str) -> None:
+    """Refuses a network that is computed in another precision than was asked for.
 
     Raises:
-        SegError: the message lists the known ones.
+        UnavailablePrecision: it is. None asks for nothing.
     """
-    if name not in NAMES:
-        raise SegError(f"There is no engine {name!r}. {did_you_mean(name, NAMES)}")
+    if asked not in (None, found):
+        raise UnavailablePrecision(f"{engine} was asked for {asked} and computes this network in {found} on this processor. Ask "
+                                   f"for {found}, or take another engine.")
 
 
-def model_file(weights: Path, engine: str) -> Path:
-    """Returns the file that `engine` runs: the safetensors for torch, the ONNX beside it for the others.
+def check_names(engine: str, precision: str) -> None:
+    """Refuses what no engine is called, and precisions that an engine doesn't have on any processor.
+
+    Raises:
+        SegError: the message lists what there is.
+    """
+    if engine not in NAMES:
+        raise SegError(f"There is no engine {engine!r}. {did_you_mean(engine, NAMES)}")
+    if precision not in PRECISIONS:
+        raise SegError(f"There is no precision {precision!r}. {did_you_mean(precision, PRECISIONS)}")
+    if engine != "auto" and precision not in ("auto", *_PRECISIONS[engine]):
+        others = [name for name, precisions in _PRECISIONS.items() if precision in precisions]
+        raise UnavailablePrecision(f"The engine {engine!r} computes in {' or '.join(_PRECISIONS[engine])} here, not in "
+                                   f"{precision}; for that take {' or '.join(map(repr, others))}.")
+
+
+def model_file(weights: Path, cell: Cell) -> Path:
+    """Returns the file that a cell runs: the safetensors for torch, else an ONNX beside it.
 
     Raises:
         SegError: there is none; the message says how it is made.
     """
-    if engine == "torch":
+    if cell.engine == "torch":
         path = weights.with_suffix(".safetensors")
         if not path.is_file():
             raise SegError(f"The engine 'torch' runs safetensors, and beside {weights} there is no {path.name}. "
                            "Use another engine.")
         return path
-    path = weights.with_suffix(".onnx")
+    holds_int8 = held_precision(weights) == "int8"
+    if cell.precision == "int8":
+        path = weights if holds_int8 else files.int8_file(weights)
+    elif holds_int8:
+        raise UnavailablePrecision(f"{weights} holds int8; for {cell.precision} give the weights that it was made from.")
+    else:
+        path = weights.with_suffix(".onnx")
     if not path.is_file():
-        raise SegError(f"There is no {path.name} beside {weights}, and that is what the engine {engine!r} runs. "
-                       f"Make it: python -m seg.export --weights {weights}")
+        in_int8, options = (" in int8", " --precision int8 --calibrate FOLDER") if cell.precision == "int8" else ("", "")
+        raise SegError(f"There is no {path.name} beside {weights}, and that is what the engine {cell.engine!r} runs{in_int8}. "
+                       f"Make it: python -m seg.export --weights {weights}{options}")
     return path
 
 
-def make(name: str, weights: Path, threads: int) -> tuple[Engine, str | None]:
-    """Makes the engine, or for "auto" the first whose package is installed.
+def held_precision(path: Path) -> str:
+    """Returns in what precision a weights file or an export holds its network: "fp32" unless it says otherwise."""
+    export = files.read_export(path) if path.suffix == ".onnx" else None
+    return export.precision if export else "fp32"
+
+
+def make(cell: Cell, weights: Path, threads: int, cache: Cache) -> Engine:
+    """Makes the engine of a cell.
 
     Args:
-        name: one of `NAMES`.
+        cell: neither of its names is "auto".
         weights: a .safetensors or .onnx file; `model_file` says what is run.
         threads: how many it may use.
-
-    Returns:
-        The engine, and a note where "auto" fell back to another than its first choice.
+        cache: for what it compiles.
 
     Raises:
-        SegError: the name is unknown, a package or a file is missing, or the file can't be run.
+        SegError: a package, a file or a precision is missing, or the file can't be run or is of other weights.
     """
-    check_name(name)
-    if name != "auto":
-        return _make(name, weights, threads), None
-    missing: list[str] = []
-    for candidate in _ENGINES:
-        try:
-            engine = _make(candidate, weights, threads)
-        except MissingEngine:
-            missing.append(candidate)
-            continue
-        if not missing:
-            return engine, None
-        return engine, (f"{' and '.join(missing)} can't be used here (pip install {_PIP_NAMES[missing[0]]}); running on "
-                        f"{candidate}.")
-    raise MissingEngine("There is no engine to run the network. Install the fastest one: pip install openvino")
-
-
-def _make(name: str, weights: Path, threads: int) -> Engine:
-    module_name, class_name = _ENGINES[name]
+    module_name, class_name = _ENGINES[cell.engine]
+    costs_ms: dict[str, float] = {}
     try:
-        module = import_module(module_name)
+        with timed(costs_ms, "import"):
+            module = import_module(module_name)
     except ImportError as error:
-        raise MissingEngine(f"The engine {name!r} can't be used: {error}. "
-                            f"Install it: pip install {_PIP_NAMES[name]}") from None
-    engine: Engine = getattr(module, class_name)(model_file(weights, name), threads)
-    return engine
+        raise MissingEngine(f"The engine {cell.engine!r} can't be used: {error}. "
+                            f"Install it: pip install {_PIP_NAMES[cell.engine]}") from None
+    path = model_file(weights, cell)
+    _check_export(path, weights)
+    made: Engine = getattr(module, class_name)(path, threads, precision=cell.precision, cache=cache)
+    made.first_call_ms.update(costs_ms)
+    return made
+
+
+def cells(engine: str, precision: str, weights: Path) -> tuple[list[Cell], str | None]:
+    """Returns which cells "auto" has to choose among, those that it prefers first, and a note if an engine is missing.
+
+    What only the engine itself knows, such as whether the processor has bfloat16, is not asked here. torch, which takes
+    seconds to import, is left for where nothing else is installed.
+
+    Args:
+        engine: one of `NAMES`.
+        precision: one of `PRECISIONS`; together they passed `check_names`.
+        weights: see `make`.
+
+    Raises:
+        MissingEngine: no engine that has the precision is installed.
+        UnavailablePrecision: none of them runs what the file holds.
+    """
+    named = [name for name in (_ENGINES if engine == "auto" else [engine])
+             if precision == "auto" or precision in _PRECISIONS[name]]
+    # An engine that was asked for by name is not looked for: importing it says best what is wrong with it.
+    installed = named if engine != "auto" else [name for name in named if find_spec(name) is not None]
+    if not installed:
+        raise MissingEngine("There is no engine to run the network. Install the fastest one: pip install openvino")
+    missing = named[:named.index(installed[0])]
+    note = (f"{' and '.join(missing)} can't be used here (pip install {_PIP_NAMES[missing[0]]}); running on {installed[0]}."
+            if missing else None)
+    if installed[0] != "torch":
+        installed = [name for name in installed if name != "torch"]
+    if precision != "auto":
+        wanted: tuple[str, ...] = (precision,)
+    elif held_precision(weights) == "int8":
+        wanted = ("int8",)
+    else:
+        wanted = ("fp32", "bf16", "int8") if files.int8_file(weights).is_file() else ("fp32", "bf16")
+    found = [Cell(name, one) for one in wanted for name in installed if one in _PRECISIONS[name]]
+    if not found:
+        raise UnavailablePrecision(f"{weights} holds {wanted[0]}, which {' and '.join(installed)} can't run here.")
+    return found, note
+
+
+def _check_export(path: Path, weights: Path) -> None:
+    """Refuses a file that was not made from these weights, or that gives no scores.
+
+    Raises:
+        SegError: it is such a file.
+    """
+    export = files.read_export(path) if path.suffix == ".onnx" else None
+    if export is not None and export.output != "scores":
+        raise SegError(f"{path} gives {export.output}, and scores are needed here. Make it anew: python -m seg.export "
+                       "--output scores")
+    if path == weights:
+        return
+    same = files.read_description(path) == files.read_description(weights)
+    if export is not None and export.weights_sha256 is not None and weights.suffix == ".safetensors":
+        same = same and export.weights_sha256 == files.sha256(weights)
+    if not same:
+        more = f" --precision {export.precision} --calibrate FOLDER" if export and export.precision == "int8" else ""
+        raise SegError(f"{path} was not made from {weights}: it is of other weights. Make it anew: "
+                       f"python -m seg.export --weights {weights.with_suffix('.safetensors')}{more}")

@@ -1,4 +1,4 @@
-"""The network through onnxruntime, for machines without OpenVINO: float32, any frame size without compiling."""
+"""The network through onnxruntime: float32 or int8, as the file holds it; any frame size without compiling."""
 
 from pathlib import Path
 
@@ -8,6 +8,9 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from seg.errors import SegError
+from seg.runtime.cache import Cache
+from seg.runtime.engines import check_precision, timed
+from seg.weights import EXPORT_KEY, Export
 
 
 class OnnxRuntimeEngine:
@@ -16,24 +19,31 @@ class OnnxRuntimeEngine:
     Args:
         model: an ONNX file, or its bytes.
         threads: how many it may use.
+        precision: "fp32" or "int8", which the file must hold; None for what it holds.
+        cache: not used; reading the file costs little here.
 
     Raises:
-        SegError: the file can't be read or is no such network.
+        SegError: the file can't be read, is no such network, or holds another precision.
     """
 
     name = "onnxruntime"
-    precision = "fp32"  # the graph's own types are what it computes with
 
-    def __init__(self, model: Path | bytes, threads: int) -> None:
+    def __init__(self, model: Path | bytes, threads: int, *, precision: str | None = None, cache: Cache | None = None) -> None:
+        self.first_call_ms: dict[str, float] = {}
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3  # errors only
         self._source = str(model) if isinstance(model, Path) else "The exported network"
         try:
-            self._session = ort.InferenceSession(str(model) if isinstance(model, Path) else model, options,
-                                                 providers=["CPUExecutionProvider"])
+            with timed(self.first_call_ms, "read"):
+                self._session = ort.InferenceSession(str(model) if isinstance(model, Path) else model, options,
+                                                     providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has a class of its own for each kind of fault, and no common one
             raise SegError(f"{self._source} can't be read by onnxruntime; it may be damaged: {error}") from None
+        # The graph's own types are what it computes with, and the file says which those are.
+        export = self._session.get_modelmeta().custom_metadata_map.get(EXPORT_KEY)
+        self.precision = Export.from_json(export, self._source).precision if export else "fp32"
+        check_precision(self.name, precision, self.precision)
         self.threads = int(self._session.get_session_options().intra_op_num_threads)
         images = self._session.get_inputs()[0]
         self._input = images.name

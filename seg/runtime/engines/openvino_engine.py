@@ -1,6 +1,8 @@
-"""The network through OpenVINO, the default: float32, compiled for each frame size, fed with BGR frames as they are."""
+"""The network through OpenVINO, the default: compiled for each frame size, fed with BGR frames as they are."""
 
+import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,17 +12,20 @@ import numpy.typing as npt
 
 from seg.errors import SegError
 from seg.machine import switch_off_telemetry
+from seg.runtime.cache import Cache, this_machine
+from seg.runtime.engines import UnavailablePrecision, check_precision, timed
 
 switch_off_telemetry()
 import openvino as ov  # noqa: E402
-from openvino.preprocess import ColorFormat, PrePostProcessor  # noqa: E402
+
+from seg.runtime.engines.openvino_graph import for_size, split_scores  # noqa: E402
 
 SIZES_KEPT = 4  # compiled networks, one per frame size; each holds its activations' memory
-_PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
+_PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "u8": "int8", "i8": "int8"}
 
 
 @cache
-def _core() -> Any:
+def core() -> Any:
     """The one core of the process, which is never released.
 
     With each core its plugin for processors sets up an alternate signal stack, and restores the one before it when the core
@@ -32,29 +37,43 @@ def _core() -> Any:
 class OpenVINOEngine:
     """See `Engine`.
 
+    In int8, what the file keeps in float32 is computed in float32. In bfloat16 the scores are, see `openvino_graph`.
+
     Args:
         model: an ONNX file, or its bytes.
         threads: how many it may use.
         profile: time every layer, which costs a little; `request` gives what was found.
+        precision: "fp32", "bf16" or "int8", which the file must hold; None for what the file holds.
+        cache: for compiled networks; None to keep none.
 
     Raises:
-        SegError: the file can't be read or is no such network.
+        SegError: the file can't be read or is no such network, or the processor doesn't have the precision.
     """
 
     name = "openvino"
 
-    def __init__(self, model: Path | bytes, threads: int, profile: bool = False) -> None:
-        self.precision, self.threads, self._profile = "fp32", threads, profile
+    def __init__(self, model: Path | bytes, threads: int, profile: bool = False, *, precision: str | None = None,
+                 cache: Cache | None = None) -> None:
+        self.precision, self.threads, self._asked, self._profile = precision or "fp32", threads, precision, profile
+        self.first_call_ms: dict[str, float] = {}
         self._source = str(model) if isinstance(model, Path) else "The exported network"
+        if precision == "bf16" and "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise UnavailablePrecision("This processor has no bfloat16 arithmetic that OpenVINO could use. Ask for fp32 or int8.")
+        self._cache = cache
         try:
-            self._model = _core().read_model(model)
+            with timed(self.first_call_ms, "read"):
+                data = model.read_bytes() if isinstance(model, Path) else model
+                self._hash = hashlib.sha256(data).hexdigest()
+                self._model = core().read_model(data)
+        except OSError as error:
+            raise SegError(f"{self._source} can't be read: {error.strerror or error}.") from None
         except RuntimeError as error:
             raise SegError(f"{self._source} can't be read by OpenVINO; it may be damaged: {_last_line(error)}"
                            ) from None
         _, _, height, width = self._model.input().get_partial_shape()
         fixed = height.is_static and width.is_static
         self.fixed_size_hw = (height.get_length(), width.get_length()) if fixed else None
-        self._requests: OrderedDict[tuple[int, int], Any] = OrderedDict()
+        self._requests: OrderedDict[tuple[int, int], list[Any]] = OrderedDict()
 
     def logits(self, frame_bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Maps a C-contiguous (H, W, 3) frame to scores (C, ceil(H/s), ceil(W/s)), which the next call overwrites.
@@ -63,52 +82,92 @@ class OpenVINOEngine:
             SegError: the network can't run at this size, or memory doesn't suffice.
         """
         size_hw = frame_bgr.shape[0], frame_bgr.shape[1]
-        request = self.request(size_hw)
+        requests = self._requests_for(size_hw)
         if not frame_bgr.flags.writeable:  # OpenVINO shares writeable memory only
             frame_bgr = frame_bgr.copy()
-        request.set_input_tensor(ov.Tensor(frame_bgr[None], shared_memory=True))
+        requests[0].set_input_tensor(ov.Tensor(frame_bgr[None], shared_memory=True))
         try:
-            request.infer()
+            for request in requests:
+                request.infer()
         except RuntimeError as error:
             raise SegError(f"{self._source} can't run at {size_hw[0]}x{size_hw[1]}: {_last_line(error)}") from None
-        scores: npt.NDArray[np.float32] = request.get_output_tensor().data[0]
+        scores: npt.NDArray[np.float32] = requests[-1].get_output_tensor().data[0]
         return scores
 
     def request(self, size_hw: tuple[int, int]) -> Any:
-        """Returns OpenVINO's own request for frames of this size, compiled at the first call."""
+        """Returns OpenVINO's own request for frames of this size, compiled at the first call.
+
+        In bfloat16 it is that of all but the scores.
+        """
+        return self._requests_for(size_hw)[0]
+
+    def _requests_for(self, size_hw: tuple[int, int]) -> list[Any]:
         if size_hw in self._requests:
             self._requests.move_to_end(size_hw)
         else:
-            self._requests[size_hw] = self._compile(size_hw)
+            with timed(self.first_call_ms, "compile"):
+                self._requests[size_hw] = self._compile(size_hw)
             if len(self._requests) > SIZES_KEPT:
                 self._requests.popitem(last=False)
         return self._requests[size_hw]
 
-    def _compile(self, size_hw: tuple[int, int]) -> Any:
-        """Compiles for one frame size: fixed shapes give OpenVINO its fastest kernels, in a quarter of a second."""
-        height, width = size_hw
+    def _compile(self, size_hw: tuple[int, int]) -> list[Any]:
+        """Compiles for one frame size: fixed shapes give OpenVINO its fastest kernels. Returns requests to run in turn."""
         try:
-            model = self._model.clone()
-            model.reshape([1, 3, height, width])
-            steps = PrePostProcessor(model)  # colour order and layout become part of the compiled network
-            steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
-            steps.input().tensor().set_color_format(ColorFormat.BGR)
-            steps.input().preprocess().convert_color(ColorFormat.RGB)
-            steps.input().model().set_layout(ov.Layout("NCHW"))
-            compiled = _core().compile_model(steps.build(), "CPU", {
-                "INFERENCE_PRECISION_HINT": ov.Type.f32,  # OpenVINO would choose bfloat16 by itself on some processors
-                "INFERENCE_NUM_THREADS": self.threads,
-                "PERFORMANCE_HINT": "LATENCY",
-                "NUM_STREAMS": 1,
-                "ENABLE_CPU_PINNING": False,  # pinned, several predictors or programs would share the same cores
-                "PERF_COUNT": self._profile,
-            })
+            if self._asked == "bf16":
+                parts: list[ov.Model] = []
+
+                def part(index: int) -> ov.Model:
+                    parts.extend(parts or split_scores(for_size(self._model, size_hw)))
+                    return parts[index]
+
+                compiled = [self._load_or_compile(size_hw, "features", ov.Type.bf16, lambda: part(0)),
+                            self._load_or_compile(size_hw, "scores", ov.Type.f32, lambda: part(1))]
+            else:
+                # OpenVINO would choose bfloat16 by itself on some processors.
+                compiled = [self._load_or_compile(size_hw, "all", ov.Type.f32, lambda: for_size(self._model, size_hw))]
         except RuntimeError as error:
-            raise SegError(f"{self._source} can't be compiled by OpenVINO for {height}x{width}: "
+            raise SegError(f"{self._source} can't be compiled by OpenVINO for {size_hw[0]}x{size_hw[1]}: "
                            f"{_last_line(error)}") from None
-        self.precision = _PRECISIONS.get(compiled.get_property("INFERENCE_PRECISION_HINT").to_string(), "unknown")
-        self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
-        return compiled.create_infer_request()
+        self.precision, self.threads = _precision(compiled[0]), int(compiled[0].get_property("INFERENCE_NUM_THREADS"))
+        check_precision(self.name, self._asked, self.precision)
+        requests = [each.create_infer_request() for each in compiled]
+        for index in range(len(compiled[0].outputs) if len(requests) == 2 else 0):
+            requests[1].set_input_tensor(index, requests[0].get_output_tensor(index))
+        return requests
+
+    def _load_or_compile(self, size_hw: tuple[int, int], part: str, precision: ov.Type, model: Callable[[], ov.Model]) -> Any:
+        """Takes a compiled network from the cache, or compiles it and keeps it there."""
+        config = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_NUM_THREADS": self.threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,  # pinned, several predictors or programs would share the same cores
+            "PERF_COUNT": self._profile,
+        }
+        if self._cache is None:
+            return core().compile_model(model(), "CPU", config)
+        facts = {"network": self._hash, "size_hw": size_hw, "part": part, "precision": precision.to_string(),
+                 **this_machine("openvino")}
+        kept = self._cache.read("openvino", facts)
+        if kept is not None:
+            try:
+                return core().import_model(kept, "CPU", config)
+            except RuntimeError:  # what OpenVINO itself refuses is compiled anew
+                pass
+        compiled = core().compile_model(model(), "CPU", config)
+        self._cache.write("openvino", facts, compiled.export_model().getvalue())
+        return compiled
+
+
+def _precision(compiled: Any) -> str:
+    """Reads back in what a compiled network computes its convolutions; the lowest counts, for int8 leaves some in float32."""
+    found = {_PRECISIONS.get(info["runtimePrecision"].astype(str).lower())
+             for info in (node.get_rt_info() for node in compiled.get_runtime_model().get_ops())
+             if info["layerType"].astype(str) == "Convolution"}
+    hint = _PRECISIONS.get(compiled.get_property("INFERENCE_PRECISION_HINT").to_string(), "unknown")
+    return next((precision for precision in ("int8", "bf16", "fp16", "fp32") if precision in found), hint)
 
 
 def _last_line(error: Exception) -> str:

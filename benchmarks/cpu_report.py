@@ -1,0 +1,179 @@
+"""What `benchmarks.cpu` found, as tables, sentences, data and a picture."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from benchmarks.bars import Bar, BarPanel, draw_bars
+from benchmarks.cpu_run import KERNEL, TORCH, Case, Findings
+from benchmarks.cpu_systems import FIRST, System
+from benchmarks.measure import TOTAL, Spread
+from benchmarks.output import Part, Table
+from benchmarks.reasons import milliseconds
+from seg.report.facts import count
+
+STAGES = ("preprocess", "network", "upsample")
+
+
+def report(findings: Findings) -> list[Part]:
+    """Returns the whole report."""
+    parts: list[Part] = ["# From frame to labels on a CPU", _how(findings), "## Against each other", _headlines(findings)]
+    for case in findings.latencies:
+        parts += [f"## {_where(case)}", _systems(findings, case)]
+        if any(system.ours for system in _ran(findings, case)):
+            parts += ["Ours by stage, medians in ms:", _stages(findings, case)]
+        parts += [f"{system.label}: {findings.notes[case, system.id]}" for system in _ran(findings, case)
+                  if (case, system.id) in findings.notes]
+    if findings.upsampling:
+        parts += ["## Upsampling and argmax alone", _upsampling(findings)]
+    if findings.left_out:
+        parts += ["## Left out", Table(("system", "why"), sorted(findings.left_out.items()), ":--|:--")]
+    return parts
+
+
+def to_dict(findings: Findings) -> dict[str, Any]:
+    """Returns every figure, for JSON."""
+    cases = []
+    for case, measurement in findings.latencies.items():
+        systems = [{
+            "id": system.id, "label": system.label.replace("**", ""), "runs_in": findings.runs_in[case, system.id],
+            "note": findings.notes.get((case, system.id)),
+            "agreement_with_torch": findings.agreements.get((case, system.id)),
+            "first": [first._asdict() for first in findings.firsts.get((case, system.id), ())],
+        } for system in _ran(findings, case)]
+        upsampling = findings.upsampling.get(case)
+        cases.append({"size_hw": list(case[0]), "threads": case[1], "systems": systems, "latency_ms": measurement.to_dict(),
+                      "upsampling_ms": None if upsampling is None else upsampling.to_dict(),
+                      "conversions_ms": {f"{network} {precision}": value
+                                         for (at, network, precision), value in findings.conversions_ms.items() if at == case}})
+    return {**findings.origin.to_dict(), "rounds": findings.rounds, "cases": cases,
+            "comparisons": [{"what": what, "size_hw": list(case[0]), "threads": case[1], "times_as_fast": ratio.to_dict()}
+                            for what, slow, fast in _pairs() for case in findings.latencies
+                            if (ratio := _ratio(findings, case, slow, fast)) is not None],
+            "macs": [{"network": network, "size_hw": list(size_hw), "macs": macs}
+                     for (network, size_hw), macs in findings.macs.items()],
+            "peak_gmacs_per_s": [{"threads": threads, "precision": precision, "peak": peak}
+                                 for (threads, precision), peak in findings.peaks.items()],
+            "left_out": findings.left_out}
+
+
+def picture(findings: Findings) -> bytes:
+    """Draws the medians with all threads, one panel for each frame size."""
+    threads = max(threads for _, threads in findings.latencies)
+    panels = []
+    for case, measurement in findings.latencies.items():
+        if case[1] == threads:
+            bars = [Bar(_name(findings, case, system), measurement.spread(system.id).median, system.ours)
+                    for system in _ran(findings, case)]
+            panels.append(BarPanel(_where(case), sorted(bars, key=lambda bar: -bar.latency_ms)))
+    note = (f"Frame in memory to label map, median of {count(findings.rounds, 'round')}, "
+            f"{findings.origin.created:%Y-%m-%d}, {findings.origin.machine.cpu}.")
+    return draw_bars(panels, "From frame to labels on a CPU", note, ("ours", "what else there is"))
+
+
+def _how(findings: Findings) -> str:
+    peaks = "; ".join(f"{peak:.1f} GMAC/s in {precision} with {count(threads, 'thread')}"
+                      for (threads, precision), peak in sorted(findings.peaks.items()))
+    return (f"{findings.origin.sentence()} From a uint8 frame in memory to a uint8 label map of its size, 19 classes, every "
+            f"system once per round in an order drawn anew, {count(findings.rounds, 'round')}. *First frame* is a process from "
+            "its start to its first label map, without what an earlier one cached / with it; *memory* its peak; both with the "
+            "most threads. *Labels as in "
+            "torch* is the share of pixels that get the label that the same network gives in torch in float32. *Outside* is "
+            "all but the network, its conversions of colour, layout and type counted as outside. *Of peak* compares the "
+            f"network's multiply-adds per second with those of a matrix product: {peaks}.")
+
+
+def _pairs() -> Iterable[tuple[str, str, str]]:
+    """What is compared: a sentence, the slow one's id, the fast one's."""
+    for network in ("large", "small"):
+        name = f"ours, {network.capitalize()}"
+        for system in ("auto", "openvino-fp32"):
+            how = system.removeprefix("openvino-")
+            yield f"{name} in {how}, against torchvision eager", FIRST, f"{network}-{system}"
+        yield f"{name} in auto, against torchvision in ONNX Runtime", "torchvision-onnxruntime", f"{network}-auto"
+        for precision in ("fp32", "bf16", "int8"):
+            yield (f"{name} in {precision}, against the same in plain OpenVINO", f"plain-openvino-{network}-{precision}",
+                   f"{network}-openvino-{precision}")
+        yield f"{name} in int8, against bf16", f"{network}-openvino-bf16", f"{network}-openvino-int8"
+
+
+def _ratio(findings: Findings, case: Case, slow: str, fast: str) -> Spread | None:
+    measurement = findings.latencies[case]
+    there = slow in measurement.latency_ms and fast in measurement.latency_ms
+    return measurement.ratio(slow, fast) if there else None
+
+
+def _headlines(findings: Findings) -> Table:
+    cases = list(findings.latencies)
+    rows = []
+    for what, slow, fast in _pairs():
+        ratios = [_ratio(findings, case, slow, fast) for case in cases]
+        if any(ratios):
+            rows.append([what, *("–" if ratio is None else f"{ratio.median:.2f} ({ratio.q25:.2f} to {ratio.q75:.2f})"
+                                 for ratio in ratios)])
+    return Table(["times as fast, median (quartiles)", *map(_where, cases)], rows, _rule(len(cases)))
+
+
+def _systems(findings: Findings, case: Case) -> Table:
+    measurement, systems = findings.latencies[case], _ran(findings, case)
+    rows = []
+    for system in systems:
+        spread = measurement.spread(system.id)
+        agreement = findings.agreements.get((case, system.id))
+        starts = findings.firsts.get((case, system.id))
+        rows.append([system.label, findings.runs_in[case, system.id],
+                     *(milliseconds(value) for value in (spread.median, spread.p90, spread.p99)),
+                     f"{measurement.ratio(systems[0].id, system.id).median:.2f}",
+                     "–" if agreement is None else f"{100 * agreement:.2f} %",
+                     *(("–", "–") if starts is None else
+                       (" / ".join(f"{start.seconds:.1f}" for start in starts), f"{starts[0].peak_mib:.0f}"))])
+    return Table(["system", "runs in", "median [ms]", "p90", "p99", "times as fast as the first", "labels as in torch",
+                  "first frame [s]", "memory [MiB]"], rows, ":--|" + _rule(7))
+
+
+def _stages(findings: Findings, case: Case) -> Table:
+    measurement, (size_hw, threads) = findings.latencies[case], case
+    rows = []
+    for system in (system for system in _ran(findings, case) if system.ours and system.network):
+        medians = {stage: measurement.spread(system.id, stage).median for stage in (*STAGES, TOTAL)}
+        engine, _, precision = findings.runs_in[case, system.id].partition(" ")
+        # In bfloat16 the conversions are those of float32: colour order and normalisation come before.
+        counted = "fp32" if precision == "bf16" else precision
+        conversions = findings.conversions_ms.get((case, system.network, counted)) if engine == "openvino" else None
+        outside = "–" if conversions is None else milliseconds(medians[TOTAL] - medians["network"] + conversions)
+        pace = findings.macs[system.network, size_hw] / medians["network"] / 1e6
+        peak = findings.peaks.get((threads, precision))
+        rows.append([system.label, f"{engine} {precision}", *(milliseconds(medians[stage]) for stage in STAGES), outside,
+                     f"{pace:.1f}", "–" if peak is None else f"{100 * pace / peak:.0f} %"])
+    return Table(["", "runs in", *STAGES, "outside", "GMAC/s", "of peak"], rows, ":--|" + _rule(6))
+
+
+def _upsampling(findings: Findings) -> Table:
+    rows = []
+    for case, measurement in findings.upsampling.items():
+        ours, torchs = measurement.spread(KERNEL), measurement.spread(TORCH)
+        rows.append([_where(case), milliseconds(ours.median), milliseconds(torchs.median),
+                     f"{measurement.ratio(TORCH, KERNEL).median:.1f}"])
+    head = ["on the scores of the frame", "ours [ms]", "torch, interpolate and argmax [ms]", "times as fast"]
+    return Table(head, rows, _rule(3))
+
+
+def _ran(findings: Findings, case: Case) -> list[System]:
+    return [system for system in findings.systems if system.id in findings.latencies[case].latency_ms]
+
+
+def _name(findings: Findings, case: Case, system: System) -> str:
+    name = system.label.replace("**", "").replace(", upsampling and argmax in the graph", "")
+    if system.network in (None, "torchvision"):
+        return name
+    return f"{name}{':' if system.precision == 'auto' else ','} {findings.runs_in[case, system.id]}"
+
+
+def _where(case: Case) -> str:
+    return f"{case[0][0]}x{case[0][1]}, {count(case[1], 'thread')}"
+
+
+def _rule(right: int) -> str:
+    return "|".join([":--", *["--:"] * right])
+
+
+__all__: Sequence[str] = ["picture", "report", "to_dict"]

@@ -1,0 +1,160 @@
+"""A network to int8 by post-training quantisation: ONNX in, ONNX with QuantizeLinear and DequantizeLinear out.
+
+One file that OpenVINO and onnxruntime both run in int8 and that can be shipped like the float32 one. NNCF measures the
+ranges of activations on frames that the user names and corrects biases; weights have a scale for each channel.
+
+Some parts always stay in float32, since eight bits cost them labels and save no time: the classifiers, their sum and all
+behind it, whose scores would tie; and the gates (squeeze-and-excite, the decoder's attention), which are small. What else
+stays is found out: `_ATTEMPTS` are made from the fastest on, until one keeps 99% of the labels on frames that weren't
+calibrated on.
+"""
+
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
+from math import ceil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seg.export.choices import Choices
+from seg.export.compare import compare, read_frames, to_images
+from seg.export.onnx_export import INPUT, OnnxFile
+from seg.files import find_images
+from seg.models import SegmentationNetwork
+
+FRAMES = 80  # taken evenly from those named, of which
+EVERY = 5  # each fifth is kept for the comparison
+GOAL = 0.99  # `Predictor` never chooses by itself what changes more labels
+_ALWAYS = ("scores", "gates")
+_ATTEMPTS: tuple[tuple[str, ...], ...] = ((), ("1/2",), ("1/2", "1/4"))  # kept besides: what works at that part of the size
+_SHAPES_HW = (256, 512)  # at which parts of a network for any size are told apart
+
+
+class Quantized(NamedTuple):
+    """What `quantize` gives.
+
+    Attributes:
+        network: ONNX in int8.
+        kept_fp32: which parts stayed in float32.
+        calibration_frames: how many frames the ranges come from.
+        held_out: pictures that weren't among them, to compare on.
+    """
+
+    network: bytes
+    kept_fp32: tuple[str, ...]
+    calibration_frames: int
+    held_out: list[Path]
+
+
+def split(inputs: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
+    """Returns pictures to calibrate on and pictures to compare on; of a single one, the same.
+
+    Raises:
+        SegError: an input doesn't exist or holds no pictures.
+    """
+    paths = [image.path for image in find_images(inputs)]
+    chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, min(FRAMES, len(paths))).astype(int))]
+    compared = chosen[EVERY // 2::EVERY] or chosen[-1:]
+    return [path for path in chosen if path not in compared] or chosen, compared
+
+
+def quantize(model: SegmentationNetwork, exported: bytes, choices: Choices) -> Quantized:
+    """Quantises an ONNX export of `model`; a few seconds for each attempt.
+
+    Args:
+        model: that it is compared with.
+        exported: in float32.
+        choices: as it was exported; names the frames.
+
+    Raises:
+        SegError: a frame can't be read.
+    """
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # NNCF imports it; it misses a GPU, nobody else does
+    import nncf
+    import onnx
+
+    nncf.set_log_level(logging.ERROR)
+    calibration, held_out = split(choices.calibrate)
+    network = onnx.load_model_from_string(exported)
+    parts = parts_of(network, choices.size_hw or _SHAPES_HW)
+    dataset = nncf.Dataset(_Pictures(calibration, choices, model.mean))
+    best, highest = Quantized(exported, (), len(calibration), held_out), -1.0
+    for more in _ATTEMPTS:
+        kept = (*_ALWAYS, *more)
+        with redirect_stdout(sys.stderr):  # NNCF's progress
+            quantized = nncf.quantize(
+                network, dataset, subset_size=len(calibration),
+                preset=nncf.QuantizationPreset.MIXED,  # h-swish gives values that aren't symmetric about 0
+                # Not validated, for NNCF has no nodes for what leads nowhere.
+                ignored_scope=nncf.IgnoredScope(names=sorted(set().union(*(parts[part] for part in kept))), validate=False),
+                # Weights have 7 bits: with 8, processors without VNNI lose what overflows 16 bits, and labels with it.
+                advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
+            ).SerializeToString()
+        frames = read_frames(held_out, choices.size_hw, model.mean)
+        agreement = compare(model, OnnxFile(quantized).runners(), frames, choices.output).agreement
+        if agreement > highest:
+            best, highest = best._replace(network=quantized, kept_fp32=kept), agreement
+        if highest >= GOAL:
+            break
+    return best
+
+
+class _Pictures:
+    """Pictures as NNCF wants its data: what the network takes, by the input's name, read when it is their turn."""
+
+    def __init__(self, paths: Sequence[Path], choices: Choices, mean_rgb: tuple[float, ...]) -> None:
+        self._paths, self._choices, self._mean_rgb = paths, choices, mean_rgb
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __iter__(self) -> Any:
+        for frame in read_frames(self._paths, self._choices.size_hw, self._mean_rgb):
+            yield {INPUT: to_images(frame)}
+
+
+def parts_of(network: Any, size_hw: tuple[int, int]) -> dict[str, set[str]]:
+    """Returns the names of an ONNX network's nodes by part; found by what they are and not by their names.
+
+    "scores" are the last convolutions on each way to the output, and all behind them; "gates" what has fewer positions than
+    the deepest feature, and the multiplications with it; "1/2" and "1/4" what has that part of the frame's size or more.
+    """
+    import onnx
+
+    sized = onnx.ModelProto()
+    sized.CopyFrom(network)
+    for dim, side in zip(sized.graph.input[0].type.tensor_type.shape.dim, (1, 3, *size_hw), strict=True):
+        dim.dim_value = side
+    del sized.graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(sized, data_prop=True).graph.value_info
+    shapes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in inferred}
+    whole = size_hw[0] * size_hw[1]
+    deepest = ceil(size_hw[0] / 32) * ceil(size_hw[1] / 32)
+    parts: dict[str, set[str]] = {"scores": _scores(network.graph), "gates": set(), "1/2": set(), "1/4": set()}
+    for node in network.graph.node:
+        shape = shapes.get(node.output[0], [])
+        positions = shape[2] * shape[3] if len(shape) == 4 else 0
+        if node.op_type in ("Mul", "Resize") or 0 < positions < deepest:
+            parts["gates"].add(node.name)
+        for part, smaller in (("1/2", 4), ("1/4", 16)):
+            if positions * smaller >= whole:
+                parts[part].add(node.name)
+    return parts
+
+
+def _scores(graph: Any) -> set[str]:
+    """Walks from the output back to the convolutions that it comes from."""
+    makers = {output: node for node in graph.node for output in node.output}
+    names: set[str] = set()
+    waiting = [graph.output[0].name]
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is None or node.name in names:
+            continue
+        names.add(node.name)
+        if node.op_type not in ("Conv", "Shape"):  # a Shape only says how large something is
+            waiting.extend(node.input)
+    return names
