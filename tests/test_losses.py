@@ -103,3 +103,11 @@ def test_thinned_scores_are_those_of_the_full_size_and_every_pixel_has_its_turn(
         torch.testing.assert_close(scores.permute(0, 2, 3, 1), full[numbers])
         seen.append(numbers.flatten())
     assert torch.cat(seen).sort().values.tolist() == labels.flatten().tolist()
+
+
+def test_thinned_scores_are_the_same_under_autocast() -> None:
+    logits = torch.randn(1, CLASSES, 5, 4, generator=torch.Generator().manual_seed(2))
+    labels = torch.zeros(1, 40, 32, dtype=torch.int64)
+    with torch.autocast("cpu", torch.bfloat16):
+        scores, _ = thin_out(logits, labels, 2, 0)
+    torch.testing.assert_close(scores, thin_out(logits, labels, 2, 0)[0], rtol=0, atol=0)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from seg.errors import SegError, did_you_mean
 from seg.label_sets import IGNORE
+from seg.models.network import full_precision
 
 
 @dataclass
@@ -112,7 +113,8 @@ def thin_out(logits: Tensor, labels: Tensor, stride: int, step: int) -> tuple[Te
     offsets = divmod(step % stride**2, stride)
     rows, columns = (_interpolation(low, full, logits)[offset::stride]
                      for low, full, offset in zip(logits.shape[2:], labels.shape[1:], offsets, strict=True))
-    scores = rows @ logits.float().contiguous() @ columns.T
+    with full_precision(logits):  # a product, unlike a resize, would come in bfloat16 under autocast, and scores tie there
+        scores = rows @ logits.float().contiguous() @ columns.T
     return scores, labels[:, offsets[0]::stride, offsets[1]::stride]
 
 
