@@ -138,7 +138,10 @@ def _smp(id: str, kind: str, encoder: str, label: str) -> System:
 
 def _plain(network: str, precision: str) -> System:
     def build(setup: Setup) -> Running:
-        _check_bf16(precision)
+        if precision == "bf16":
+            from seg.runtime.engines.openvino_engine import check_bf16
+
+            check_bf16()
         run = others.plain_openvino(_file(setup.folder, network, precision), setup.threads, precision)
         return _running(run, setup.frame, f"openvino {precision}")
 
@@ -173,16 +176,3 @@ def _file(folder: Path, network: str, precision: str) -> Path:
     if not path.is_file():
         raise SegError(f"there is no {path.name}")
     return path
-
-
-def _check_bf16(precision: str) -> None:
-    """OpenVINO computes in float32 where it can't in bfloat16, without a word.
-
-    Raises:
-        SegError: this processor has no bfloat16.
-    """
-    if precision == "bf16":
-        from seg.runtime.engines.openvino_engine import core
-
-        if "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise SegError("this processor has no bfloat16")

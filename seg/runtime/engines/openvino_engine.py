@@ -34,6 +34,16 @@ def core() -> Any:
     return ov.Core()
 
 
+def check_bf16() -> None:
+    """OpenVINO computes in float32 where it can't in bfloat16, without a word.
+
+    Raises:
+        UnavailablePrecision: this processor has no bfloat16.
+    """
+    if "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise UnavailablePrecision("This processor has no bfloat16 arithmetic that OpenVINO could use. Ask for fp32 or int8.")
+
+
 class OpenVINOEngine:
     """See `Engine`.
 
@@ -57,8 +67,8 @@ class OpenVINOEngine:
         self.precision, self.threads, self._asked, self._profile = precision or "fp32", threads, precision, profile
         self.first_call_ms: dict[str, float] = {}
         self._source = str(model) if isinstance(model, Path) else "The exported network"
-        if precision == "bf16" and "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise UnavailablePrecision("This processor has no bfloat16 arithmetic that OpenVINO could use. Ask for fp32 or int8.")
+        if precision == "bf16":
+            check_bf16()
         self._cache = cache
         try:
             with timed(self.first_call_ms, "read"):
