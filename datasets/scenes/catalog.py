@@ -15,7 +15,7 @@ from datasets.scenes.parts import Library
 from datasets.scenes.plants import Plants, add_plants
 from datasets.scenes.vehicles import Paints, Vehicles, add_vehicles
 
-FEW, HOUSES = 2, 8  # of each kind in a town
+FEW, HOUSES = 2, 8  # of each kind in a town; of houses as many as a street draws at once, to find one that fits
 DRAWN_BY = 7  # the seed of all textures and meshes; scenes differ by what they choose
 
 

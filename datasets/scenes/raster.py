@@ -19,6 +19,7 @@ from datasets.scenes.parts import Float32Array, Int32Array, Packed
 
 # Without Numba's counting of references to arrays: it would take half of the time where a function is called for each pixel.
 # Such functions can't make arrays, so they get them. Those called for each pixel are inlined: a call would copy arrays' fields.
+# Indices are unsigned (np.uintp) in the innermost loops: for others Numba asks each time whether they count from the end.
 compiled = numba.njit(cache=True, nogil=True, fastmath=True, _nrt=False)
 inlined = numba.njit(cache=True, nogil=True, fastmath=True, _nrt=False, forceinline=True)
 

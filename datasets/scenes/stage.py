@@ -82,12 +82,12 @@ class Stage:
         labels, instances = list[int](), list[int]()  # of all parts of all objects, for numpy is slow one by one
         for names in self._labels:
             for name in names:
-                labels.append(LABEL_IDS[name])
+                label = instance = LABEL_IDS[name]
                 if name in COUNTED:
-                    instances.append(LABEL_IDS[name] * INSTANCE_FACTOR + numbers[name])
+                    instance = label * INSTANCE_FACTOR + numbers[name]
                     numbers[name] += 1
-                else:
-                    instances.append(LABEL_IDS[name])
+                labels.append(label)
+                instances.append(instance)
             for ids in (labels, instances):
                 ids.extend(ids[-1:] * (PARTS - len(names)))
         looks = np.array(self._tints, np.float32).reshape(-1, 2, 3) / 255
