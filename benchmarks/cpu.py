@@ -1,6 +1,6 @@
 """From a frame to its label map on this machine's CPU: ours in every engine and precision, and what users would pick instead.
 
-    python -m benchmarks.cpu                                            everything; about half an hour on two cores
+    python -m benchmarks.cpu                                            everything; about an hour on two cores
     python -m benchmarks.cpu --only torchvision large --rounds 30       some, in more rounds
     python -m benchmarks.cpu --frames data/camvid/val --sizes 512x1024  on frames of your own instead of rendered ones
 

@@ -1,8 +1,8 @@
 """Weights files: the names of those shipped, and the description that each carries in its own header.
 
 A weights file is safetensors. Its metadata holds one JSON text under the key `lraspp`: everything needed to rebuild the
-network and to use it rightly (`Description`). Beside each shipped `NAME.safetensors` lies `NAME.onnx`, which carries the
-same text, so that running needs no torch.
+network and to use it rightly (`Description`). Beside each shipped `NAME.safetensors` lie `NAME.onnx` and `NAME_int8.onnx`, which
+carry the same text, so that running needs no torch.
 
 An exported file says of the export itself, too, under the key `lraspp_export` (`Export`): precision, output, and how near it
 comes to the network. The same network in int8 is `NAME_int8.onnx`.
