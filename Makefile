@@ -48,7 +48,7 @@ train-demo: $(INSTALLED)  ## a first network: render streets, train on them, sco
 	@$(BIN)/python train_seg.py fit --config configs/train_demo.yaml --data.root $(TRAIN_DEMO)
 	@$(BIN)/python -m seg.export --weights runs/train_demo/train_demo.safetensors
 	@$(BIN)/python infer.py --dataset cityscapes --root $(TRAIN_DEMO) --weights runs/train_demo/train_demo.safetensors \
-	    --save overlay --output runs/train_demo --report runs/train_demo/report.html
+	    --engine openvino --save overlay --output runs/train_demo --report runs/train_demo/report.html
 
 test: lint types layers tests  ## all checks: lint, types, import layers, tests
 

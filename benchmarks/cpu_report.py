@@ -86,13 +86,15 @@ def _pairs() -> Iterable[tuple[str, str, str]]:
     """What is compared: a sentence, the slow one's id, the fast one's."""
     for network in ("large", "small"):
         name = f"ours, {network.capitalize()}"
-        for system in ("auto", "openvino-fp32"):
-            how = system.removeprefix("openvino-")
+        for system in ("auto", "fused-fp32"):
+            how = system.replace("fused-", "our engine, ")
             yield f"{name} in {how}, against torchvision eager", FIRST, f"{network}-{system}"
         yield f"{name} in auto, against torchvision in ONNX Runtime", "torchvision-onnxruntime", f"{network}-auto"
+        yield (f"{name} in our engine, fp32, against the same in plain OpenVINO", f"plain-openvino-{network}-fp32",
+               f"{network}-fused-fp32")
         for precision in ("fp32", "bf16", "int8"):
-            yield (f"{name} in {precision}, against the same in plain OpenVINO", f"plain-openvino-{network}-{precision}",
-                   f"{network}-openvino-{precision}")
+            yield (f"{name} in OpenVINO, {precision}, against the same in plain OpenVINO",
+                   f"plain-openvino-{network}-{precision}", f"{network}-openvino-{precision}")
         yield f"{name} in int8, against bf16", f"{network}-openvino-bf16", f"{network}-openvino-int8"
 
 
@@ -137,8 +139,8 @@ def _stages(findings: Findings, case: Case) -> Table:
         medians = {stage: measurement.spread(system.id, stage).median for stage in (*STAGES, TOTAL)}
         engine, _, precision = findings.runs_in[case, system.id].partition(" ")
         # In bfloat16 the conversions are those of float32: colour order and normalisation come before.
-        counted = "fp32" if precision == "bf16" else precision
-        conversions = findings.conversions_ms.get((case, system.network, counted)) if engine == "openvino" else None
+        counted = f"{engine} {'fp32' if precision == 'bf16' else precision}"
+        conversions = findings.conversions_ms.get((case, system.network, counted))
         outside = "–" if conversions is None else milliseconds(medians[TOTAL] - medians["network"] + conversions)
         pace = findings.macs[system.network, size_hw] / medians["network"] / 1e6
         peak = findings.peaks.get((threads, precision))

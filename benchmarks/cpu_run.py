@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks import cpu_files
 from benchmarks.cpu_first import CACHE_VARIABLE, First, first
 from benchmarks.cpu_systems import Running, Setup, System
+from benchmarks.fused_steps import conversions_ms
 from benchmarks.layers import by_kind, profile
 from benchmarks.measure import WARM_UP_RUNS, Measurement, measure
 from benchmarks.output import Origin
@@ -20,6 +21,7 @@ from seg.errors import SegError
 from seg.models.paper import madds
 from seg.report.facts import count
 from seg.runtime import Predictor
+from seg.runtime.engines import UnavailablePrecision
 from seg.runtime.upsample import upsample_argmax
 from seg.weights import int8_file
 
@@ -44,7 +46,8 @@ class Findings:
         firsts: by case and id, starts without and with what the one before it cached.
         macs: by network and frame size, multiply-adds of its convolutions.
         peaks: by threads and precision, 10^9 multiply-adds per second of a matrix product.
-        conversions_ms: by case, network and precision: what the graph spends on colour order, normalisation and layout.
+        conversions_ms: by case, network, and engine with precision: what the network spends on colour order, normalisation
+            and layout.
         upsampling: by case, our kernel against torch's interpolation and argmax.
         rounds: how often each was timed.
     """
@@ -193,7 +196,7 @@ def _agree(findings: Findings, systems: Sequence[System], running: Mapping[str, 
 
 
 def _inside(findings: Findings, systems: Sequence[System], setup: Setup, case: Case) -> None:
-    """Profiles our networks in OpenVINO, and times the upsampling against torch's."""
+    """Profiles our networks in OpenVINO and in our engine, and times the upsampling against torch's."""
     networks = [name for name in cpu_files.NETWORKS if any(system.ours and system.network == name for system in systems)]
     files = {(name, "fp32"): setup.folder / f"{name}.onnx" for name in networks}
     files |= {(name, "int8"): path for (name, _), weights in list(files.items()) if (path := int8_file(weights)).is_file()}
@@ -202,7 +205,12 @@ def _inside(findings: Findings, systems: Sequence[System], setup: Setup, case: C
     profiles = profile({"/".join(key): path for key, path in files.items()}, setup.frame, setup.threads)
     for name, precision in files:
         kinds = by_kind(profiles[f"{name}/{precision}"])
-        findings.conversions_ms[case, name, precision] = sum(kinds[kind].time_ms for kind in _CONVERSIONS if kind in kinds)
+        findings.conversions_ms[case, name, f"openvino {precision}"] = sum(
+            kinds[kind].time_ms for kind in _CONVERSIONS if kind in kinds)
+    for name in networks:
+        with suppress(UnavailablePrecision):
+            findings.conversions_ms[case, name, "fused fp32"] = conversions_ms(setup.folder / f"{name}.safetensors", setup.frame,
+                                                                               setup.threads)
     findings.upsampling[case] = _upsampling(next(iter(files.values())), setup, findings.rounds)
 
 

@@ -17,8 +17,8 @@ from seg.errors import SegError, did_you_mean
 from seg.weights import int8_file
 
 FIRST = "torchvision-eager"  # that all others are compared with
-CELLS = (("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"), ("onnxruntime", "fp32"), ("onnxruntime", "int8"),
-         ("torch", "fp32"), ("auto", "auto"))
+CELLS = (("fused", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"), ("onnxruntime", "fp32"),
+         ("onnxruntime", "int8"), ("torch", "fp32"), ("auto", "auto"))
 
 
 class Setup(NamedTuple):
@@ -165,7 +165,7 @@ def _ours(network: str, engine: str, precision: str) -> System:
         return Running(run, lambda: f"{predictor.engine} {predictor.precision}", lambda: predictor.note)
 
     id = f"{network}-auto" if engine == "auto" else f"{network}-{engine}-{precision}"
-    packages = () if engine == "auto" else (engine,)
+    packages = () if engine in ("auto", "fused") else (engine,)
     label = f"**ours, {network.capitalize()}{', auto' if engine == 'auto' else ''}**"
     return System(id, label, build, packages, network, precision, ours=True)
 

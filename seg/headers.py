@@ -7,7 +7,7 @@ import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 _MAX_HEADER_BYTES = 100_000_000  # the safetensors format's own limit
 _ONNX_METADATA_PROPS = 14  # field of ModelProto, repeated; each holds a key (1) and a value (2)
@@ -20,18 +20,27 @@ def of_safetensors(path: Path) -> dict[str, str]:
         OSError: it can't be read.
         ValueError, KeyError, TypeError, AttributeError: it is damaged.
     """
+    return dict(safetensors_header(path)[0].get("__metadata__") or {})
+
+
+def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
+    """Returns what the header of a safetensors file says of metadata and tensors, and where the tensors' bytes begin.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError, AttributeError: as above.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         prefix = file.read(8)
         length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
         if not 0 < length <= min(_MAX_HEADER_BYTES, size - 8):
             raise ValueError("its header doesn't fit into it")
-        header = json.loads(file.read(length))
+        header: dict[str, Any] = json.loads(file.read(length))
     ends = (entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__")
     end = 8 + length + max(ends, default=0)
     if end != size:
         raise ValueError(f"it should have {end} bytes and has {size}")
-    return dict(header.get("__metadata__") or {})
+    return header, 8 + length
 
 
 def of_onnx(path: Path) -> dict[str, str]:

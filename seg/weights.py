@@ -10,9 +10,14 @@ comes to the network. The same network in int8 is `NAME_int8.onnx`.
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from seg import headers
 from seg.errors import SegError, did_you_mean
@@ -22,6 +27,7 @@ METADATA_KEY, EXPORT_KEY = "lraspp", "lraspp_export"
 FORMAT_VERSION = 1
 SHIPPED_FOLDER = Path(__file__).parent / "assets"
 DEFAULT = "scenes_small"
+_NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}  # of safetensors
 
 
 @dataclass(frozen=True)
@@ -191,6 +197,20 @@ def read_export(path: str | Path) -> Export | None:
     return None if text is None else Export.from_json(text, path)
 
 
+def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Reads the tensors of a safetensors file that are of a type that NumPy has.
+
+    Raises:
+        SegError: the file is missing or damaged.
+    """
+    with _faults_named(path):
+        header, begin = headers.safetensors_header(path)
+        data = path.read_bytes()
+        entries = {name: entry for name, entry in header.items() if entry.get("dtype") in _NUMPY_TYPES}
+        return {name: np.frombuffer(data[begin + entry["data_offsets"][0]:begin + entry["data_offsets"][1]],
+                                    _NUMPY_TYPES[entry["dtype"]]).reshape(entry["shape"]) for name, entry in entries.items()}
+
+
 def int8_file(weights: Path) -> Path:
     """Returns where the same network in int8 is looked for: NAME_int8.onnx beside NAME.safetensors or NAME.onnx."""
     return weights.with_name(f"{weights.stem}_int8.onnx")
@@ -202,8 +222,15 @@ def _kind(path: Path) -> str:
 
 def _metadata(path: Path) -> dict[str, str]:
     """Returns the texts in a file's metadata."""
-    try:
+    with _faults_named(path):
         return headers.of_onnx(path) if path.suffix == ".onnx" else headers.of_safetensors(path)
+
+
+@contextmanager
+def _faults_named(path: Path) -> Iterator[None]:
+    """Says of a file that can't be read or is damaged what it is."""
+    try:
+        yield
     except FileNotFoundError:
         raise SegError(f"There is no weights file {path}.") from None
     except OSError as error:

@@ -205,7 +205,7 @@ def test_one_engine_alone_leaves_nothing_to_choose(tiny_weights: Path) -> None:
 def test_an_engine_that_is_installed_and_broken_is_passed_over(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(engines._ENGINES, "openvino", ("seg.runtime.engines.not_there", "Engine"))
     engine, note = make_engine("auto", "fp32", tiny_weights, 1, Cache(None))
-    assert engine.name == "onnxruntime"
+    assert engine.name == "fused"
     assert note is not None
     assert "'openvino' can't be used: No module named" in note
     with pytest.raises(SegError, match="'openvino' can't be used"):

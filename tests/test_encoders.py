@@ -10,9 +10,9 @@ from parity import images, randomize
 from safetensors.torch import save_file
 from torch import nn
 
+from seg.architecture import NAMES, find_variant
 from seg.errors import SegError
 from seg.models import LRASPP, RASPP, MobileNetEncoder, register_encoders
-from seg.models.variants import NAMES, find_variant
 
 
 def test_rf2_halves_what_the_authors_halve() -> None:

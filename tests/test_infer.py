@@ -104,7 +104,7 @@ def test_what_auto_chose_is_said(tree: Path, tiny_weights: Path, tmp_path: Path,
     assert "tried earlier on 2 frames" in capsys.readouterr().out
     report = json.loads((tmp_path / "r.json").read_text())
     assert (report["choice"]["engine"], report["choice"]["precision"]) == (report["engine"], report["precision"])
-    assert {trial["engine"] for trial in report["choice"]["trials"]} == {"openvino", "onnxruntime"}
+    assert {trial["engine"] for trial in report["choice"]["trials"]} == {"openvino", "fused", "onnxruntime"}
     assert report["choice"]["earlier"]
 
 

@@ -6,11 +6,11 @@ import torch
 from parity import images, randomize
 from torch import nn
 
+from seg.architecture import NAMES
 from seg.errors import SegError
 from seg.models import LRASPP, RASPP, MobileNetEncoder, SegmentationNetwork
 from seg.models.blocks import Conv2d
 from seg.models.lraspp import SlidingPool
-from seg.models.variants import NAMES
 
 BOTH = pytest.mark.parametrize("network", [LRASPP, RASPP])
 

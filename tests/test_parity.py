@@ -12,9 +12,9 @@ from torchvision.models import mobilenet_v2, mobilenet_v3_large, mobilenet_v3_sm
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 from torchvision.models.segmentation.lraspp import _lraspp_mobilenetv3
 
+from seg.architecture import NAMES, find_variant
 from seg.models import LRASPP, RASPP, MobileNetEncoder, keymaps
 from seg.models.blocks import SqueezeExcite
-from seg.models.variants import NAMES, find_variant
 
 # TensorFlow pads an even size on one side; at 97x129 each strided convolution sees an odd one.
 X = torch.randn(1, 3, 97, 129, generator=torch.Generator().manual_seed(1))

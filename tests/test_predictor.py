@@ -20,7 +20,7 @@ from seg.models import load
 from seg.runtime import Predictor, engines, memory
 from seg.runtime.preprocess import place
 
-ENGINES = ("openvino", "onnxruntime", "torch")
+ENGINES = ("openvino", "fused", "onnxruntime", "torch")
 SIZES = ((96, 160), (101, 75), (32, 32), (181, 203))
 
 
@@ -103,7 +103,7 @@ def test_any_strides_and_an_output(predictor: Predictor) -> None:
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 200), (31, 33), (7, 5)])
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("engine", ["openvino", "fused", "onnxruntime"])
 def test_small_frames(engine: str, size_hw: tuple[int, int], tiny_weights: Path) -> None:
     assert Predictor.load(tiny_weights, engine=engine)(make_frame(*size_hw)).train_ids.shape == size_hw
 
@@ -208,8 +208,9 @@ def test_runs_an_onnx_file_that_stands_alone(tiny_weights: Path, tmp_path: Path)
     predictor = Predictor.load(alone)
     assert predictor.label_set == LABEL_SET
     assert predictor.description.training == {"seed": 0}
-    with pytest.raises(SegError, match=r"no alone.safetensors"):
-        Predictor.load(alone, engine="torch")
+    for engine in ("fused", "torch"):
+        with pytest.raises(SegError, match=r"no alone.safetensors"):
+            Predictor.load(alone, engine=engine)
 
 
 def test_a_missing_engine_is_a_sentence_and_auto_falls_back(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +220,7 @@ def test_a_missing_engine_is_a_sentence_and_auto_falls_back(tiny_weights: Path, 
     with pytest.raises(SegError, match=r"'openvino' can't be used: .*pip install openvino"):
         Predictor.load(tiny_weights, engine="openvino")
     predictor = Predictor.load(tiny_weights)
-    assert predictor.engine == "onnxruntime"
+    assert predictor.engine == "fused"
     assert predictor.note is not None
     assert "pip install openvino" in predictor.note
     with pytest.raises(SegError, match=r"pip install openvino"):
@@ -253,7 +254,7 @@ def test_what_is_done_once_is_told(tiny_weights: Path) -> None:
     assert (predictor.choice, predictor.note) == (None, None)
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("engine", ["openvino", "fused", "onnxruntime"])
 def test_imports_no_torch_and_sends_nothing(engine: str, tiny_weights: Path) -> None:
     code = f"""
 import sys

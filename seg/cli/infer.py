@@ -37,7 +37,7 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
     how = parser.add_argument_group("how to run")
     how.add_argument("--weights", metavar="NAME|FILE",
                      help="shipped weights by name, or a file (default: scenes_small)")
-    how.add_argument("--engine", default="auto", choices=("auto", "openvino", "onnxruntime", "torch"),
+    how.add_argument("--engine", default="auto", choices=("auto", "openvino", "fused", "onnxruntime", "torch"),
                      help="what runs the network (default: auto, the fastest of those installed)")
     how.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "int8"),
                      help="of its arithmetic (default: auto, the fastest that leaves 99%% of the labels as in fp32); what is "

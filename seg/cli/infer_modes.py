@@ -56,7 +56,7 @@ def pictures(arguments: Namespace) -> None:
         examples.offer(sample.name, sample.frame_bgr, None, prediction.train_ids)
 
     with Interruption() as interruption:
-        predictor.choose(_readable(_spread(inputs, _TRIED_FRAMES)))
+        _choose(predictor, _readable(_spread(inputs, _TRIED_FRAMES)), arguments.quiet)
         # Pictures may all differ in size, and each size would be warmed up: only where a report asks for speed.
         warm_up_runs = WARM_UP_RUNS if arguments.report else 0
         result = evaluate(predictor, samples(), predictor.label_set, save, warm_up_runs=warm_up_runs)
@@ -112,7 +112,8 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         examples.offer(sample.name, sample.frame_bgr, sample.train_ids, prediction.train_ids)
 
     with Interruption() as interruption:
-        predictor.choose(cv2.cvtColor(reader.read(i)[0], cv2.COLOR_RGB2BGR) for i in _spread(indices, _TRIED_FRAMES))
+        tried = (cv2.cvtColor(reader.read(i)[0], cv2.COLOR_RGB2BGR) for i in _spread(indices, _TRIED_FRAMES))
+        _choose(predictor, tried, arguments.quiet)
         result = evaluate(predictor, samples(), reader.label_set, save, dataset=name, split=split)
     notes = [result.note, reader.remark]
     if result.frames < len(reader):
@@ -213,6 +214,16 @@ def _load(arguments: Namespace, kinds: Sequence[str]) -> Predictor:
         height, width = predictor.size_hw
         _say(arguments, f"Frames are {how} {height}x{width} (height x width); results have the frames' own size.")
     return predictor
+
+
+def _choose(predictor: Predictor, frames_bgr: Iterable[UInt8Array], quiet: bool) -> None:
+    """Lets "auto" choose on these frames; says on a terminal what takes so long the first time."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        predictor.choose(frames_bgr)
+        return
+    with console.status("Finding out what is fastest here, which is then remembered..."):
+        predictor.choose(frames_bgr)
 
 
 def _readable(images: Iterable[InputImage]) -> Iterator[UInt8Array]:

@@ -3,20 +3,14 @@
 Source: A. Howard et al., Searching for MobileNetV3, arXiv 1905.02244, sections 4 and 5.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-NORM_EPS = 1e-3  # TensorFlow's, which the authors train with
+from seg.architecture import NORM_EPS, Activation, BlockSpec, round_to_8
+
 NORM_MOMENTUM = 0.01  # the paper's "average decay of 0.99"
-
-
-def round_to_8(channels: float) -> int:
-    """Rounds to a multiple of 8, never below 90% of the value."""
-    rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * channels else rounded
+ACTIVATIONS: dict[Activation, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hard_swish": nn.Hardswish}
 
 
 class Conv2d(nn.Conv2d):
@@ -69,17 +63,6 @@ class SqueezeExcite(nn.Module):
         return x * self.gate(self.expand(squeezed))
 
 
-class BlockSpec(NamedTuple):
-    """One row of the papers' tables."""
-
-    kernel: int
-    expansion: int
-    out_channels: int
-    squeeze: bool
-    activation: type[nn.Module]
-    stride: int
-
-
 class InvertedResidual(nn.Module):
     """1x1 expansion, depthwise k x k, squeeze-and-excite, linear 1x1 projection; the input is added where shapes allow."""
 
@@ -88,9 +71,9 @@ class InvertedResidual(nn.Module):
         self.in_channels, self.out_channels, self.expansion = in_channels, spec.out_channels, spec.expansion
         self.expand: nn.Module = nn.Identity()
         if spec.expansion != in_channels:
-            self.expand = ConvNorm(in_channels, spec.expansion, activation=spec.activation)
+            self.expand = ConvNorm(in_channels, spec.expansion, activation=ACTIVATIONS[spec.activation])
         self.depthwise = ConvNorm(spec.expansion, spec.expansion, spec.kernel, spec.stride, groups=spec.expansion,
-                                  activation=spec.activation)
+                                  activation=ACTIVATIONS[spec.activation])
         self.squeeze_excite: nn.Module = SqueezeExcite(spec.expansion) if spec.squeeze else nn.Identity()
         self.project = ConvNorm(spec.expansion, spec.out_channels)
 

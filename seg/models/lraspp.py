@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seg.architecture import NORM_EPS, sliding_pool
 from seg.errors import SegError
-from seg.models.blocks import NORM_EPS, ConvNorm
+from seg.models.blocks import ConvNorm
 from seg.models.mobilenet import Skip
 from seg.models.network import GlobalPool, SegmentationNetwork, classify, full_precision, resize
 
@@ -27,8 +28,7 @@ class SlidingPool(nn.Module):
 
     def __init__(self, output_stride: int) -> None:
         super().__init__()
-        self.kernel = 49 * 16 // output_stride | 1  # 97, 49, 25: odd
-        self.stride = (16 * 16 // output_stride, 20 * 16 // output_stride)
+        self.kernel, self.stride = sliding_pool(output_stride)
 
     def forward(self, x: Tensor) -> Tensor:
         kernel = (min(self.kernel, x.shape[2]), min(self.kernel, x.shape[3]))

@@ -1,7 +1,7 @@
 """MobileNetV3 and V2 as encoders in the form that segmentation-models-pytorch (SMP) expects.
 
 Source: A. Howard et al., Searching for MobileNetV3, arXiv 1905.02244; the dilation and the skip feature follow the authors'
-segmentation code (tensorflow/models, research/deeplab). The tables are in `seg.models.variants`.
+segmentation code (tensorflow/models, research/deeplab). The tables are in `seg.architecture`.
 """
 
 import logging
@@ -11,10 +11,10 @@ import segmentation_models_pytorch as smp
 from segmentation_models_pytorch.encoders._base import EncoderMixin
 from torch import Tensor, nn
 
+from seg.architecture import NAMES, NORM_EPS, find_variant
 from seg.errors import SegError
 from seg.models import keymaps
-from seg.models.blocks import NORM_EPS, ConvNorm, InvertedResidual
-from seg.models.variants import NAMES, find_variant
+from seg.models.blocks import ACTIVATIONS, ConvNorm, InvertedResidual
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class MobileNetEncoder(nn.Module, EncoderMixin):
     """Turns an image into features at 1/1, 1/2, 1/4, 1/8, 1/16 and 1/32 (or the output stride, where dilated).
 
     Args:
-        variant: the name, see `seg.models.variants`; any width.
+        variant: the name, see `seg.architecture`; any width.
         depth: how many halvings to return features of, 1 to 5.
         output_stride: 8, 16 or 32; the strides beyond it become dilation.
         skip: the feature at 1/8: "expansion" (the depthwise output of the last block there; the authors' choice), or the
@@ -50,7 +50,7 @@ class MobileNetEncoder(nn.Module, EncoderMixin):
             raise SegError(f"The encoder's depth is {depth}; it can be 1 to 5.")
         self.variant, self.timm_name, self.skip, self.dilate_first = variant, found.timm_name, skip, dilate_first
         self._first_halved = len(found.blocks) - found.halved_blocks
-        blocks, activation = found.blocks, found.stem_activation
+        blocks, activation = found.blocks, ACTIVATIONS[found.stem_activation]
 
         self.stem = ConvNorm(3, found.stem_channels, 3, stride=2, activation=activation)
         channels = [found.stem_channels, *(spec.out_channels for spec in blocks)]
@@ -59,10 +59,7 @@ class MobileNetEncoder(nn.Module, EncoderMixin):
         if found.tail_channels is not None:
             self.tail = ConvNorm(channels[-1], found.tail_channels, activation=activation)
 
-        # The table's stride in front of each block and behind it; dilation changes neither.
-        self._strides = [2]
-        for spec in blocks:
-            self._strides.append(self._strides[-1] * spec.stride)
+        self._strides = found.strides()  # dilation changes none of them
         self._depth, self._in_channels, self._output_stride = depth, 3, output_stride
         last = dict(zip(self._strides, channels, strict=True))  # of the blocks at each stride
         at_8 = self._blocks_at(8)
@@ -105,10 +102,9 @@ class MobileNetEncoder(nn.Module, EncoderMixin):
         """
         check_output_stride(output_stride)
         self._output_stride = output_stride
-        for block, before, after in zip(self.blocks, self._strides, self._strides[1:], strict=False):
-            lost = max(1, (after if self.dilate_first else before) // output_stride)
-            cast(InvertedResidual, block).set_stride(
-                stride=after // before if after <= output_stride else 1, dilation=lost)
+        steps = find_variant(self.variant).steps(output_stride, self.dilate_first)
+        for block, (stride, dilation) in zip(self.blocks, steps, strict=True):
+            cast(InvertedResidual, block).set_stride(stride, dilation)
 
     def get_stages(self) -> dict[int, list[nn.Module]]:
         """Returns the blocks by stride, as SMP asks of encoders."""

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seg.architecture import NAMES, NORM_EPS, is_variant
 from seg.errors import SegError, did_you_mean
-from seg.models.blocks import NORM_EPS
 from seg.models.mobilenet import MobileNetEncoder, Skip, check_output_stride, load_imagenet
-from seg.models.variants import NAMES, is_variant
 from seg.weights import Description
 
 MIN_SIZE = 32
@@ -47,7 +46,7 @@ class SegmentationNetwork(nn.Module):
     """A network from uint8 RGB images to full-size class scores. Subclasses add the decoder and its arguments.
 
     Args:
-        encoder_name: one of ours (`seg.models.variants`: V3 and V2, any width) or any of SMP's (`tu-...` for timm's).
+        encoder_name: one of ours (`seg.architecture`: V3 and V2, any width) or any of SMP's (`tu-...` for timm's).
         encoder_weights: None for a random start, "imagenet" for timm's weights (our encoders), or what SMP takes for its own.
         encoder_output_stride: 8, 16 or 32: how much smaller than the image the deepest feature is.
         decoder_channels: F of the paper, 128 or 256 there.

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from seg.architecture import NORM_EPS
 from seg.errors import SegError
-from seg.models.blocks import NORM_EPS, ConvNorm
+from seg.models.blocks import ConvNorm
 from seg.models.network import GlobalPool, SegmentationNetwork, classify, full_precision, resize
 
 

@@ -111,7 +111,7 @@ class AutoEngine:
                 for frame in frames:
                     check_memory((frame.shape[0], frame.shape[1]), cell.engine)
                 engine = make()
-                if engine.fixed_size_hw != self.fixed_size_hw:
+                if engine.fixed_size_hw not in (None, self.fixed_size_hw):
                     raise SegError("it was exported for other frame sizes.")
                 differ = [np.mean(_labels(engine, frame) != one) for frame, one in zip(frames, expected, strict=True)]
             except UnavailablePrecision:  # most processors and weights don't have all of them; that's nothing to tell
@@ -168,10 +168,25 @@ def make_engine(engine: str, precision: str, weights: Path, threads: int, cache:
             notes.append(str(fault))
     if len(cells) > 1:
         networks = {str(cell): sha256(engines.model_file(weights, cell)) for cell in cells}
-        facts = {"networks": networks, "threads": threads, **this_machine("openvino", "onnxruntime")}
-        others = {cell: partial(engines.make, cell, weights, threads, cache) for cell in cells[1:]}
+        facts = {"networks": networks, "threads": threads, **this_machine("openvino", "onnxruntime", "numba")}
+        others = {cell: partial(_make, cell, weights, threads, cache) for cell in cells[1:]}
         reference = AutoEngine(reference, others, cache, facts)
     return reference, " ".join(notes) or None
+
+
+def _make(cell: Cell, weights: Path, threads: int, cache: Cache) -> Engine:
+    """Makes an engine that it is worth to choose.
+
+    Raises:
+        SegError: it would be slow each time anew, or can't be made.
+    """
+    if cell.engine == "fused":
+        from seg.runtime.compiled import can_keep  # here, because importing Numba takes a part of start-up
+        from seg.runtime.fused.kernels import run
+
+        if not can_keep(run):
+            raise SegError("it would be compiled at each start, for its code can't be kept; let NUMBA_CACHE_DIR name a folder.")
+    return engines.make(cell, weights, threads, cache)
 
 
 def _labels(engine: Engine, frame_bgr: Frame) -> Frame:

@@ -1,8 +1,7 @@
 """The compiled inner loop of `seg.runtime.upsample`, apart from it so that Numba is imported only when a frame comes.
 
-Plain loops over plain arrays throughout: Numba compiles slice assignments several times slower. `load` compiles it once
-per machine and keeps it on disk by Numba's rules: NUMBA_CACHE_DIR, else beside this file, else the user's cache folder;
-keyed by this file, the processor and Numba's version.
+Plain loops over plain arrays throughout: Numba compiles slice assignments several times slower. `load` compiles it once per
+machine, see `seg.runtime.compiled`.
 """
 
 import math
@@ -12,6 +11,8 @@ from typing import Any
 
 import numba
 import numpy as np
+
+from seg.runtime.compiled import compiled
 
 
 @numba.njit(nogil=True)
@@ -158,19 +159,10 @@ def _label_rows(scores: Any, rows: Any, columns: Any, out: Any, confidence: Any,
 
 @cache
 def load() -> Callable[..., None]:
-    """Returns the compiled `_label_rows`, after a run on a tiny input so that no frame waits for the compiler.
-
-    A cache on disk is only a help: where none can be written or what is there is damaged, this process compiles anew.
-    """
-    try:
-        return _tried(numba.njit(nogil=True, cache=True)(_label_rows))
-    except Exception:  # Numba lets pickle's, the file system's and its own errors through
-        return _tried(numba.njit(nogil=True)(_label_rows))
+    """Returns the compiled `_label_rows`."""
+    return compiled(_label_rows, _try_out)
 
 
-def _tried(kernel: Callable[..., None]) -> Callable[..., None]:
-    """Runs the kernel once, which compiles it or loads it from disk."""
+def _try_out(kernel: Callable[..., None]) -> None:
     axis = (np.array([0.0, 0.5]), np.zeros(1, np.int64), np.ones(1, np.int64), np.array([0, 2]))
-    out = np.empty((2, 2), np.uint8)
-    kernel(np.eye(2, dtype=np.float32).reshape(1, 2, 2), axis, axis, out, None, 0, 1)
-    return kernel
+    kernel(np.eye(2, dtype=np.float32).reshape(1, 2, 2), axis, axis, np.empty((2, 2), np.uint8), None, 0, 1)

@@ -5,7 +5,7 @@ from seg.machine import available_memory_bytes
 
 # What a frame takes at its peak, measured with the larger of the shipped networks and rounded up: float32 activations,
 # the widest of them at half resolution. OpenVINO reuses memory best.
-_BYTES_PER_PIXEL = {"openvino": 80, "onnxruntime": 280, "torch": 280}
+_BYTES_PER_PIXEL = {"openvino": 80, "fused": 100, "onnxruntime": 280, "torch": 280}
 
 
 def check_memory(size_hw: tuple[int, int], engine: str) -> None:

@@ -90,8 +90,8 @@ class Predictor:
 
         Args:
             weights: name of shipped weights, or a .safetensors or .onnx file. Of a safetensors file the .onnx beside it
-                is run, in int8 the NAME_int8.onnx, and by the engine "torch" the file itself.
-            engine: "openvino", "onnxruntime", "torch", or "auto" for the one of the first two that is fastest.
+                is run, in int8 the NAME_int8.onnx, and by the engines "fused" and "torch" the file itself.
+            engine: "openvino", "fused", "onnxruntime", "torch", or "auto" for the one of the first three that is fastest.
             precision: "fp32", "bf16", "int8", or "auto" for the fastest that leaves 99% of the labels as they are in
                 float32. What is "auto" is tried on the first frame, or on those given to `choose`, and then remembered.
             threads: for the engine, OpenCV and the upsampling alike; None for all cores that this process may use.

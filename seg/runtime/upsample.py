@@ -16,10 +16,8 @@ The loop itself is `seg.runtime.kernel`. It runs without the interpreter's lock:
 several callers run side by side.
 """
 
-import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from itertools import pairwise
 from threading import Lock
@@ -29,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seg.errors import SegError
-from seg.machine import usable_cores
+from seg.runtime.workers import pool
 
 MAX_CLASSES = 255  # train ids are uint8 and 255 means "ignored"
 
@@ -60,15 +58,6 @@ def _axis(scores: int, outputs: int, begin: float, length: float) -> _Axis:
     return _Axis(position - near, cells, np.minimum(cells + 1, scores - 1), np.append(start, outputs))
 
 
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="seg-upsample")
-
-
-if hasattr(os, "register_at_fork"):  # a forked child inherits the pool without its threads
-    os.register_at_fork(after_in_child=_pool.cache_clear)
-
-
 _kernel_lock = Lock()
 
 
@@ -93,7 +82,7 @@ def kernel_ms() -> float:
 
 def prepare() -> None:
     """Starts to load the compiled kernel in the background, so that the first frame needn't wait for all of it."""
-    _pool().submit(_kernel)
+    pool().submit(_kernel)
 
 
 def upsample_argmax(
@@ -145,7 +134,7 @@ def upsample_argmax(
 
     bounds = np.linspace(0, len(rows.near), max(1, threads) + 1).astype(int)
     parts = [(scores, tuple(rows), tuple(columns), out, confidence, begin, end) for begin, end in pairwise(bounds) if begin < end]
-    jobs = [_pool().submit(kernel, *part) for part in parts[1:]]
+    jobs = [pool().submit(kernel, *part) for part in parts[1:]]
     kernel(*parts[0])
     for job in jobs:
         job.result()

@@ -1,4 +1,4 @@
-"""What runs the network: OpenVINO, onnxruntime, or torch as the reference, in the precisions that each has.
+"""What runs the network: OpenVINO, our own, onnxruntime, or torch as the reference, in the precisions that each has.
 
 Each is imported when asked for. A pair of engine and precision is called a cell here; `make` gives the engine of one cell,
 or for "auto" one that chooses among several when the first frame comes (`seg.runtime.choice`).
@@ -25,11 +25,13 @@ Scores = npt.NDArray[np.float32]
 # Module and class; "auto" prefers them in this order. By name, because no torch may come with `seg.runtime`.
 _ENGINES = {
     "openvino": ("seg.runtime.engines.openvino_engine", "OpenVINOEngine"),
+    "fused": ("seg.runtime.engines.fused_engine", "FusedEngine"),
     "onnxruntime": ("seg.runtime.engines.onnxruntime_engine", "OnnxRuntimeEngine"),
     "torch": ("seg.export.torch_engine", "TorchEngine"),
 }
-_PRECISIONS = {"openvino": ("fp32", "bf16", "int8"), "onnxruntime": ("fp32", "int8"), "torch": ("fp32",)}
-_PIP_NAMES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "'lraspp[export]'"}
+_PRECISIONS = {"openvino": ("fp32", "bf16", "int8"), "fused": ("fp32",), "onnxruntime": ("fp32", "int8"), "torch": ("fp32",)}
+_PACKAGES = {"openvino": "openvino", "fused": "numba", "onnxruntime": "onnxruntime", "torch": "torch"}
+_PIP_NAMES = {**_PACKAGES, "torch": "'lraspp[export]'"}
 NAMES = ("auto", *_ENGINES)
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
@@ -38,7 +40,7 @@ class Engine(Protocol):
     """Runs one network on frames of any size. Not for several threads at once: `Predictor` sees to that.
 
     Attributes:
-        name: "openvino", "onnxruntime" or "torch".
+        name: "openvino", "fused", "onnxruntime" or "torch".
         precision: of the arithmetic, as read back from the engine where it can say: "fp32", "bf16", "int8".
         threads: how many it uses, as read back where the engine can say.
         fixed_size_hw: (H, W) of the only frames that the network was exported for; None for any.
@@ -118,15 +120,15 @@ def check_names(engine: str, precision: str) -> None:
 
 
 def model_file(weights: Path, cell: Cell) -> Path:
-    """Returns the file that a cell runs: the safetensors for torch, else an ONNX beside it.
+    """Returns the file that a cell runs: the safetensors for torch and our own engine, else an ONNX beside it.
 
     Raises:
         SegError: there is none; the message says how it is made.
     """
-    if cell.engine == "torch":
+    if cell.engine in ("fused", "torch"):
         path = weights.with_suffix(".safetensors")
         if not path.is_file():
-            raise SegError(f"The engine 'torch' runs safetensors, and beside {weights} there is no {path.name}. "
+            raise SegError(f"The engine {cell.engine!r} runs safetensors, and beside {weights} there is no {path.name}. "
                            "Use another engine.")
         return path
     holds_int8 = held_precision(weights) == "int8"
@@ -194,7 +196,7 @@ def cells(engine: str, precision: str, weights: Path) -> tuple[list[Cell], str |
     named = [name for name in (_ENGINES if engine == "auto" else [engine])
              if precision == "auto" or precision in _PRECISIONS[name]]
     # An engine that was asked for by name is not looked for: importing it says best what is wrong with it.
-    installed = named if engine != "auto" else [name for name in named if find_spec(name) is not None]
+    installed = named if engine != "auto" else [name for name in named if find_spec(_PACKAGES[name]) is not None]
     if not installed:
         raise MissingEngine("There is no engine to run the network. Install the fastest one: pip install openvino")
     missing = named[:named.index(installed[0])]
@@ -202,6 +204,8 @@ def cells(engine: str, precision: str, weights: Path) -> tuple[list[Cell], str |
             if missing else None)
     if installed[0] != "torch":
         installed = [name for name in installed if name != "torch"]
+    if engine == "auto" and not weights.with_suffix(".safetensors").is_file():
+        installed = [name for name in installed if name != "fused"]
     if precision != "auto":
         wanted: tuple[str, ...] = (precision,)
     elif held_precision(weights) == "int8":

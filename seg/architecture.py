@@ -12,13 +12,34 @@ the classifier's 1280-channel layer.
 import math
 import re
 from dataclasses import dataclass, replace
-
-from torch import nn
+from itertools import pairwise
+from typing import Literal, NamedTuple
 
 from seg.errors import SegError, did_you_mean
-from seg.models.blocks import BlockSpec, round_to_8
 
-RE, HS, RE6 = nn.ReLU, nn.Hardswish, nn.ReLU6
+NORM_EPS = 1e-3  # of batch norms; TensorFlow's, which the authors train with
+Activation = Literal["relu", "relu6", "hard_swish"]
+RE: Activation = "relu"
+RE6: Activation = "relu6"
+HS: Activation = "hard_swish"
+
+
+def round_to_8(channels: float) -> int:
+    """Rounds to a multiple of 8, never below 90% of the value."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+class BlockSpec(NamedTuple):
+    """One row of the papers' tables."""
+
+    kernel: int
+    expansion: int
+    out_channels: int
+    squeeze: bool
+    activation: Activation
+    stride: int
+
 
 LARGE = (
     BlockSpec(3, 16, 16, False, RE, 1),
@@ -86,10 +107,28 @@ class Variant:
 
     blocks: tuple[BlockSpec, ...]
     stem_channels: int
-    stem_activation: type[nn.Module]
+    stem_activation: Activation
     tail_channels: int | None
     timm_name: str
     halved_blocks: int
+
+    def strides(self) -> list[int]:
+        """Returns how much smaller than the image the feature is in front of each block, and behind the last."""
+        found = [2]
+        for spec in self.blocks:
+            found.append(found[-1] * spec.stride)
+        return found
+
+    def steps(self, output_stride: int, dilate_first: bool) -> list[tuple[int, int]]:
+        """Returns each block's stride and dilation, where the strides beyond `output_stride` become dilation.
+
+        Args:
+            output_stride: 8, 16 or 32.
+            dilate_first: dilate the first block of a stage that lost its stride too.
+        """
+        strides = self.strides()
+        return [(after // before if after <= output_stride else 1, max(1, (after if dilate_first else before) // output_stride))
+                for before, after in pairwise(strides)]
 
     def minimalistic(self) -> "Variant":
         """Without squeeze-and-excite, h-swish and 5x5 filters, for hardware where those are slow."""
@@ -158,4 +197,12 @@ _FAMILIES = ("mobilenet_v3_large", "mobilenet_v3_large_075", "mobilenet_v3_large
              "mobilenet_v2_100", "mobilenet_v2_050", "mobilenet_v2_035")
 NAMES = tuple(name + rf2 for name in _FAMILIES for rf2 in ("", "_rf2"))  # those with a width that somebody has published
 
-__all__ = ["NAMES", "Variant", "find_variant", "is_variant"]
+
+def sliding_pool(output_stride: int) -> tuple[int, tuple[int, int]]:
+    """Returns kernel and (vertical, horizontal) stride of the decoder's pooling: 49 and (16, 20) at output stride 16."""
+    return 49 * 16 // output_stride | 1, (16 * 16 // output_stride, 20 * 16 // output_stride)  # 97, 49, 25: odd
+
+
+def pool_windows(side: int, kernel: int, stride: int) -> list[tuple[int, int]]:
+    """Returns begin and end of the windows along a side: the last ones average what they hold, and each begins inside."""
+    return [(begin, min(begin + kernel, side)) for begin in range(0, max(side - kernel, 0) + stride, stride) if begin < side]
