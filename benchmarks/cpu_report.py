@@ -74,7 +74,8 @@ def _how(findings: Findings) -> str:
     peaks = "; ".join(f"{peak:.1f} GMAC/s in {precision} with {count(threads, 'thread')}"
                       for (threads, precision), peak in sorted(findings.peaks.items()))
     return (f"{findings.origin.sentence()} From a uint8 frame in memory to a uint8 label map of its size, 19 classes, every "
-            f"system once per round in an order drawn anew, {count(findings.rounds, 'round')}. *First frame* is a process from "
+            f"system once per round in an order drawn anew, {count(findings.rounds, 'round')}; one that takes less than 0.1 s "
+            "runs for so long before, until threads of the one before it sleep. *First frame* is a process from "
             "its start to its first label map, without what an earlier one cached / with it; *memory* its peak; both with the "
             "most threads. *Labels as in "
             "torch* is the share of pixels that get the label that the same network gives in torch in float32. *Outside* is "

@@ -28,6 +28,7 @@ from seg.weights import int8_file
 Size = tuple[int, int]
 Case = tuple[Size, int]
 """A frame size and a number of threads."""
+_SETTLE_S = 0.1  # ONNX Runtime's threads spin for more than 20 ms, and disturb whoever comes next
 _CONVERSIONS = ("input", "reorder")  # kinds of layers that only bring data into another form
 KERNEL, TORCH = "upsample_argmax", "torch"  # the upsampling's own contest
 
@@ -150,7 +151,7 @@ def _contest(findings: Findings, systems: Sequence[System], folder: Path, case: 
         raise SegError(f"At {where} none of the systems can run. {reasons}")
     before = peak_gmacs(threads)
     findings.latencies[case] = measure({id: _timed(built) for id, built in running.items()}, findings.rounds,
-                                       on_run=lambda id: done(f"{where}: timed {id}"))
+                                       on_run=lambda id: done(f"{where}: timed {id}"), settle_s=_SETTLE_S)
     findings.peaks[threads, "fp32"] = max(before, peak_gmacs(threads), findings.peaks.get((threads, "fp32"), 0.0))
     ran = [system for system in systems if system.id in running]
     for system in ran:

@@ -86,7 +86,8 @@ class Measurement:
 
 
 def measure(contestants: Mapping[str, Contestant], rounds: int, *, warm_up_runs: int = WARM_UP_RUNS, seed: int = 0,
-            clock: Callable[[], float] = time.perf_counter, on_run: Callable[[str], None] = lambda name: None) -> Measurement:
+            clock: Callable[[], float] = time.perf_counter, on_run: Callable[[str], None] = lambda name: None,
+            settle_s: float = 0.0) -> Measurement:
     """Runs every contestant `rounds` times, interleaved, after runs that are not counted.
 
     Args:
@@ -96,6 +97,8 @@ def measure(contestants: Mapping[str, Contestant], rounds: int, *, warm_up_runs:
         seed: of the order within the rounds.
         clock: gives seconds.
         on_run: told the contestant's name after each run, warm-up runs too, outside of the timing.
+        settle_s: a contestant that takes less runs untimed for this long before it is timed. Threads of the one before it, which
+            may spin while they wait for work, sleep by then.
 
     Raises:
         SegError: there is no contestant, or no round is asked for.
@@ -104,16 +107,22 @@ def measure(contestants: Mapping[str, Contestant], rounds: int, *, warm_up_runs:
         raise SegError("There is nothing to measure.")
     if rounds < 1:
         raise SegError(f"{rounds} rounds were asked for; at least 1 is needed.")
+    latest_s = dict.fromkeys(contestants, 0.0)
     for name, contestant in contestants.items():
         for _ in range(warm_up_runs):
+            start = clock()
             contestant()
+            latest_s[name] = clock() - start
             on_run(name)
     measurement = Measurement({name: {} for name in contestants})
     for name in _turns(list(contestants), rounds, seed):
+        begin = clock()
+        while latest_s[name] < settle_s and clock() - begin < settle_s:
+            contestants[name]()
         start = clock()
         stages_ms = contestants[name]()
-        total_ms = (clock() - start) * 1000
-        measurement.add(name, total_ms, stages_ms)
+        latest_s[name] = clock() - start
+        measurement.add(name, latest_s[name] * 1000, stages_ms)
         on_run(name)
     return measurement
 

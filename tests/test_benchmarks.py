@@ -56,6 +56,15 @@ def test_the_slow_one_loses() -> None:
     assert measured.ratio("fast", "slow", "network").median == pytest.approx(0.4)
 
 
+def test_what_is_short_runs_untimed_until_the_one_before_has_settled() -> None:
+    clock = Clock()
+    measured = measure({"short": clock.contestant("short", 30), "long": clock.contestant("long", 200)}, 5, warm_up_runs=1,
+                       clock=clock, settle_s=0.1)
+    assert (clock.log.count("short"), clock.log.count("long")) == (1 + 5 * (4 + 1), 1 + 5)
+    assert [len(stages["total"]) for stages in measured.latency_ms.values()] == [5, 5]
+    assert measured.spread("short").median == pytest.approx(30)
+
+
 def test_rounds_are_interleaved_and_warm_up_is_not_counted() -> None:
     clock, told = Clock(), []
     names = ["a", "b", "c"]

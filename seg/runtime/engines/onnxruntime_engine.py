@@ -33,6 +33,8 @@ class OnnxRuntimeEngine:
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3  # errors only
+        # By default its threads spin for tens of milliseconds after a frame, on cores that others need then.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._source = str(model) if isinstance(model, Path) else "The exported network"
         try:
             with timed(self.first_call_ms, "read"):
