@@ -14,7 +14,7 @@ from typing import Any
 
 from seg.errors import SegError
 
-_REPORTED = ("numpy", "opencv-python", "openvino", "onnxruntime", "torch")
+_REPORTED = ("numpy", "opencv-python", "openvino", "onnxruntime", "numba", "torch")
 
 
 @cache
