@@ -213,7 +213,8 @@ def test_runs_an_onnx_file_that_stands_alone(tiny_weights: Path, tmp_path: Path)
             Predictor.load(alone, engine=engine)
 
 
-def test_a_missing_engine_is_a_sentence_and_auto_falls_back(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_engine_is_a_sentence_and_auto_falls_back(tiny_weights: Path, tmp_path: Path,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
     assert Predictor.load(tiny_weights).note is None
     monkeypatch.delitem(sys.modules, "seg.runtime.engines.openvino_engine", raising=False)
     monkeypatch.setitem(sys.modules, "openvino", None)
@@ -223,6 +224,11 @@ def test_a_missing_engine_is_a_sentence_and_auto_falls_back(tiny_weights: Path, 
     assert predictor.engine == "fused"
     assert predictor.note is not None
     assert "pip install openvino" in predictor.note
+    alone = shutil.copy(tiny_weights.with_suffix(".onnx"), tmp_path / "alone.onnx")  # without a safetensors beside it
+    predictor = Predictor.load(alone)
+    assert predictor.engine == "onnxruntime"
+    assert predictor.note is not None
+    assert predictor.note.endswith("running on onnxruntime.")
     with pytest.raises(SegError, match=r"pip install openvino"):
         Predictor.load(tiny_weights, precision="bf16")
     monkeypatch.setattr(engines, "_ENGINES", {"openvino": engines._ENGINES["openvino"]})

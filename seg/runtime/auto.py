@@ -166,6 +166,10 @@ def make_engine(engine: str, precision: str, weights: Path, threads: int, cache:
             if not cells:
                 raise
             notes.append(str(fault))
+        except UnavailablePrecision:
+            if len(cells) == 1:
+                raise
+            cells = cells[1:]
     if len(cells) > 1:
         networks = {str(cell): sha256(engines.model_file(weights, cell)) for cell in cells}
         facts = {"networks": networks, "threads": threads, **this_machine("openvino", "onnxruntime", "numba")}

@@ -195,6 +195,8 @@ def cells(engine: str, precision: str, weights: Path) -> tuple[list[Cell], str |
     """
     named = [name for name in (_ENGINES if engine == "auto" else [engine])
              if precision == "auto" or precision in _PRECISIONS[name]]
+    if engine == "auto" and "fused" in named and not weights.with_suffix(".safetensors").is_file():
+        named.remove("fused")
     # An engine that was asked for by name is not looked for: importing it says best what is wrong with it.
     installed = named if engine != "auto" else [name for name in named if find_spec(_PACKAGES[name]) is not None]
     if not installed:
@@ -204,8 +206,6 @@ def cells(engine: str, precision: str, weights: Path) -> tuple[list[Cell], str |
             if missing else None)
     if installed[0] != "torch":
         installed = [name for name in installed if name != "torch"]
-    if engine == "auto" and not weights.with_suffix(".safetensors").is_file():
-        installed = [name for name in installed if name != "fused"]
     if precision != "auto":
         wanted: tuple[str, ...] = (precision,)
     elif held_precision(weights) == "int8":
