@@ -21,7 +21,7 @@ from seg.export.torch_engine import TorchEngine
 from seg.models import LRASPP, RASPP, save
 from seg.runtime import Predictor, auto, memory
 from seg.runtime.cache import Cache
-from seg.runtime.engines import Cell, UnavailablePrecision, fused_engine
+from seg.runtime.engines import SIZES_KEPT, Cell, UnavailablePrecision, fused_engine
 from seg.runtime.engines.fused_engine import FusedEngine
 from seg.runtime.fused import cutting, program
 from seg.runtime.fused.packing import Map, place
@@ -82,7 +82,7 @@ def test_scores_are_torchs_at_a_size_that_is_cut_into_many_tasks(tmp_path: Path)
 def test_nothing_is_read_that_this_frame_has_not_written(threads: int, tiny_weights: Path) -> None:
     engine, frame = FusedEngine(tiny_weights, threads), make_frame(101, 203)
     expected = engine.logits(frame).copy()
-    workspace = engine._workspace((101, 203))
+    workspace = engine._workspaces((101, 203))
     for array in (workspace.maps, *workspace.scratch, workspace.scores):
         array.fill(np.nan)
     np.testing.assert_array_equal(engine.logits(frame), expected)
@@ -102,9 +102,9 @@ def test_predictors_side_by_side_get_the_labels_that_each_gets_alone(tiny_weight
 
 def test_an_older_size_makes_room(tiny_weights: Path) -> None:
     engine = FusedEngine(tiny_weights, 1)
-    for side in range(32, 32 + 8 * (fused_engine.SIZES_KEPT + 1), 8):
+    for side in range(32, 32 + 8 * (SIZES_KEPT + 1), 8):
         engine.logits(make_frame(side, 40))
-    assert len(engine._workspaces) == fused_engine.SIZES_KEPT
+    assert len(engine._workspaces) == SIZES_KEPT
     assert engine.logits(make_frame(32, 40)).shape == (CLASSES, 4, 5)
 
 

@@ -47,11 +47,15 @@ class _Axis(NamedTuple):
     start: npt.NDArray[np.int64]
 
 
+def positions(scores: int, outputs: int, begin: float, length: float) -> npt.NDArray[np.float64]:
+    """Returns where `outputs` pixels lie among scores, by half-pixel centres, if they cover `length` of them from `begin`."""
+    return np.clip(begin + (np.arange(outputs) + 0.5) * (length / outputs) - 0.5, 0.0, scores - 1)
+
+
 @lru_cache(maxsize=64)
 def _axis(scores: int, outputs: int, begin: float, length: float) -> _Axis:
     """Maps `outputs` pixels onto the stretch of scores from `begin`, `length` scores long, by half-pixel centres."""
-    position = begin + (np.arange(outputs) + 0.5) * (length / outputs) - 0.5
-    position = np.clip(position, 0.0, scores - 1)
+    position = positions(scores, outputs, begin, length)
     near = position.astype(np.int64)
     start = np.flatnonzero(np.diff(near, prepend=-1))
     cells = near[start]

@@ -5,12 +5,13 @@ or for "auto" one that chooses among several when the first frame comes (`seg.ru
 """
 
 import time
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,8 @@ _PRECISIONS = {"openvino": ("fp32", "bf16", "int8"), "fused": ("fp32",), "onnxru
 _PACKAGES = {"openvino": "openvino", "fused": "numba", "onnxruntime": "onnxruntime", "torch": "torch"}
 _PIP_NAMES = {**_PACKAGES, "torch": "'lraspp[export]'"}
 NAMES = ("auto", *_ENGINES)
+SIZES_KEPT = 4  # of what an engine makes for a frame size
+_Made = TypeVar("_Made")
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
 
@@ -90,6 +93,32 @@ def timed(costs_ms: dict[str, float], part: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     costs_ms[part] = costs_ms.get(part, 0.0) + (time.perf_counter() - start) * 1000
+
+
+class BySize(Generic[_Made]):
+    """What an engine makes once for each frame size, and keeps for the latest of them, for it holds activations' memory.
+
+    Args:
+        make: makes it for (H, W).
+        costs_ms: how long that took is added to "compile" there.
+    """
+
+    def __init__(self, make: Callable[[tuple[int, int]], _Made], costs_ms: dict[str, float]) -> None:
+        self._make, self._costs_ms = make, costs_ms
+        self._made: OrderedDict[tuple[int, int], _Made] = OrderedDict()
+
+    def __call__(self, size_hw: tuple[int, int]) -> _Made:
+        if size_hw in self._made:
+            self._made.move_to_end(size_hw)
+        else:
+            with timed(self._costs_ms, "compile"):
+                self._made[size_hw] = self._make(size_hw)
+            if len(self._made) > SIZES_KEPT:
+                self._made.popitem(last=False)
+        return self._made[size_hw]
+
+    def __len__(self) -> int:
+        return len(self._made)
 
 
 def check_precision(engine: str, asked: str | None, found: str) -> None:

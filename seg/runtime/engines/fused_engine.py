@@ -2,7 +2,6 @@
 
 import statistics
 import time
-from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,14 +11,11 @@ import numpy.typing as npt
 
 from seg import weights as files
 from seg.runtime.cache import Cache
-from seg.runtime.engines import UnavailablePrecision, check_precision, timed
+from seg.runtime.engines import BySize, UnavailablePrecision, check_precision, timed
 from seg.runtime.fused.kernels import COUNTERS, load
+from seg.runtime.fused.packing import LINE
 from seg.runtime.fused.program import Program, check_network, plan
 from seg.runtime.workers import pool
-
-SIZES_KEPT = 4  # programs, one per frame size; each holds its activations' memory
-_LINE = 16  # floats in a cache line
-
 
 
 class _Workspace(NamedTuple):
@@ -57,11 +53,11 @@ class FusedEngine:
             self._description = files.read_description(model)
             check_network(self._description)
             self._tensors = files.read_tensors(model)
-        self._workspaces: OrderedDict[tuple[int, int], _Workspace] = OrderedDict()
+        self._workspaces = BySize(self._make_workspace, self.first_call_ms)
 
     def logits(self, frame_bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Maps a C-contiguous (H, W, 3) frame to scores (C, ceil(H/8), ceil(W/8)), which the next call overwrites."""
-        workspace = self._workspace((frame_bgr.shape[0], frame_bgr.shape[1]))
+        workspace = self._workspaces((frame_bgr.shape[0], frame_bgr.shape[1]))
         if not frame_bgr.flags.writeable:  # for Numba these are two types, and it would compile for both
             frame_bgr = frame_bgr.copy()
         self._run(workspace, workspace.program.steps, frame_bgr)
@@ -70,7 +66,7 @@ class FusedEngine:
     def profile(self, frame_bgr: npt.NDArray[np.uint8], runs: int) -> dict[str, float]:
         """Returns the median milliseconds of each step by itself, in their order. They add up to a little more than all."""
         self.logits(frame_bgr)
-        workspace = self._workspace((frame_bgr.shape[0], frame_bgr.shape[1]))
+        workspace = self._workspaces((frame_bgr.shape[0], frame_bgr.shape[1]))
         times_ms: dict[str, list[float]] = {name: [] for name in workspace.program.names}
         for _ in range(runs):
             for index, name in enumerate(workspace.program.names):
@@ -88,19 +84,11 @@ class FusedEngine:
             pool().submit(run, *given, own, scores, counters)
         run(*given, scratch[0], scores, counters)
 
-    def _workspace(self, size_hw: tuple[int, int]) -> _Workspace:
-        if size_hw in self._workspaces:
-            self._workspaces.move_to_end(size_hw)
-        else:
-            with timed(self.first_call_ms, "compile"):
-                load()
-                program = plan(self._description, self._tensors, size_hw, self.threads)
-                self._workspaces[size_hw] = _Workspace(
-                    program, _aligned(program.maps_size), [_aligned(program.scratch_size) for _ in range(self.threads)],
-                    np.empty(program.scores_shape, np.float32))
-            if len(self._workspaces) > SIZES_KEPT:
-                self._workspaces.popitem(last=False)
-        return self._workspaces[size_hw]
+    def _make_workspace(self, size_hw: tuple[int, int]) -> _Workspace:
+        load()
+        program = plan(self._description, self._tensors, size_hw, self.threads)
+        return _Workspace(program, _aligned(program.maps_size), [_aligned(program.scratch_size) for _ in range(self.threads)],
+                          np.empty(program.scores_shape, np.float32))
 
 
 def check_processor() -> None:
@@ -117,6 +105,6 @@ def check_processor() -> None:
 
 def _aligned(size: int) -> npt.NDArray[np.float32]:
     """Returns floats that begin at a cache line: what threads write lies in lines of their own then."""
-    room = np.zeros(size + _LINE, np.float32)
-    begin = -room.ctypes.data // room.itemsize % _LINE
+    room = np.zeros(size + LINE, np.float32)
+    begin = -room.ctypes.data // room.itemsize % LINE
     return room[begin:begin + size]

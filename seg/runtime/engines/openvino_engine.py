@@ -1,7 +1,6 @@
 """The network through OpenVINO, the default: compiled for each frame size, fed with BGR frames as they are."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -13,14 +12,13 @@ import numpy.typing as npt
 from seg.errors import SegError
 from seg.machine import switch_off_telemetry
 from seg.runtime.cache import Cache, this_machine
-from seg.runtime.engines import UnavailablePrecision, check_precision, timed
+from seg.runtime.engines import BySize, UnavailablePrecision, check_precision, timed
 
 switch_off_telemetry()
 import openvino as ov  # noqa: E402
 
 from seg.runtime.engines.openvino_graph import for_size, split_scores  # noqa: E402
 
-SIZES_KEPT = 4  # compiled networks, one per frame size; each holds its activations' memory
 _PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "u8": "int8", "i8": "int8"}
 
 
@@ -83,7 +81,7 @@ class OpenVINOEngine:
         _, _, height, width = self._model.input().get_partial_shape()
         fixed = height.is_static and width.is_static
         self.fixed_size_hw = (height.get_length(), width.get_length()) if fixed else None
-        self._requests: OrderedDict[tuple[int, int], list[Any]] = OrderedDict()
+        self._requests = BySize(self._compile, self.first_call_ms)
 
     def logits(self, frame_bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Maps a C-contiguous (H, W, 3) frame to scores (C, ceil(H/s), ceil(W/s)), which the next call overwrites.
@@ -92,7 +90,7 @@ class OpenVINOEngine:
             SegError: the network can't run at this size, or memory doesn't suffice.
         """
         size_hw = frame_bgr.shape[0], frame_bgr.shape[1]
-        requests = self._requests_for(size_hw)
+        requests = self._requests(size_hw)
         if not frame_bgr.flags.writeable:  # OpenVINO shares writeable memory only
             frame_bgr = frame_bgr.copy()
         requests[0].set_input_tensor(ov.Tensor(frame_bgr[None], shared_memory=True))
@@ -109,17 +107,7 @@ class OpenVINOEngine:
 
         In bfloat16 it is that of all but the scores.
         """
-        return self._requests_for(size_hw)[0]
-
-    def _requests_for(self, size_hw: tuple[int, int]) -> list[Any]:
-        if size_hw in self._requests:
-            self._requests.move_to_end(size_hw)
-        else:
-            with timed(self.first_call_ms, "compile"):
-                self._requests[size_hw] = self._compile(size_hw)
-            if len(self._requests) > SIZES_KEPT:
-                self._requests.popitem(last=False)
-        return self._requests[size_hw]
+        return self._requests(size_hw)[0]
 
     def _compile(self, size_hw: tuple[int, int]) -> list[Any]:
         """Compiles for one frame size: fixed shapes give OpenVINO its fastest kernels. Returns requests to run in turn."""

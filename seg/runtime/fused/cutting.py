@@ -8,7 +8,7 @@ from seg.runtime.fused.vectors import LANES
 
 CACHE_FLOATS = 40 * 1024  # what a task's rows may take: a part of the 256 KiB or more that a core has for itself
 
-# In multiply-adds of a product, measured on a processor with AVX2:
+# Estimates for a processor with AVX2, in multiply-adds of a product; they need to be right to a factor only:
 _DEPTHWISE_COST = 1.3  # of one in a depthwise convolution
 _READ_COST = 8.0  # of an input that is read from further away than a core's cache
 _TASK_COST = 1e5  # of a task

@@ -11,7 +11,7 @@ from seg.runtime.fused.products import panel
 from seg.runtime.fused.vectors import LANES
 
 Array = npt.NDArray[Any]
-_LINE = 16  # floats in a cache line
+LINE = 16  # floats in a cache line
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -35,7 +35,7 @@ class Blob:
         """Appends an array; returns where it begins."""
         flat = np.asarray(values, self._dtype).ravel()
         begin = self._size
-        self._parts.append(np.pad(flat, (0, -len(flat) % _LINE)))
+        self._parts.append(np.pad(flat, (0, -len(flat) % LINE)))
         self._size += len(self._parts[-1])
         return begin
 
@@ -92,4 +92,4 @@ def place(maps: Sequence[Map]) -> tuple[list[int], int]:
 
 
 def _end(map_: Map, begin: int) -> int:
-    return begin + ceil_div(map_.size, _LINE) * _LINE
+    return begin + ceil_div(map_.size, LINE) * LINE

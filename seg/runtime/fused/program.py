@@ -15,6 +15,7 @@ from seg.runtime.fused.cutting import CACHE_FLOATS, Work, cut
 from seg.runtime.fused.kernels import NONE
 from seg.runtime.fused.packing import Array, Blob, Map, ceil_div, pack, pack_taps, padded, place
 from seg.runtime.fused.vectors import HARD_SWISH, LANES, RELU, RELU6
+from seg.runtime.upsample import positions
 from seg.weights import Description
 
 DEFAULTS: dict[str, Any] = {  # of `seg.models.LRASPP`: a description may leave out what is as there
@@ -282,7 +283,7 @@ class _Planner:
         """Returns where the tables and fractions of a bilinear resizing with half-pixel centres are."""
         found = {}
         for name, old, new in zip(("row", "column"), source_hw, hw, strict=True):
-            position = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
+            position = positions(old, new, 0.0, old)
             near = position.astype(np.int64)
             found[f"{name}_axis"] = self._tables.add(np.stack([near, np.minimum(near + 1, old - 1)], 1))
             found[f"{name}_fraction"] = self._constants.add(position - near)
