@@ -5,7 +5,8 @@ its output (or, where a gate must wait for all of it, the depthwise convolution'
 nothing but the multiplication of the projection's weights. Data have one layout, channels last, from the frame's bytes
 to the scores.
 
-    program   from weights to steps: what is folded, packed, and where each map lies
+    program   from weights to steps
+    packing   where weights and maps lie
     cutting   how large a step's tasks are
     kernels   the steps, and how threads share them
     products  matrix products and depthwise convolutions of rows
