@@ -190,7 +190,7 @@ def _agree(findings: Findings, systems: Sequence[System], running: Mapping[str, 
     """Compares the labels of our networks with those in torch."""
     for network in {system.network for system in systems} & set(cpu_files.NETWORKS):
         weights = setup.folder / f"{network}.safetensors"
-        expected = Predictor.load(weights, engine="torch", threads=setup.threads)(setup.frame).train_ids
+        expected = Predictor.load(weights, engine="torch", threads=setup.threads, size="own")(setup.frame).train_ids
         for system in systems:
             if system.network == network:
                 findings.agreements[case, system.id] = float((running[system.id].run()[0] == expected).mean())

@@ -155,7 +155,7 @@ def _ours(network: str, engine: str, precision: str) -> System:
         from seg.runtime import Predictor
 
         predictor = Predictor.load(setup.folder / f"{network}.safetensors", engine=engine, precision=precision,
-                                   threads=setup.threads)
+                                   threads=setup.threads, size="own")
         out = np.empty(setup.frame.shape[:2], np.uint8)
 
         def run() -> tuple[Labels, Mapping[str, float]]:

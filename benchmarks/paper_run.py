@@ -98,7 +98,8 @@ def find_out(plan: Plan, origin: Origin, done: Done) -> Findings:
 def _time(findings: Findings, files: dict[str, Path], size_hw: Size, threads: int, done: Done) -> None:
     """Times all networks against each other at one size and number of threads; only they are in memory meanwhile."""
     frame = make_frame(size_hw)
-    predictors = {id: Predictor.load(path, engine=ENGINE, precision="fp32", threads=threads) for id, path in files.items()}
+    predictors = {id: Predictor.load(path, engine=ENGINE, precision="fp32", threads=threads, size="own")
+                  for id, path in files.items()}
     before = peak_gmacs(threads)
     where = f"{_size(size_hw)}, {count(threads, 'thread')}"
     findings.latencies[size_hw, threads] = measure(

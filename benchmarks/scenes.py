@@ -51,7 +51,7 @@ def measure(weights: str, frames: int, size_hw: tuple[int, int], seed: int) -> t
     Raises:
         SegError: the network doesn't know CamVid's classes.
     """
-    predictor = Predictor.load(weights, engine="openvino", precision="fp32")
+    predictor = Predictor.load(weights, engine="openvino", precision="fp32", size="own")
     if predictor.label_set.classes != CAMVID.classes:
         raise SegError(f"{weights} predicts {', '.join(predictor.label_set.classes)}; this takes weights of CamVid's classes.")
     renderer, table = Renderer(catalog().library, size_hw), to_camvid()

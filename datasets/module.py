@@ -1,14 +1,17 @@
 """SegmentationData: a data set's splits as batches for Lightning.
 
-A batch is a dict: `image` uint8 (N, 3, H, W) RGB, `labels` int64 (N, H, W) with 255 ignored, `index` int64 (N,), the
-sample's place in its reader. Under several processes a split for evaluation may be filled up with samples of index -1,
-whose labels are all ignored.
+A batch is a dict: `image` uint8 (N, 3, H, W) RGB, `labels` int64 (N, H, W) with 255 ignored and, in training, sets of classes
+from the number of classes up (see `datasets.mixture`), `index` int64 (N,), the sample's place in its data sets. Under several
+processes a split for evaluation may be filled up with samples of index -1, whose labels are all ignored.
 """
 
-from collections.abc import Iterable
-from functools import partial
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from functools import cache, partial
+from itertools import accumulate
 from typing import Any
 
+import cv2
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info
@@ -17,38 +20,66 @@ from torch.utils.data import Dataset
 
 from datasets import READERS
 from datasets.base import Reader, UInt8Array
+from datasets.mixture import ClassSets, OtherData, check_shares, mixed_order
 from datasets.sampling import PADDING, EvalBatches, Key, Loader, ResumableLoader, TrainBatches
-from datasets.transforms import Augmentation
+from datasets.transforms import MEAN_RGB, Augmentation
 from seg import machine
 from seg.errors import SegError, did_you_mean
 from seg.files import read_image_bgr
-from seg.label_sets import IGNORE
+from seg.label_sets import IGNORE, known
 
 
-class SegmentationDataset(Dataset[Any]):
-    """Samples of a reader as tensors, by key (epoch, index).
+class Part:
+    """The samples of one data set, in the network's labels.
 
     Args:
+        table: (256,) from the reader's train ids to the network's labels; None where they are the same.
         augmentation: what is done to training samples; None leaves them as they are.
         cache: keep all decoded samples in memory; they are read here, so that the workers share them.
     """
 
-    def __init__(self, reader: Reader, seed: int, augmentation: Augmentation | None = None, cache: bool = False) -> None:
-        self.reader, self.seed, self.augmentation = reader, seed, augmentation
+    def __init__(self, reader: Reader, table: UInt8Array | None, augmentation: Augmentation | None, cache: bool) -> None:
+        self.reader, self.table, self.augmentation = reader, table, augmentation
         self._cached = _read_all(reader) if cache else None
 
     def __len__(self) -> int:
         return len(self.reader)
 
+    def read(self, index: int) -> tuple[UInt8Array, UInt8Array]:
+        """Returns frame and labels.
+
+        Raises:
+            SegError: as the reader's `read`, or the sample has no labels.
+        """
+        image, train_ids = self._cached[index] if self._cached else _read(self.reader, index)
+        return image, train_ids if self.table is None else cv2.LUT(train_ids, self.table)  # type: ignore[return-value]
+
+
+class SegmentationDataset(Dataset[Any]):
+    """Samples of one data set or of several, laid end to end, as tensors by key (epoch, index)."""
+
+    def __init__(self, parts: Sequence[Part], seed: int) -> None:
+        self.parts, self.seed = parts, seed
+        self._starts = [0, *accumulate(map(len, parts))]
+
+    @property
+    def reader(self) -> Reader:
+        """The reader of the first data set."""
+        return self.parts[0].reader
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
     def __getitem__(self, key: Key) -> dict[str, Any] | SegError:
         """Returns one sample, or the error that reading it gave: raised in a worker it would lose its form."""
         epoch, index = key
+        part = self.parts[number := bisect_right(self._starts, max(index, 0)) - 1]
         try:
-            image, train_ids = self._cached[index] if self._cached else _read(self.reader, max(index, 0))
+            image, train_ids = part.read(max(index, 0) - self._starts[number])
         except SegError as error:
             return error
-        if self.augmentation:
-            image, train_ids = self.augmentation(image, train_ids, (self.seed, epoch, index))
+        if part.augmentation:
+            image, train_ids = part.augmentation(image, train_ids, (self.seed, epoch, index))
         image_chw = torch.from_numpy(image.transpose(2, 0, 1).copy())  # copy: a cached array is never handed out
         labels = torch.from_numpy(train_ids).long()
         if index == PADDING:
@@ -70,6 +101,10 @@ class SegmentationData(pl.LightningDataModule):
         scale_range: bounds of the random factor that training samples are resized by.
         flip: mirror half of the training samples.
         color_jitter: change brightness, contrast and saturation by up to this share, 0 to 1.
+        camera_jitter: how often each thing comes that another camera does, 0 to 1: white balance, gamma, blur, noise, JPEG.
+        balanced_crops: share of the training samples that are cut around a class drawn evenly from those in the frame.
+        share: of the first data set in the samples, beside the shares of `others`; an epoch is one pass over the first.
+        others: further data sets to learn from. The first one decides classes and is validated on.
         seed: decides order and augmentation, together with epoch and sample.
         cache: keep decoded frames in memory; for a data set that fits there.
         verify: read all files before the start and list every fault.
@@ -77,24 +112,38 @@ class SegmentationData(pl.LightningDataModule):
 
     def __init__(self, root: str, dataset: str = "camvid", crop_hw: tuple[int, int] | float = (352, 480), batch_size: int = 8,
                  val_batch_size: int = 1, workers: int = 2, scale_range: tuple[float, float] = (0.5, 2.0), flip: bool = True,
-                 color_jitter: float = 0.3, seed: int = 0, cache: bool = False, verify: bool = False) -> None:
+                 color_jitter: float = 0.3, seed: int = 0, cache: bool = False, verify: bool = False, camera_jitter: float = 0.0,
+                 balanced_crops: float = 0.0, share: float = 1.0, others: list[OtherData] | None = None) -> None:
         super().__init__()
-        if dataset not in READERS:
-            raise SegError(f"There is no data set {dataset!r}. {did_you_mean(dataset, READERS)}")
+        self.others = others or []
+        for name in (dataset, *(other.dataset for other in self.others)):
+            if name not in READERS:
+                raise SegError(f"There is no data set {name!r}. {did_you_mean(name, READERS)}")
         for name, value, least in (("batch_size", batch_size, 1), ("val_batch_size", val_batch_size, 1),
                                    ("workers", workers, 0), ("seed", seed, 0)):
             if value < least:
                 raise SegError(f"--data.{name} is {value}; it must be at least {least}.")
-        if not 0 < scale_range[0] <= scale_range[1]:
-            raise SegError(f"--data.scale_range is {list(scale_range)}; it takes two factors above 0, the smaller one first.")
+        for factors in (scale_range, *(other.scale_range for other in self.others if other.scale_range)):
+            if not 0 < factors[0] <= factors[1]:
+                raise SegError(f"--data.scale_range is {list(factors)}; it takes two factors above 0, the smaller one first.")
         if not 0 <= color_jitter < 1:
             raise SegError(f"--data.color_jitter is {color_jitter}; it must be at least 0 and below 1.")
+        for name, part in (("camera_jitter", camera_jitter), ("balanced_crops", balanced_crops)):
+            if not 0 <= part <= 1:
+                raise SegError(f"--data.{name} is {part}; it must lie between 0 and 1.")
+        self.shares = [share, *(other.share for other in self.others)]
+        check_shares(self.shares)
         self.root, self.dataset, self.seed, self.cache, self.verify = root, dataset, seed, cache, verify
         self.batch_size, self.val_batch_size, self.workers = batch_size, val_batch_size, workers
-        self.label_set = READERS[dataset].label_set_of(root)
+        self.label_set = known(READERS[dataset].label_set_of(root))
         self.classes = len(self.label_set)
         self.size_hw = self._crop(crop_hw)
-        self.augmentation = Augmentation(self.size_hw, (scale_range[0], scale_range[1]), flip, color_jitter)
+        self.scale_range, self.flip, self.color_jitter = (scale_range[0], scale_range[1]), flip, color_jitter
+        self.camera_jitter, self.balanced_crops = camera_jitter, balanced_crops
+        sets = ClassSets(self.label_set)
+        self._tables = [sets.table(READERS[other.dataset].label_set_of(other.root), other.classes or {}, other.root)
+                        for other in self.others]
+        self.class_sets = sets.members
         self._datasets: dict[str, SegmentationDataset] = {}
 
     def reader(self, split: str) -> Reader:
@@ -117,7 +166,7 @@ class SegmentationData(pl.LightningDataModule):
         """Returns augmented batches, shuffled anew each epoch; an incomplete last one is left out."""
         dataset, trainer = self._dataset("train"), self.trainer
         rank, world_size = self._share()
-        batches = TrainBatches(len(dataset), self.batch_size, self.seed, rank, world_size)
+        batches = self._batches([len(part) for part in dataset.parts], rank, world_size)
         if trainer is None:
             return ResumableLoader(dataset, batches, self.workers, _collate)
         batches.epoch = trainer.current_epoch
@@ -135,6 +184,12 @@ class SegmentationData(pl.LightningDataModule):
     def test_dataloader(self) -> Loader:
         """Returns the whole frames of the test split."""
         return self._eval_loader("test")
+
+    def _batches(self, counts: list[int], rank: int, world_size: int) -> TrainBatches:
+        if len(counts) == 1:
+            return TrainBatches(counts[0], self.batch_size, self.seed, rank, world_size)
+        order = cache(lambda epoch: mixed_order(counts, self.shares, self.seed, epoch).tolist())
+        return TrainBatches(len(order(0)), self.batch_size, self.seed, rank, world_size, order)
 
     def _eval_loader(self, split: str) -> Loader:
         dataset = self._dataset(split)
@@ -159,22 +214,38 @@ class SegmentationData(pl.LightningDataModule):
 
     def _dataset(self, split: str) -> SegmentationDataset:
         if split not in self._datasets:
-            augmentation = self.augmentation if split == "train" else None
-            reader = READERS[self.dataset](self.root, split)
-            if reader.remark:
-                rank_zero_info(reader.remark)
-            self._datasets[split] = SegmentationDataset(reader, self.seed, augmentation, self.cache)
+            parts = [self._part(self.dataset, self.root, split, None, self.scale_range, self.cache)]
+            if split == "train":
+                parts += [self._part(other.dataset, other.root, split, table, other.scale_range or self.scale_range,
+                                     self.cache if other.cache is None else other.cache)
+                          for other, table in zip(self.others, self._tables, strict=True)]
+            self._datasets[split] = SegmentationDataset(parts, self.seed)
         return self._datasets[split]
 
+    def _part(self, dataset: str, root: str, split: str, table: UInt8Array | None, scale_range: tuple[float, float],
+              cache: bool) -> Part:
+        reader = READERS[dataset](root, split)
+        if reader.remark:
+            rank_zero_info(reader.remark)
+        augmentation = None
+        if split == "train":
+            network = getattr(self.trainer.lightning_module, "network", None) if self.trainer else None
+            augmentation = Augmentation(self.size_hw, (scale_range[0], scale_range[1]), self.flip, self.color_jitter,
+                                        self.camera_jitter, self.balanced_crops,
+                                        MEAN_RGB if network is None else network.mean)  # padding is zero for the network
+        return Part(reader, table, augmentation, cache)
+
     def _verify(self, splits: Iterable[str]) -> None:
-        faults, count = list[str](), 0
-        for split in splits:
-            reader = READERS[self.dataset](self.root, split, strict=False)
+        places = [(self.dataset, self.root, split) for split in splits]
+        places += [(other.dataset, other.root, "train") for other in self.others if "train" in splits]
+        faults, count, roots = list[str](), 0, dict.fromkeys(root for _, root, _ in places)
+        for dataset, root, split in places:
+            reader = READERS[dataset](root, split, strict=False)
             count += len(reader)
-            faults += reader.verify(partial(track, description=f"Reading {split}", transient=True))
+            faults += reader.verify(partial(track, description=f"Reading {split} of {root}", transient=True))
         if faults:
-            raise SegError("\n  ".join([f"{len(faults)} faults in {self.root}:", *faults]))
-        rank_zero_info(f"All {count} samples of {' and '.join(splits)} in {self.root} are sound.")
+            raise SegError("\n  ".join([f"{len(faults)} faults in {' and '.join(roots)}:", *faults]))
+        rank_zero_info(f"All {count} samples of {' and '.join(splits)} in {' and '.join(roots)} are sound.")
 
 
 def _read(reader: Reader, index: int) -> tuple[UInt8Array, UInt8Array]:

@@ -4,7 +4,7 @@ Samplers give keys (epoch, index), which tell a worker everything that an augmen
 and whichever worker it is.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -24,12 +24,15 @@ class TrainBatches(Sampler[list[Key]]):
     What doesn't fill a last step is left out of its epoch, another part each time.
 
     Args:
-        count: samples of the split.
+        count: samples of the epoch.
         batch_size: samples a process takes each step.
+        order: returns the samples of an epoch; None shuffles `count` of them.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1,
+                 order: Callable[[int], Sequence[int]] | None = None) -> None:
         self.count, self.batch_size, self.seed, self.rank = count, batch_size, seed, rank
+        self.order = order or self._shuffled
         self.step_size = batch_size * world_size
         self.epoch = 0
         self.start = 0  # step that the next pass begins with
@@ -47,10 +50,14 @@ class TrainBatches(Sampler[list[Key]]):
 
     def __iter__(self) -> Iterator[list[Key]]:
         start, self.start = self.start, 0
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count).tolist()
+        order = self.order(self.epoch)
         for step in range(start, len(self)):
             first = step * self.step_size + self.rank * self.batch_size
             yield [(self.epoch, index) for index in order[first : first + self.batch_size]]
+
+    def _shuffled(self, epoch: int) -> Sequence[int]:
+        shuffled: list[int] = np.random.default_rng((self.seed, epoch)).permutation(self.count).tolist()
+        return shuffled
 
 
 class EvalBatches(Sampler[list[Key]]):

@@ -1,10 +1,11 @@
-"""Augmentation with Albumentations: scale, crop and pad in one warp, flip, colour.
+"""Augmentation with Albumentations: scale, crop and pad in one warp, flip, colour, and what another camera would change.
 
 Every draw comes from a generator that the caller gives, so that a sample looks the same whichever worker makes it.
 """
 
 import os
 import random
+from collections.abc import Sequence
 from typing import Any
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # its import would ask the network for the newest version
@@ -18,8 +19,7 @@ from seg.label_sets import IGNORE
 
 UInt8Array = npt.NDArray[np.uint8]
 
-# The mean of ImageNet, which our encoders are normalised with: padding is zero where the network sees it.
-MEAN_RGB = (124, 116, 104)
+MEAN_RGB = (0.5, 0.5, 0.5)  # that our networks are normalised with by default
 
 
 class ScaleCrop(A.DualTransform):
@@ -32,26 +32,44 @@ class ScaleCrop(A.DualTransform):
     Args:
         crop_hw: size of the window [px].
         scale_range: bounds of the factor, drawn evenly between them.
+        balanced: share of the windows that lie around a pixel of a class drawn from those in the frame, each as likely, and
+            not just anywhere.
+        padding_rgb: the colour outside the frame, 0 to 1.
     """
 
-    def __init__(self, crop_hw: tuple[int, int], scale_range: tuple[float, float]) -> None:
+    def __init__(self, crop_hw: tuple[int, int], scale_range: tuple[float, float], balanced: float = 0.0,
+                 padding_rgb: Sequence[float] = MEAN_RGB) -> None:
         super().__init__(p=1.0)
         self.crop_hw = crop_hw
         self.scale_range = scale_range
+        self.balanced = balanced
+        self.padding_rgb = tuple(round(255 * level) for level in padding_rgb)
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Draws the factor and the window's place: within the frame, or around it where the frame is the smaller one."""
         scale = self.py_random.uniform(*self.scale_range)
-        top, left = (self.py_random.uniform(min(0.0, slack), max(0.0, slack))
-                     for slack in (scale * size - crop for size, crop in zip(params["shape"][:2], self.crop_hw, strict=True)))
+        slacks = [scale * size - crop for size, crop in zip(params["shape"][:2], self.crop_hw, strict=True)]
+        top, left = (self.py_random.uniform(min(0.0, slack), max(0.0, slack)) for slack in slacks)
+        if self.balanced and self.py_random.random() < self.balanced and (pixel := self._pixel(data["mask"])) is not None:
+            offsets = (self.py_random.uniform(0.2, 0.8) * crop for crop in self.crop_hw)  # not always the window's middle
+            top, left = (min(max(scale * place - offset, min(0.0, slack)), max(0.0, slack))
+                         for place, offset, slack in zip(pixel, offsets, slacks, strict=True))
         # A pixel of the window at (x, y) shows the frame at ((x + left + 1/2) / scale - 1/2, ...).
         step = 1 / scale
         matrix = np.array([[step, 0, (round(left) + 0.5) * step - 0.5], [0, step, (round(top) + 0.5) * step - 0.5]])
         return {"matrix": matrix}
 
+    def _pixel(self, labels: UInt8Array) -> tuple[int, int] | None:
+        """Returns a pixel of one of the classes in the frame, None where it has no labels."""
+        present = np.flatnonzero(np.bincount(labels.ravel(), minlength=IGNORE + 1)[:IGNORE])
+        if not len(present):
+            return None
+        places = np.flatnonzero(labels.ravel() == self.py_random.choice(present.tolist()))
+        return divmod(int(places[self.py_random.randrange(len(places))]), labels.shape[1])
+
     def apply(self, img: UInt8Array, matrix: npt.NDArray[np.float64], **params: Any) -> UInt8Array:
         """Warps the frame."""
-        return self._warp(img, matrix, cv2.INTER_LINEAR, MEAN_RGB)
+        return self._warp(img, matrix, cv2.INTER_LINEAR, self.padding_rgb)
 
     def apply_to_mask(self, mask: UInt8Array, matrix: npt.NDArray[np.float64], **params: Any) -> UInt8Array:
         """Warps the labels, without mixing them."""
@@ -64,17 +82,22 @@ class ScaleCrop(A.DualTransform):
 
 
 class Augmentation:
-    """Random scale, crop, horizontal flip and colours, drawn from (seed, epoch, index) alone.
+    """Random scale, crop, horizontal flip, colours and camera, drawn from (seed, epoch, index) alone.
 
     Args:
         crop_hw: size of what comes out [px].
         scale_range: bounds of the random factor.
         flip: whether half of the samples are mirrored.
         color_jitter: brightness, contrast and saturation change by up to this share; 0 leaves colours alone.
+        camera_jitter: how often each of the things that another camera does comes: another white balance and gamma, blur or
+            lower resolution, noise, JPEG's losses. 0 is never.
+        balanced_crops: share of the windows around a pixel of a class that is drawn evenly, see `ScaleCrop`.
+        padding_rgb: the colour outside the frame, 0 to 1.
     """
 
-    def __init__(self, crop_hw: tuple[int, int], scale_range: tuple[float, float], flip: bool, color_jitter: float) -> None:
-        steps: list[A.BasicTransform] = [ScaleCrop(crop_hw, scale_range)]
+    def __init__(self, crop_hw: tuple[int, int], scale_range: tuple[float, float], flip: bool, color_jitter: float,
+                 camera_jitter: float = 0.0, balanced_crops: float = 0.0, padding_rgb: Sequence[float] = MEAN_RGB) -> None:
+        steps: list[A.BasicTransform] = [ScaleCrop(crop_hw, scale_range, balanced_crops, padding_rgb)]
         if flip:
             steps.append(A.HorizontalFlip(p=0.5))
         if color_jitter:
@@ -82,6 +105,15 @@ class Augmentation:
             steps.append(A.ColorJitter(brightness=(1 - color_jitter, 1 + color_jitter), hue=(0, 0), p=1.0,
                                        contrast=(1 - color_jitter, 1 + color_jitter),
                                        saturation=(1 - color_jitter, 1 + color_jitter)))
+        if camera_jitter:
+            p = camera_jitter
+            steps += [
+                A.RGBShift(r_shift_limit=20, g_shift_limit=20, b_shift_limit=20, p=p),
+                A.RandomGamma(gamma_limit=(60, 160), p=p),
+                A.OneOf([A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.5)), A.Downscale(scale_range=(0.4, 0.9))], p=p),
+                A.GaussNoise(std_range=(0.01, 0.06), noise_scale_factor=0.5, p=p / 2),  # it costs as much as all others
+                A.ImageCompression(quality_range=(30, 90), p=p),
+            ]
         self._steps = A.Compose(steps)
 
     def __call__(self, image_rgb: UInt8Array, train_ids: UInt8Array, key: tuple[int, int, int]) -> tuple[UInt8Array, UInt8Array]:

@@ -13,6 +13,7 @@ from seg.label_sets import LabelSet
 from seg.metrics import InstanceCounts, Scores, confusion_matrix
 from seg.runtime import Prediction, Predictor
 from seg.runtime.choice import Choice
+from seg.runtime.preprocess import GRID, MIN_SIZE
 
 WARM_UP_RUNS = 2  # per frame size, not counted: the first compiles, the second fills caches
 
@@ -71,7 +72,9 @@ class Result:
         dataset, split: None for frames that belong to no data set.
         frames: how many were predicted; labelled: how many of them had truth.
         frame_sizes: (H, W) of the frames, each once, in order of appearance.
-        size_hw, fit: what the network ran at; None for each frame's own size.
+        network_sizes: (H, W) that the network ran at, of each of `frame_sizes`.
+        size_hw, fit: the one size that was asked for, and how frames were brought to it; None where none was.
+        long_side: that frames were scaled to [px]; None where they weren't.
         label_set: what was scored.
         machine, engine, precision, threads: where and how.
         scores: None without any truth; with iIoU where every truth came with instance ids.
@@ -89,7 +92,9 @@ class Result:
     frames: int
     labelled: int
     frame_sizes: list[tuple[int, int]]
+    network_sizes: list[tuple[int, int]]
     size_hw: tuple[int, int] | None
+    long_side: int | None
     fit: str
     label_set: LabelSet
     machine: machine.Machine
@@ -102,6 +107,22 @@ class Result:
     note: str | None = None
     choice: Choice | None = None
     first_call_ms: dict[str, float] = field(default_factory=dict)
+
+
+SIZE_STEPS = (0.5, 0.625, 0.75, 0.875, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5)  # of frames' long side
+SIZE_TOLERANCE = 0.003  # of mIoU, that the smaller and faster one of two sizes may lose
+
+
+def long_sides_to_try(frame_hw: tuple[int, int]) -> list[int]:
+    """Returns long sides [px] around that of frames of (H, W), in rising order."""
+    sides = (round(max(frame_hw) * step / GRID) * GRID for step in SIZE_STEPS)
+    return [side for side in sides if side >= MIN_SIZE]
+
+
+def best_long_side(results: dict[int, Result]) -> int:
+    """Returns the smallest long side whose mIoU comes within 0.3 points of the highest."""
+    scores = {side: result.scores.miou for side, result in results.items() if result.scores is not None}
+    return min(side for side, miou in scores.items() if miou >= max(scores.values()) - SIZE_TOLERANCE)
 
 
 def check_same_classes(predictor: Predictor, label_set: LabelSet) -> None:
@@ -171,7 +192,8 @@ def evaluate(predictor: Predictor, samples: Iterable[EvalSample], label_set: Lab
         weights=predictor.weights,
         network=f"{description.network} {description.arguments.get('encoder_name', '')}".strip(),
         dataset=dataset, split=split, frames=len(latency), labelled=labelled, frame_sizes=list(sizes),
-        size_hw=predictor.size_hw, fit=predictor.fit, label_set=label_set, machine=machine.describe(),
+        network_sizes=list(map(predictor.network_size, sizes)), size_hw=predictor.size_hw, long_side=predictor.long_side,
+        fit=predictor.fit, label_set=label_set, machine=machine.describe(),
         engine=predictor.engine, precision=predictor.precision, threads=predictor.threads,
         scores=Scores.from_confusion(confusion, label_set, counted) if labelled else None, latency=latency,
         warm_up_runs=warm_up_runs, note=" ".join(notes) or None, choice=predictor.choice, first_call_ms=predictor.first_call_ms,

@@ -1,4 +1,4 @@
-"""The texts that safetensors and ONNX files carry in their metadata, read without a package and without their tensors.
+"""The texts that safetensors and ONNX files carry in their metadata, read and changed without a package.
 
 Formats: https://github.com/huggingface/safetensors#format and https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
@@ -60,6 +60,48 @@ def of_onnx(path: Path) -> dict[str, str]:
                 found[entry.get(1, b"").decode()] = entry.get(2, b"").decode()
             file.seek(end)
     return found
+
+
+def with_texts(path: Path, texts: dict[str, str]) -> bytes:
+    """Returns the bytes of a safetensors or ONNX file with these texts in its metadata; all else stays.
+
+    Raises:
+        OSError: it can't be read.
+        ValueError, KeyError, TypeError, AttributeError, IndexError: it is damaged.
+    """
+    data = path.read_bytes()
+    if path.suffix != ".onnx":
+        header, begin = safetensors_header(path)
+        header["__metadata__"] = {**(header.get("__metadata__") or {}), **texts}
+        head = json.dumps(header, separators=(",", ":")).encode()
+        head += b" " * (-len(head) % 8)  # the format wants tensors aligned
+        return struct.pack("<Q", len(head)) + head + data[begin:]
+    kept = list[bytes]()
+    with path.open("rb") as file:
+        start = 0
+        for number, length in _protobuf_fields(file, len(data)):
+            end = file.tell() + length
+            if number != _ONNX_METADATA_PROPS:
+                kept.append(data[start:end])
+            start = end
+            file.seek(end)
+    for key, text in {**of_onnx(path), **texts}.items():
+        entry = _protobuf_bytes(1, key.encode()) + _protobuf_bytes(2, text.encode())
+        kept.append(_protobuf_bytes(_ONNX_METADATA_PROPS, entry))
+    return b"".join(kept)
+
+
+def _protobuf_bytes(number: int, content: bytes) -> bytes:
+    """Returns a field of bytes or text, or a message that is encoded already."""
+    return bytes([number << 3 | 2]) + _to_varint(len(content)) + content
+
+
+def _to_varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value >= 0x80:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])
 
 
 def _protobuf_fields(file: IO[bytes], end: int) -> Iterator[tuple[int, int]]:

@@ -136,6 +136,14 @@ CITYSCAPES = LabelSet(
 LABEL_SETS = {label_set.name: label_set for label_set in (CAMVID, CITYSCAPES)}
 
 
+def known(label_set: LabelSet) -> LabelSet:
+    """Returns the label set above that has the same classes in the same order, else the given one.
+
+    A network that learns a known label set's classes from files of another form is one of the known label set all the same.
+    """
+    return next((other for other in LABEL_SETS.values() if other.classes == label_set.classes), label_set)
+
+
 def get(name: str) -> LabelSet:
     """Returns the label set of that name.
 

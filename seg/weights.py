@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ import numpy.typing as npt
 
 from seg import headers
 from seg.errors import SegError, did_you_mean
+from seg.files import atomic_write
 from seg.label_sets import LabelSet
 
 METADATA_KEY, EXPORT_KEY = "lraspp", "lraspp_export"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2 brought `long_side`
 SHIPPED_FOLDER = Path(__file__).parent / "assets"
 DEFAULT = "scenes_small"
 _NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}  # of safetensors
@@ -39,10 +40,12 @@ class Description:
         arguments: the constructor's keyword arguments; those left out have their defaults.
         label_set: what the scores' channels mean.
         mean, std: per RGB channel in units of 0 to 1; the network normalises with them itself.
-        train_size_hw: (H, W) that it was trained at, the sensible size to run at.
+        train_size_hw: (H, W) of the training crops.
         license: SPDX name, or a sentence where there is none.
         metrics: measured when the file was made, such as {"val/miou": 0.6}.
         training: how the weights came about: command, duration, versions, date.
+        long_side: of the frames that it is most accurate on [px], found by measurement: a network sees things at the scale
+            that it learnt. None where nobody measured it; frames then run at their own size.
         format_version: of this description.
     """
 
@@ -55,6 +58,7 @@ class Description:
     license: str = "unknown"
     metrics: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    long_side: int | None = None
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
@@ -209,6 +213,35 @@ def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
         entries = {name: entry for name, entry in header.items() if entry.get("dtype") in _NUMPY_TYPES}
         return {name: np.frombuffer(data[begin + entry["data_offsets"][0]:begin + entry["data_offsets"][1]],
                                     _NUMPY_TYPES[entry["dtype"]]).reshape(entry["shape"]) for name, entry in entries.items()}
+
+
+def describe_anew(path: str | Path, **changes: Any) -> list[Path]:
+    """Changes attributes of the description in a weights file and in its exports beside it; returns the changed files.
+
+    Raises:
+        SegError: a file can't be read or written, or is damaged.
+    """
+    path = Path(path)
+    family = [path.with_suffix(".safetensors"), path.with_suffix(".onnx"), int8_file(path)]
+    written, before, after = list[Path](), None, None
+    for file in family if path in family else [path]:
+        if not file.is_file():
+            continue
+        texts = {METADATA_KEY: replace(read_description(file), **changes).to_json()}
+        if file.suffix == ".onnx" and before is not None and (export := read_export(file)) is not None:
+            if export.weights_sha256 not in (None, before):  # of other weights that lay here once
+                continue
+            texts[EXPORT_KEY] = replace(export, weights_sha256=export.weights_sha256 and after).to_json()
+        if file.suffix == ".safetensors":
+            before = sha256(file)
+        with _faults_named(file):
+            data = headers.with_texts(file, texts)
+        with atomic_write(file) as target:
+            target.write(data)
+        if file.suffix == ".safetensors":
+            after = sha256(file)
+        written.append(file)
+    return written
 
 
 def int8_file(weights: Path) -> Path:

@@ -115,7 +115,7 @@ def test_the_sliding_pool_needs_a_fixed_size(tmp_path: Path) -> None:
             assert (predictor(frame).train_ids == model(images)[0].argmax(0).numpy()).mean() > 0.999
         assert predictor(make_frame(100, 130)).train_ids.shape == (100, 130)  # stretched to the size and back
         with pytest.raises(SegError, match="exported for 96x1200"):
-            Predictor.load(tmp_path / "sliding.onnx", engine=engine, size_hw=(64, 64))
+            Predictor.load(tmp_path / "sliding.onnx", engine=engine, size=(64, 64))
 
 
 def to_images(*frames: np.ndarray) -> np.ndarray:

@@ -92,6 +92,39 @@ def test_class_weights_from_counts() -> None:
     np.testing.assert_allclose(median.numpy(), np.insert(raw / raw.mean(), 2, 0), rtol=1e-6)
 
 
+def test_a_set_of_classes_counts_the_sum_of_their_probabilities(scores: torch.Tensor, labels: torch.Tensor) -> None:
+    sets = [(0, 2), (1, 2, 3)]
+    numbered = labels.clone()
+    numbered[0, :3] = CLASSES  # the first set
+    numbered[1, 2:4] = CLASSES + 1
+    loss = SegmentationLoss(LossConfig(), None, sets, CLASSES)
+    total = []
+    for n, y, x in np.ndindex(*numbered.shape):
+        label = int(numbered[n, y, x])
+        if label != 255:
+            members = list(sets[label - CLASSES]) if label >= CLASSES else [label]
+            total.append(-np.log(scores[n, :, y, x].double().softmax(0)[members].sum().item()))
+    assert float(loss(scores, numbered)) == pytest.approx(np.mean(total), rel=1e-5)
+    torch.testing.assert_close(loss(scores, labels), SegmentationLoss(LossConfig(), None)(scores, labels))
+    whole = SegmentationLoss(LossConfig(), None, [range(CLASSES)], CLASSES)
+    assert float(whole(scores, torch.full_like(labels, CLASSES))) == pytest.approx(0, abs=1e-6)
+    sure = (scores * 1e4).requires_grad_()
+    loss(sure, numbered).backward()
+    assert sure.grad is not None and torch.isfinite(sure.grad).all(), "scores far apart give no NaN"
+    assert torch.isfinite(loss(scores, torch.full_like(labels, 255)))
+
+
+@pytest.mark.parametrize("config", [LossConfig({"cross_entropy": 1.0, "dice": 0.5}), LossConfig(ohem_probability=0.7),
+                                    LossConfig({"lovasz": 1.0})])
+def test_other_terms_pass_sets_over(scores: torch.Tensor, labels: torch.Tensor, config: LossConfig) -> None:
+    numbered = labels.clone()
+    numbered[:, :3] = CLASSES
+    learned = scores.clone().requires_grad_()
+    SegmentationLoss(config, None, [(0, 1)], CLASSES)(learned, numbered).backward()
+    assert learned.grad is not None and torch.isfinite(learned.grad).all()
+    assert learned.grad[:, :2, :3].sum() < 0 < learned.grad[:, 2:, :3].sum(), "the set's members rise, the others fall"
+
+
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_thinned_scores_are_those_of_the_full_size_and_every_pixel_has_its_turn(stride: int) -> None:
     logits = torch.randn(2, CLASSES, 5, 4, dtype=torch.float32, generator=torch.Generator().manual_seed(1))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ from seg.machine import usable_cores
 from seg.models import load
 from seg.runtime import Predictor, engines, memory
 from seg.runtime.preprocess import place
+from seg.weights import describe_anew, read_description
 
 ENGINES = ("openvino", "fused", "onnxruntime", "torch")
 SIZES = ((96, 160), (101, 75), (32, 32), (181, 203))
@@ -102,6 +104,36 @@ def test_any_strides_and_an_output(predictor: Predictor) -> None:
     np.testing.assert_array_equal(predictor(frame[::-1][::-1]).train_ids, expected)
 
 
+@pytest.mark.parametrize(("frame_hw", "long_side", "expected"), [
+    ((1024, 2048), 1024, (512, 1024)), ((720, 1280), 1024, (576, 1024)), ((1920, 1080), 1024, (1024, 576)),
+    ((360, 480), 640, (480, 640)), ((101, 75), 101, (101, 75)), ((101, 75), None, (101, 75)), ((20, 2000), 1000, (32, 1000)),
+])
+def test_frames_are_scaled_in_their_own_shape(frame_hw: tuple[int, int], long_side: int | None,
+                                              expected: tuple[int, int]) -> None:
+    assert place(frame_hw, None, "stretch", long_side).size_hw == expected
+
+
+def test_the_size_that_weights_name_is_the_default(tiny_weights: Path, tmp_path: Path) -> None:
+    for file in (tiny_weights, tiny_weights.with_suffix(".onnx")):
+        shutil.copy(file, tmp_path)
+    path = tmp_path / tiny_weights.name
+    assert Predictor.load(path, engine="openvino").network_size((90, 120)) == (90, 120), "nothing was measured"
+    changed = describe_anew(path, long_side=80)
+    assert changed == [path, path.with_suffix(".onnx")]
+    before, after = (read_description(weights) for weights in (tiny_weights, path))
+    assert after == replace(before, long_side=80)
+    assert all(torch.equal(tensor, load(tiny_weights).state_dict()[name]) for name, tensor in load(path).state_dict().items())
+    frame = make_frame(90, 120)
+    expected = Predictor.load(tiny_weights, engine="openvino", size=(64, 80))(frame)
+    for weights, engine in ((path, "openvino"), (path, "fused"), (path.with_suffix(".onnx"), "onnxruntime")):
+        predictor = Predictor.load(weights, engine=engine)
+        assert (predictor.long_side, predictor.network_size((90, 120))) == (80, (64, 80))
+        found = predictor(frame).train_ids
+        assert found.shape == (90, 120) and (found == expected.train_ids).mean() > 0.999
+        for size, size_hw in (("own", (90, 120)), (160, (120, 160)), ((96, 96), (96, 96))):
+            assert predictor.at(size).network_size((90, 120)) == size_hw
+
+
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 200), (31, 33), (7, 5)])
 @pytest.mark.parametrize("engine", ["openvino", "fused", "onnxruntime"])
 def test_small_frames(engine: str, size_hw: tuple[int, int], tiny_weights: Path) -> None:
@@ -111,7 +143,7 @@ def test_small_frames(engine: str, size_hw: tuple[int, int], tiny_weights: Path)
 def test_stretch_runs_at_the_size_and_answers_at_the_frames(tiny_weights: Path, predictor: Predictor) -> None:
     frame = make_frame(96, 160)
     large = cv2.resize(frame, (320, 192), interpolation=cv2.INTER_NEAREST)  # shrinks back to the very same frame
-    stretched = Predictor.load(tiny_weights, engine="openvino", size_hw=(96, 160))(large).train_ids
+    stretched = Predictor.load(tiny_weights, engine="openvino", size=(96, 160))(large).train_ids
     assert stretched.shape == (192, 320)
     own = predictor(frame).train_ids
     inner = cv2.resize(own, (320, 192), interpolation=cv2.INTER_NEAREST)
@@ -124,7 +156,7 @@ def test_letterbox_is_cut_off_exactly(tiny_weights: Path, predictor: Predictor) 
     mean_bgr = [round(value * 255) for value in predictor.description.mean[::-1]]
     padded = np.full((128, 160, 3), mean_bgr, np.uint8)
     padded[32:96] = frame
-    letterboxed = Predictor.load(tiny_weights, engine="openvino", size_hw=(128, 160), fit="letterbox")(frame).train_ids
+    letterboxed = Predictor.load(tiny_weights, engine="openvino", size=(128, 160), fit="letterbox")(frame).train_ids
     assert letterboxed.shape == (64, 160)
     np.testing.assert_array_equal(letterboxed, predictor(padded).train_ids[32:96])
 
@@ -171,7 +203,9 @@ def test_refuses_a_frame_beyond_memory_before_the_work(tiny_weights: Path, monke
     ({"precision": "int8"}, "no tiny_int8.onnx .*--precision int8 --calibrate"),
     ({"threads": 0}, "0 threads"),
     ({"threads": usable_cores() + 1}, "may use 1 to"),
-    ({"size_hw": (16, 64)}, "16x64 is too small"),
+    ({"size": (16, 64)}, "16x64 is too small"),
+    ({"size": 16}, "long side 16 is too small"),
+    ({"size": "small"}, "it can be"),
     ({"fit": "crop"}, "fit is 'crop'"),
     ({"weights": "no_such_weights"}, "no weights"),
 ])

@@ -61,7 +61,7 @@ def test_a_letterbox_is_undone_at_the_networks_own_stride(saved: tuple[RASPP, Pa
     padded[32:128] = frame
     with torch.inference_mode():
         expected = model(torch.from_numpy(padded[:, :, ::-1].transpose(2, 0, 1).copy())[None])[0].argmax(0).numpy()[32:128]
-    train_ids = Predictor.load(path, size_hw=(160, 160), fit="letterbox")(frame).train_ids
+    train_ids = Predictor.load(path, size=(160, 160), fit="letterbox")(frame).train_ids
     assert (train_ids == expected).mean() > 0.99
 
 

@@ -31,8 +31,9 @@ def result() -> Result:
         latency.add({"preprocess": 1.0, "network": value - 1, "total": value})
     scores = Scores.from_confusion([[6, 2, 0], [0, 4, 0], [0, 0, 0]], LABEL_SET)
     return Result(weights="nets/one.safetensors", network="LRASPP small", dataset="camvid", split="val", frames=3, labelled=3,
-                  frame_sizes=[(4, 6)], size_hw=(8, 12), fit="letterbox", label_set=LABEL_SET, machine=machine.describe(),
-                  engine="openvino", precision="fp32", threads=2, scores=scores, latency=latency)
+                  frame_sizes=[(4, 6)], network_sizes=[(8, 12)], size_hw=(8, 12), long_side=None, fit="letterbox",
+                  label_set=LABEL_SET, machine=machine.describe(), engine="openvino", precision="fp32", threads=2,
+                  scores=scores, latency=latency)
 
 
 def test_json_has_what_programs_look_for(result: Result, tmp_path: Path) -> None:

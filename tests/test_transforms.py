@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.transforms import MEAN_RGB, Augmentation
+from datasets.transforms import Augmentation
 from seg.label_sets import IGNORE
 
 
@@ -50,14 +50,14 @@ def test_labels_stay_with_their_pixels() -> None:
 
 
 def test_padding_is_the_mean_and_ignored() -> None:
-    augmentation = Augmentation((96, 96), (0.5, 0.5), flip=True, color_jitter=0)
+    augmentation = Augmentation((96, 96), (0.5, 0.5), flip=True, color_jitter=0, padding_rgb=(0.1, 0.5, 0.9))
     frame, labels = np.full((40, 40, 3), 250, np.uint8), np.full((40, 40), 3, np.uint8)
     corners = set()
     for index in range(8):
         image, train_ids = augmentation(frame, labels, (0, 0, index))
         assert (train_ids == 3).sum() == 20 * 20 and (train_ids == IGNORE).sum() == 96 * 96 - 20 * 20
         far = cv2.dilate((train_ids == 3).astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
-        assert (image[far] == MEAN_RGB).all()
+        assert (image[far] == (26, 128, 230)).all()
         corners.add(tuple(np.argwhere(train_ids == 3)[0]))
     assert len(corners) > 4  # a frame that is smaller than the window lies anywhere in it
 
@@ -83,6 +83,33 @@ def test_flip_and_colors_can_be_switched_off() -> None:
     mirrored = [bool(image[0, 0, 0] > image[0, -1, 0]) for image in variants(True, 0)]
     assert 0 < sum(mirrored) < 12
     assert len({image.tobytes() for image in variants(False, 0.3)}) == 12
+
+
+def test_what_another_camera_does_leaves_labels_alone_and_can_be_switched_off() -> None:
+    frame, labels = ramp(60, 80), np.arange(60 * 80, dtype=np.uint32).reshape(60, 80).astype(np.uint8) // 13
+    plain, often = (Augmentation((60, 80), (1.0, 1.0), False, 0, camera_jitter=jitter) for jitter in (0.0, 1.0))
+    pictures = []
+    for index in range(6):
+        image, train_ids = often(frame, labels, (0, 0, index))
+        assert image.shape == frame.shape and image.dtype == np.uint8 and np.array_equal(train_ids, labels)
+        assert np.array_equal(plain(frame, labels, (0, 0, index))[0], frame)
+        pictures.append(image)
+    assert len({picture.tobytes() for picture in pictures}) == 6
+    assert all(np.abs(picture.astype(int) - frame).max() > 10 for picture in pictures)
+    assert all(np.corrcoef(picture.ravel(), frame.ravel())[0, 1] > 0.8 for picture in pictures), "still the same street"
+
+
+def test_balanced_windows_find_what_is_rare() -> None:
+    labels = np.zeros((200, 400), np.uint8)
+    labels[90:96, 300:306] = 5  # a thousandth of the frame
+    labels[:20] = IGNORE
+    frame = np.zeros((200, 400, 3), np.uint8)
+    found = {balanced: sum((Augmentation((48, 48), (0.7, 1.4), True, 0, balanced_crops=balanced)(
+        frame, labels, (0, 0, index))[1] == 5).any() for index in range(60)) for balanced in (0.0, 1.0)}
+    assert found[0.0] < 15 and 18 < found[1.0] < 50, "half of the windows, since the frame holds two classes"
+    nothing = np.full((200, 400), IGNORE, np.uint8)
+    image, train_ids = Augmentation((48, 48), (1.0, 1.0), False, 0, balanced_crops=1.0)(frame, nothing, (0, 0, 0))
+    assert image.shape == (48, 48, 3) and (train_ids == IGNORE).all()
 
 
 def test_import_asks_no_network() -> None:

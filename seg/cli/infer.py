@@ -31,6 +31,8 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
                       help=f"a data set to score: {', '.join(datasets) or 'in a checkout only'}")
     what.add_argument("--root", metavar="DIR", help="where the data set lies")
     what.add_argument("--split", help="which part of the data set (default: val)")
+    what.add_argument("--find-size", action="store_true", help="find the size at which the weights are most accurate on the data "
+                      "set, and note it in their file and its exports")
     what.add_argument("--limit", type=_positive, metavar="N",
                       help="at most N frames: the first of a video, else evenly spread")
 
@@ -42,8 +44,9 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
     how.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "int8"),
                      help="of its arithmetic (default: auto, the fastest that leaves 99%% of the labels as in fp32); what is "
                      "auto is tried on the first frames and remembered")
-    how.add_argument("--size", type=parse_size, metavar="HxW", help="bring frames to this size first (default: their own); "
-                     "results come back, and are scored, at the frame's own size")
+    how.add_argument("--size", type=_size, default="best", metavar="HxW|PX|own|best", help="bring frames to this size first; "
+                     "PX scales them to that longer side, own is their own size, best scales them to where the weights say that "
+                     "they are most accurate (default: best). Results come back, and are scored, at the frame's own size")
     how.add_argument("--fit", choices=("stretch", "letterbox"),
                      help="how frames are brought to --size (default: stretch)")
     how.add_argument("--threads", type=_positive, metavar="N", help="for the engine, OpenCV and our own code together "
@@ -86,7 +89,8 @@ def _infer(argv: Sequence[str] | None, readers: Readers | None) -> None:
     if arguments.video is not None:
         infer_modes.video(arguments)
     elif arguments.dataset is not None:
-        infer_modes.dataset(arguments, readers or {})
+        work = infer_modes.find_size if arguments.find_size else infer_modes.dataset
+        work(arguments, readers or {})
     else:
         infer_modes.pictures(arguments)
 
@@ -102,9 +106,10 @@ def _check(arguments: argparse.Namespace, readers: Readers | None) -> None:
         raise SegError(f"{' and '.join(modes)} were given together; infer.py does one of them at a time.")
     if modes != ["--dataset"]:
         for option, what in (("root", "says which data set"), ("split", "says which data set"),
-                             ("submit", "writes what a data set's test server takes")):
-            if getattr(arguments, option) is not None:
-                raise SegError(f"--{option} {what}; it needs --dataset NAME.")
+                             ("submit", "writes what a data set's test server takes"),
+                             ("find_size", "measures sizes on a data set")):
+            if getattr(arguments, option) not in (None, False):
+                raise SegError(f"--{option.replace('_', '-')} {what}; it needs --dataset NAME.")
     elif readers is None:
         raise SegError("--dataset needs a checkout of the project: the installed command has no data set readers. "
                        "Run `python infer.py` there.")
@@ -114,8 +119,16 @@ def _check(arguments: argparse.Namespace, readers: Readers | None) -> None:
         raise SegError("A test server takes all frames of a split: give --submit without --limit.")
     if arguments.submit is not None and arguments.split not in (None, "val", "test"):
         raise SegError(f"--submit is for --split test, or val to try it out; it got {arguments.split!r}.")
-    if arguments.fit is not None and arguments.size is None:
+    others = [name for name in ("save", "output", "submit", "fit") if getattr(arguments, name) is not None]
+    others += [name for name, given in (("size", arguments.size != "best"), ("report", bool(arguments.report))) if given]
+    if arguments.find_size and others:
+        raise SegError(f"--find-size measures sizes and writes nothing but the best one; leave --{others[0]} out.")
+    if arguments.fit is not None and not isinstance(arguments.size, tuple):
         raise SegError("--fit says how frames are brought to --size; give --size HxW too.")
+
+
+def _size(text: str) -> tuple[int, int] | int | str:
+    return text if text in ("own", "best") else int(text) if text.isdecimal() else parse_size(text)
 
 
 def _positive(text: str) -> int:

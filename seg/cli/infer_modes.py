@@ -15,9 +15,17 @@ from seg import weights
 from seg.cli.common import Interruption
 from seg.cli.outputs import PictureWriter, Submission, output_names, parse_kinds
 from seg.errors import SegError, did_you_mean
-from seg.evaluate import WARM_UP_RUNS, EvalSample, Result, check_same_classes, evaluate
+from seg.evaluate import (
+    WARM_UP_RUNS,
+    EvalSample,
+    Result,
+    best_long_side,
+    check_same_classes,
+    evaluate,
+    long_sides_to_try,
+)
 from seg.files import InputImage, UInt8Array, check_writable_folder, find_images, read_image_bgr
-from seg.report import ExampleCollector, check_report_path, print_result, write_report
+from seg.report import ExampleCollector, check_report_path, print_result, print_sizes, write_report
 from seg.report.facts import count
 from seg.runtime import Prediction, Predictor
 from seg.video import VIDEO_SUFFIX, VideoFile, VideoSource, Window, has_display, segment_video
@@ -78,11 +86,8 @@ def pictures(arguments: Namespace) -> None:
 def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
     """Scores a split of a data set, and writes what --save and --submit name."""
     name, split = arguments.dataset, arguments.split or "val"
-    if name not in readers:
-        raise SegError(f"There is no data set {name!r}. {did_you_mean(name, readers)}")
     kinds = parse_kinds(arguments.save or "overlay") if arguments.save or arguments.output else ()
-    reader = readers[name](arguments.root, split)
-    indices = _spread(range(len(reader)), arguments.limit)
+    reader, indices = _open(arguments, readers)
     if arguments.submit and reader.submission_ending is None:
         raise SegError(f"--submit writes what a data set's test server takes; {name} has none.")
     predictor = _load(arguments, kinds)
@@ -101,9 +106,7 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         for i in _progress(indices, len(indices), arguments.quiet):
             if interruption.wished:
                 return
-            image_rgb, train_ids = reader.read(i)
-            instance_ids = reader.read_instances(i) if train_ids is not None else None
-            yield EvalSample(reader.samples[i].name, cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), train_ids, instance_ids)
+            yield _sample(reader, i)
 
     def save(sample: EvalSample, prediction: Prediction) -> None:
         writer.write(Path(f"{sample.name}.png"), sample.frame_bgr, prediction)
@@ -131,6 +134,46 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
                                 f"{count(len(indices), 'frame')}.{no_zip}")
     if submission:
         _say(arguments, submission.pack())
+
+
+def find_size(arguments: Namespace, readers: Mapping[str, Any]) -> None:
+    """Finds the long side at which the weights are most accurate on a split, and notes it in their description."""
+    reader, indices = _open(arguments, readers)
+    path = weights.find(arguments.weights or weights.DEFAULT)
+    predictor = _load(arguments, ()).at("own")
+    check_same_classes(predictor, reader.label_set)
+    if predictor.size_hw is not None:
+        raise SegError(f"{predictor.weights} was exported for one size alone; there is none to find.")
+
+    def samples() -> Iterator[EvalSample]:
+        return (_sample(reader, i) for i in indices)
+
+    first = _sample(reader, indices[0])
+    if first.train_ids is None:
+        raise SegError(f"The split {reader.split!r} has no labels; --find-size needs them.")
+    sides = long_sides_to_try((first.frame_bgr.shape[0], first.frame_bgr.shape[1]))
+    results = dict[int, Result]()
+    for side in _progress(sides, len(sides), arguments.quiet):
+        results[side] = evaluate(predictor.at(side), samples(), reader.label_set)
+    best = best_long_side(results)
+    if not arguments.quiet:
+        print_sizes(results, best)
+    changed = weights.describe_anew(path, long_side=best)
+    _say(arguments, f"Frames are scaled to a long side of {best} px from now on; noted in {', '.join(map(str, changed))}.")
+
+
+def _open(arguments: Namespace, readers: Mapping[str, Any]) -> tuple[Any, list[int]]:
+    """Returns the data set's reader, and which of its samples are wanted."""
+    if arguments.dataset not in readers:
+        raise SegError(f"There is no data set {arguments.dataset!r}. {did_you_mean(arguments.dataset, readers)}")
+    reader = readers[arguments.dataset](arguments.root, arguments.split or "val")
+    return reader, _spread(range(len(reader)), arguments.limit)
+
+
+def _sample(reader: Any, index: int) -> EvalSample:
+    image_rgb, train_ids = reader.read(index)
+    instance_ids = reader.read_instances(index) if train_ids is not None else None
+    return EvalSample(reader.samples[index].name, cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), train_ids, instance_ids)
 
 
 def _submission(folder: Path, reader: Any, zip_name: str) -> Submission:
@@ -213,6 +256,9 @@ def _load(arguments: Namespace, kinds: Sequence[str]) -> Predictor:
         how = {"stretch": "stretched to", "letterbox": "letterboxed into"}[predictor.fit]
         height, width = predictor.size_hw
         _say(arguments, f"Frames are {how} {height}x{width} (height x width); results have the frames' own size.")
+    elif predictor.long_side is not None:
+        _say(arguments, f"Frames are scaled to a long side of {predictor.long_side} px, where {predictor.weights} is most "
+             "accurate; results have the frames' own size. --size own leaves frames as they are.")
     return predictor
 
 

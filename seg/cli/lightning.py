@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,16 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from seg.cli.trust import allow_only
 from seg.errors import SegError, did_you_mean
+from seg.evaluate import EvalSample, best_long_side, evaluate, long_sides_to_try
 from seg.files import check_writable_folder, write_text
 from seg.machine import check_threads
+from seg.runtime import Predictor
 from seg.training import SegmentationTask
 from seg.training.checkpoints import Checkpoints, find_checkpoint
 from seg.training.export import export_run, read_checkpoint
 from seg.training.pictures import PredictionPictures
 from seg.training.progress import ProgressLines
+from seg.weights import describe_anew
 
 SUBCOMMANDS = ("fit", "validate", "test")
 NOISE = ("GPU available", "TPU available", "HPU available", "💡 Tip", "Restor", "Loaded model weights", "`Trainer.fit` stopped")
@@ -55,11 +58,14 @@ class TrainCLI(LightningCLI):
         parser.add_argument("--runs", type=str, default="runs", help="Folder of all runs.")
         parser.add_argument("--license", type=str, default="unknown",
                             help="Licence of the weights, noted in their file: an SPDX name or a sentence.")
+        parser.add_argument("--size_frames", type=int, default=32, help="Validation frames on which it is tried, at the "
+                            "end, at which size the network is most accurate; its weights note it. 0 leaves it open.")
         parser.add_argument("--threads", type=int | None, default=None, help="Threads of torch on the CPU; by default all cores.")
         parser.add_lightning_class_args(Checkpoints, "checkpoints")
         parser.add_lightning_class_args(PredictionPictures, "pictures")
         parser.link_arguments("data.classes", "model.network.init_args.classes", apply_on="instantiate")
         parser.link_arguments("data.label_set", "model.label_set", apply_on="instantiate")
+        parser.link_arguments("data.class_sets", "model.class_sets", apply_on="instantiate")
         parser.link_arguments("data.size_hw", "model.train_size_hw", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
@@ -144,6 +150,28 @@ class TrainCLI(LightningCLI):
         """Writes the best weights, once all epochs are done."""
         if self.trainer.is_global_zero and not self.settings.trainer.fast_dev_run:
             print(export_run(self.folder))
+            if self.settings.size_frames:
+                print(self._find_size(self.folder / f"{self.folder.resolve().name}.safetensors"))
+
+    def _find_size(self, weights: Path) -> str:
+        """Notes in the weights at which size they are most accurate; returns a sentence that says so."""
+        reader = self.trainer.datamodule.reader("val")  # type: ignore[attr-defined]
+        chosen = range(0, len(reader), max(1, len(reader) // self.settings.size_frames))
+        predictor = Predictor.load(weights, engine="torch", size="own")
+
+        def samples() -> Iterator[EvalSample]:
+            for index in chosen:
+                image_rgb, train_ids = reader.read(index)
+                yield EvalSample(reader.samples[index].name, image_rgb[:, :, ::-1], train_ids)
+
+        sides = long_sides_to_try(reader.read(chosen[0])[0].shape[:2])
+        results = {side: evaluate(predictor.at(side), samples(), self.model.label_set, warm_up_runs=0) for side in sides}
+        best = best_long_side(results)
+        describe_anew(weights, long_side=best)
+        scores = results[best].scores
+        assert scores is not None
+        return (f"Most accurate on frames whose longer side is scaled to {best} px: mIoU {scores.miou:.4f} on {len(chosen)} "
+                "of the validation frames. infer.py scales them so by itself.")
 
 
 def train(arguments: Sequence[str], trusted: Sequence[str], data_class: type[LightningDataModule], command: str) -> None:

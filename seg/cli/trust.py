@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from seg.errors import SegError
 
 ALLOWED_MODULES = (
+    "datasets.mixture",
     "datasets.module",
     "pytorch_lightning.accelerators",
     "pytorch_lightning.callbacks",

@@ -45,7 +45,7 @@ class Choices:
             if value not in known:
                 hint = f" A file is named by --file {value}." if name == "output" and Path(value).suffix else ""
                 raise SegError(f"There is no {name} {value!r}. {did_you_mean(value, known)}{hint}")
-        check_size(self.size_hw, "stretch")
+        check_size(self.size_hw or "own", "stretch")
         if self.precision not in FORMATS[self.format]:
             raise SegError(f"The format {self.format} has no {self.precision} here. {_WHY_NOT[self.precision]}")
         if self.precision == "int8" and not self.calibrate:

@@ -49,7 +49,7 @@ class MobileNetEncoder(nn.Module, EncoderMixin):
         if not 1 <= depth <= 5:
             raise SegError(f"The encoder's depth is {depth}; it can be 1 to 5.")
         self.variant, self.timm_name, self.skip, self.dilate_first = variant, found.timm_name, skip, dilate_first
-        self._first_halved = len(found.blocks) - found.halved_blocks
+        self.first_halved = len(found.blocks) - found.halved_blocks
         blocks, activation = found.blocks, ACTIVATIONS[found.stem_activation]
 
         self.stem = ConvNorm(3, found.stem_channels, 3, stride=2, activation=activation)
@@ -155,7 +155,7 @@ class MobileNetEncoder(nn.Module, EncoderMixin):
 
     def _is_halved(self, name: str) -> bool:
         part, _, rest = name.partition(".")
-        return part == "tail" or (part == "blocks" and int(rest.split(".")[0]) >= self._first_halved)
+        return part == "tail" or (part == "blocks" and int(rest.split(".")[0]) >= self.first_halved)
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """Loads our own weights, or timm's, which SMP downloads for `encoder_weights="imagenet"`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import segmentation_models_pytorch as smp
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from seg.architecture import NAMES, NORM_EPS, is_variant
 from seg.errors import SegError, did_you_mean
 from seg.models.mobilenet import MobileNetEncoder, Skip, check_output_stride, load_imagenet
+from seg.models.pretrained import load_encoder, load_named
 from seg.weights import Description
 
 MIN_SIZE = 32
@@ -47,7 +49,8 @@ class SegmentationNetwork(nn.Module):
 
     Args:
         encoder_name: one of ours (`seg.architecture`: V3 and V2, any width) or any of SMP's (`tu-...` for timm's).
-        encoder_weights: None for a random start, "imagenet" for timm's weights (our encoders), or what SMP takes for its own.
+        encoder_weights: None for a random start, "imagenet" for timm's weights (our encoders), what SMP takes for its own, or
+            a file (`seg.models.pretrained`).
         encoder_output_stride: 8, 16 or 32: how much smaller than the image the deepest feature is.
         decoder_channels: F of the paper, 128 or 256 there.
         in_channels: channels of the image.
@@ -161,7 +164,7 @@ def _make_encoder(name: str, weights: str | None, output_stride: int, in_channel
         if weights == "imagenet":
             mean, std = load_imagenet(encoder)
         elif weights is not None:
-            raise SegError(f"encoder_weights is {weights!r}; for {name} it can be None or 'imagenet'.")
+            load_encoder(encoder, weights)
         if norm_eps is not None:
             encoder.set_norm_eps(norm_eps)
         encoder.set_in_channels(in_channels, pretrained=weights is not None)
@@ -172,9 +175,13 @@ def _make_encoder(name: str, weights: str | None, output_stride: int, in_channel
         if skip is not None or dilate_first or norm_eps is not None:
             raise SegError(f"skip, dilate_first and encoder_norm_eps belong to our own encoders; {name!r} is not one of "
                            f"{sorted(NAMES)}.")
+        from_file = weights is not None and Path(weights).is_file()
         try:
-            encoder = smp.encoders.get_encoder(name, in_channels, depth=5, weights=weights, output_stride=output_stride)
-            if weights is not None:
+            encoder = smp.encoders.get_encoder(name, in_channels, depth=5, weights=None if from_file else weights,
+                                               output_stride=output_stride)
+            if from_file:
+                mean, std = _timm_normalisation(name, in_channels)
+            elif weights is not None:
                 params = smp.encoders.get_preprocessing_params(name, pretrained=weights)
                 mean, std = params["mean"], params["std"]
         except (KeyError, ValueError, RuntimeError) as error:
@@ -182,9 +189,21 @@ def _make_encoder(name: str, weights: str | None, output_stride: int, in_channel
                 raise SegError(f"There is no encoder {name!r}. {did_you_mean(name, known)}") from None
             raise SegError(f"The encoder {name!r} can't be made (weights {weights!r}, output stride {output_stride}): "
                            f"{error}") from None
+        if from_file:
+            load_named(encoder, str(weights), name)
     if len(mean) != in_channels:  # weights for RGB that SMP spread over other channels
         mean, std = (sum(mean) / len(mean),) * in_channels, (sum(std) / len(std),) * in_channels
     return encoder, mean, std
+
+
+def _timm_normalisation(name: str, in_channels: int) -> tuple[Sequence[float], Sequence[float]]:
+    """Returns the mean and std that timm's weights of that name expect; 0.5 where timm knows none."""
+    from timm.models import get_pretrained_cfg, is_model
+
+    name = name.removeprefix("tu-")
+    config = get_pretrained_cfg(name) if is_model(name) else None
+    half = (0.5,) * in_channels
+    return (config.mean, config.std) if config is not None else (half, half)
 
 
 def _timm_names() -> list[str]:

@@ -19,7 +19,8 @@ NETWORKS: dict[str, type[SegmentationNetwork]] = {"LRASPP": LRASPP, "RASPP": RAS
 
 
 def describe(model: SegmentationNetwork, label_set: LabelSet, train_size_hw: tuple[int, int], license: str = "unknown",
-             metrics: dict[str, Any] | None = None, training: dict[str, Any] | None = None) -> files.Description:
+             metrics: dict[str, Any] | None = None, training: dict[str, Any] | None = None,
+             long_side: int | None = None) -> files.Description:
     """Returns what a weights file of `model` says of itself.
 
     Raises:
@@ -29,18 +30,18 @@ def describe(model: SegmentationNetwork, label_set: LabelSet, train_size_hw: tup
         raise SegError(f"The network has {model.arguments['classes']} classes and the label set {label_set.name!r} has "
                        f"{len(label_set)}; they must agree.")
     return files.Description(type(model).__name__, model.arguments, label_set, model.mean, model.std, train_size_hw, license,
-                             metrics or {}, training or {})
+                             metrics or {}, training or {}, long_side)
 
 
 def save(model: SegmentationNetwork, path: str | Path, label_set: LabelSet, train_size_hw: tuple[int, int],
          license: str = "unknown", metrics: dict[str, Any] | None = None,
-         training: dict[str, Any] | None = None) -> files.Description:
+         training: dict[str, Any] | None = None, long_side: int | None = None) -> files.Description:
     """Writes `model` to `path` (safetensors, atomically) with everything that rebuilds it; returns the description.
 
     Raises:
         SegError: the label set doesn't fit, or the file can't be written.
     """
-    description = describe(model, label_set, train_size_hw, license, metrics, training)
+    description = describe(model, label_set, train_size_hw, license, metrics, training, long_side)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic_write(path) as file:
         file.write(to_bytes(tensors, metadata={files.METADATA_KEY: description.to_json()}))

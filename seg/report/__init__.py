@@ -10,9 +10,9 @@ from seg.report.examples import Example, ExampleCollector
 from seg.report.html import to_html
 from seg.report.json import to_json
 from seg.report.markdown import to_markdown
-from seg.report.terminal import print_result
+from seg.report.terminal import print_result, print_sizes
 
-__all__ = ["Example", "ExampleCollector", "check_report_path", "print_result", "to_html", "to_json", "to_markdown",
+__all__ = ["Example", "ExampleCollector", "check_report_path", "print_result", "print_sizes", "to_html", "to_json", "to_markdown",
            "write_report"]
 
 _SUFFIXES = (".json", ".md", ".html")

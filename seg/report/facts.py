@@ -44,13 +44,13 @@ def title(result: Result) -> str:
 
 def details(result: Result) -> list[tuple[str, str]]:
     """Returns what ran on what, as pairs of a name and a value."""
-    frame_sizes = ", ".join(map(_size, result.frame_sizes[:3])) + (", ..." if len(result.frame_sizes) > 3 else "")
-    size = f"{_size(result.size_hw)}, {result.fit}" if result.size_hw else "each frame's own"
+    size = (f"{_size(result.size_hw)}, {result.fit}" if result.size_hw else "each frame's own" if result.long_side is None else
+            f"{_sizes(result.network_sizes)}, where the weights are most accurate")
     versions = ", ".join(f"{name} {version}" for name, version in result.machine.versions.items())
     pairs = [
         ("Weights", result.weights),
         ("Network", result.network),
-        ("Frames", f"{result.frames} ({frame_sizes})"),
+        ("Frames", f"{result.frames} ({_sizes(result.frame_sizes)})"),
         ("Size it ran at", size),
         ("Engine", f"{result.engine}, {result.precision}, {count(result.threads, 'thread')}"),
         ("Machine", str(result.machine)),
@@ -122,6 +122,10 @@ def warm_up(result: Result) -> str:
     if not result.warm_up_runs:
         return "without warm-up: the first runs are counted"
     return f"after {count(result.warm_up_runs, 'uncounted run')} for each frame size"
+
+
+def _sizes(sizes: Sequence[tuple[int, int]]) -> str:
+    return ", ".join(map(_size, sizes[:3])) + (", ..." if len(sizes) > 3 else "")
 
 
 def _size(size_hw: tuple[int, int]) -> str:

@@ -28,6 +28,8 @@ def as_dict(result: Result) -> dict[str, Any]:
         "labelled_frames": result.labelled,
         "frame_sizes_hw": [list(size) for size in result.frame_sizes],
         "size_hw": list(result.size_hw) if result.size_hw else None,
+        "long_side": result.long_side,
+        "network_sizes_hw": [list(size_hw) for size_hw in result.network_sizes],
         "fit": result.fit,
         "label_set": result.label_set.to_dict(),
         "engine": result.engine,

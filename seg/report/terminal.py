@@ -1,5 +1,7 @@
 """A result as tables in the terminal."""
 
+import math
+
 from rich.console import Console
 from rich.table import Table
 
@@ -50,6 +52,25 @@ def print_result(result: Result, console: Console | None = None) -> None:
         console.print(table)
     for name, value in details(result):
         console.print(f"{name}: {value}", markup=False, soft_wrap=True)
+
+
+def print_sizes(results: dict[int, Result], best: int, console: Console | None = None) -> None:
+    """Prints scores and latency by the long side that frames were scaled to.
+
+    Args:
+        results: by long side [px], in the order to print.
+        best: the long side to mark.
+        console: where to; None for standard output.
+    """
+    table = Table()
+    for heading in ("long side", "first frames at", "mIoU [%]", "latency p50 [ms]"):
+        table.add_column(heading, justify="right")
+    for side, result in results.items():
+        height, width = result.network_sizes[0]
+        cells = (str(side), f"{height}x{width}", percent(result.scores.miou if result.scores else math.nan),
+                 *milliseconds([result.latency.summary()["p50"]]))
+        table.add_row(*cells, style="bold" if side == best else None)
+    (console or Console(highlight=False)).print(table)
 
 
 def _table(ious: IouTable) -> Table:

@@ -22,7 +22,7 @@ from seg.runtime.auto import AutoEngine, make_engine
 from seg.runtime.cache import Cache, default_folder
 from seg.runtime.choice import Choice
 from seg.runtime.memory import check_memory
-from seg.runtime.preprocess import Fit, Placement, check_size, fit_frame, place
+from seg.runtime.preprocess import Fit, Placement, Size, check_size, fit_frame, place
 from seg.runtime.upsample import kernel_ms, prepare, upsample_argmax
 
 
@@ -51,32 +51,36 @@ class Predictor:
     Args:
         engine: runs the network.
         description: what the network's weights say of themselves.
-        size_hw: (H, W) that the network runs at; None for each frame's own size, or for the one that the network was
-            exported for.
-        fit: how a frame gets to `size_hw`: "stretch", or "letterbox" to keep its shape. The label map has the frame's
-            own size either way.
+        size: (H, W) that the network runs at; a number scales each frame, in its own shape, to that longer side [px], and
+            "best" to the one at which the weights are most accurate by their own description; "own" is each frame's own
+            size. Of a network that was exported for one size alone "best" and "own" mean that size.
+        fit: how a frame gets to a size given as (H, W): "stretch", or "letterbox" to keep its shape. The label map has the
+            frame's own size either way.
         weights: the name or file that the network came from, for reports.
         note: what a user should know about the engine, if anything.
         confidence: whether predictions carry it; it takes several times as long as the labels alone.
         cache: where what was compiled is kept.
 
     Attributes:
-        description, label_set, size_hw, fit, weights, confidence: as said above.
+        description, label_set, fit, weights, confidence: as said above.
+        size_hw: the one (H, W) that the network runs at; None where each frame has its own.
+        long_side: that frames are scaled to [px]; None where they aren't.
 
     Raises:
         SegError: the size or the fit can't be, or the network doesn't take three channels.
     """
 
     def __init__(self, engine: engines.Engine, description: files.Description, *,
-                 size_hw: tuple[int, int] | None = None, fit: Fit = "stretch", weights: str = "", note: str | None = None,
+                 size: Size = "best", fit: Fit = "stretch", weights: str = "", note: str | None = None,
                  confidence: bool = False, cache: Cache | None = None) -> None:
-        check_size(size_hw, fit)
+        check_size(size, fit)
         if len(description.mean) != 3:
             raise SegError(f"The network takes {len(description.mean)} channels; frames have three.")
         fixed = engine.fixed_size_hw
-        if fixed is not None and size_hw not in (None, fixed):
+        if fixed is not None and size not in ("best", "own", fixed):
             raise SegError(f"{weights} was exported for {fixed[0]}x{fixed[1]} alone; it can't run at another size.")
-        size_hw = size_hw or fixed
+        size_hw = size if isinstance(size, tuple) else fixed
+        self.long_side = None if fixed else description.long_side if size == "best" else size if isinstance(size, int) else None
         self.description, self.size_hw, self.fit, self.weights, self.confidence = description, size_hw, fit, weights, confidence
         self._engine, self._note, self._cache = engine, note, cache or Cache(None)
         self._lock = threading.Lock()
@@ -84,8 +88,7 @@ class Predictor:
 
     @classmethod
     def load(cls, weights: str | Path = files.DEFAULT, engine: str = "auto", precision: str = "auto",
-             threads: int | None = None, size_hw: tuple[int, int] | None = None, fit: Fit = "stretch",
-             confidence: bool = False) -> "Predictor":
+             threads: int | None = None, size: Size = "best", fit: Fit = "stretch", confidence: bool = False) -> "Predictor":
         """Makes a predictor.
 
         Args:
@@ -95,14 +98,14 @@ class Predictor:
             precision: "fp32", "bf16", "int8", or "auto" for the fastest that leaves 99% of the labels as they are in
                 float32. What is "auto" is tried on the first frame, or on those given to `choose`, and then remembered.
             threads: for the engine, OpenCV and the upsampling alike; None for all cores that this process may use.
-            size_hw: see the class.
+            size: see the class.
             fit: see the class.
             confidence: see the class.
 
         Raises:
             SegError: the weights, the engine, its precision, a package or a value is not there or can't be used.
         """
-        check_size(size_hw, fit)
+        check_size(size, fit)
         engines.check_names(engine, precision)
         path = files.find(weights)
         description = files.read_description(path)
@@ -110,8 +113,17 @@ class Predictor:
         prepare()
         cache = Cache(default_folder())
         made, note = make_engine(engine, precision, path, thread_count, cache)
-        return cls(made, description, size_hw=size_hw, fit=fit, weights=str(weights), note=note, confidence=confidence,
+        return cls(made, description, size=size, fit=fit, weights=str(weights), note=note, confidence=confidence,
                    cache=cache)
+
+    def at(self, size: Size) -> "Predictor":
+        """Returns a predictor for another size that shares this one's engine; the two must not run at once.
+
+        Raises:
+            SegError: the size can't be, or the network was exported for another one alone.
+        """
+        return Predictor(self._engine, self.description, size=size, fit=self.fit, weights=self.weights, note=self._note,
+                         confidence=self.confidence, cache=self._cache)
 
     @property
     def label_set(self) -> LabelSet:
@@ -167,7 +179,7 @@ class Predictor:
 
         def images() -> Iterable[npt.NDArray[np.uint8]]:
             for frame in frames_bgr:
-                placement = place(_check_frame(frame), self.size_hw, self.fit)
+                placement = self._place(_check_frame(frame))
                 self._check_memory(placement.size_hw)
                 yield fit_frame(frame, placement, self.description.mean)
 
@@ -185,7 +197,7 @@ class Predictor:
             SegError: the frame is not such an array, or too large for this machine's memory.
         """
         frame_hw = _check_frame(frame_bgr)
-        placement = place(frame_hw, self.size_hw, self.fit)
+        placement = self._place(frame_hw)
         with self._lock:
             self._check_memory(placement.size_hw)
             try:
@@ -193,6 +205,13 @@ class Predictor:
             except MemoryError:
                 raise SegError(f"Memory doesn't suffice for a frame of {frame_hw[0]}x{frame_hw[1]}. Give a smaller "
                                "size to run at.") from None
+
+    def network_size(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
+        """Returns the (H, W) that the network runs at for frames of (H, W)."""
+        return self._place(frame_hw).size_hw
+
+    def _place(self, frame_hw: tuple[int, int]) -> Placement:
+        return place(frame_hw, self.size_hw, self.fit, self.long_side)
 
     def _predict(self, frame_bgr: npt.NDArray[np.uint8], frame_hw: tuple[int, int], placement: Placement,
                  out: npt.NDArray[np.uint8] | None) -> Prediction:

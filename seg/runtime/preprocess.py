@@ -1,13 +1,14 @@
 """How a frame is fitted to the size that the network runs at, and how its label map finds the way back.
 
-By default a frame runs at its own size and nothing is done. With a size given it is either stretched to it or
-letterboxed: scaled as far as it fits without distortion, centred, and surrounded by the mean colour, which the network
-reads as zeros. The label map is always computed at the frame's own size, straight from the scores that cover the frame.
-Colour order and normalisation are the engine's and the network's.
+By default a frame is scaled, in its own shape, to where the network is most accurate, if its weights say so; else it runs at
+its own size and nothing is done. With a size given it is either stretched to it or letterboxed: scaled as far as it fits
+without distortion, centred, and surrounded by the mean colour, which the network reads as zeros. The label map is always
+computed at the frame's own size, straight from the scores that cover the frame. Colour order and normalisation are the
+engine's and the network's.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 import cv2
 import numpy as np
@@ -16,7 +17,9 @@ import numpy.typing as npt
 from seg.errors import SegError
 
 MIN_SIZE = 32  # the network's deepest feature is 32 times smaller than the image
+GRID = 8  # sides are rounded to it, so that scores at 1/8 lie on whole pixels
 Fit = Literal["stretch", "letterbox"]
+Size: TypeAlias = tuple[int, int] | int | Literal["best", "own"]
 
 
 @dataclass(frozen=True)
@@ -40,27 +43,47 @@ class Placement:
         return self.top * vertical, self.left * horizontal, self.height * vertical, self.width * horizontal
 
 
-def check_size(size_hw: tuple[int, int] | None, fit: str) -> None:
+def check_size(size: Size, fit: str) -> None:
     """Refuses a size or a fit that can't be.
 
     Raises:
-        SegError: a side is below the network's smallest, or the fit is unknown.
+        SegError: a side is below the network's smallest, the size is another word, or the fit is unknown.
     """
     if fit not in get_args(Fit):
         raise SegError(f"fit is {fit!r}; it can be {' or '.join(map(repr, get_args(Fit)))}.")
-    if size_hw is not None and min(size_hw) < MIN_SIZE:
-        raise SegError(f"The size {size_hw[0]}x{size_hw[1]} is too small: the network needs at least "
-                       f"{MIN_SIZE}x{MIN_SIZE}.")
+    if isinstance(size, str):
+        if size not in ("best", "own"):
+            raise SegError(f"The size is {size!r}; it can be (height, width), the longer side alone, 'best' or 'own'.")
+    elif isinstance(size, int):
+        if size < MIN_SIZE:
+            raise SegError(f"The long side {size} is too small: the network needs at least {MIN_SIZE} pixels.")
+    elif min(size) < MIN_SIZE:
+        raise SegError(f"The size {size[0]}x{size[1]} is too small: the network needs at least {MIN_SIZE}x{MIN_SIZE}.")
 
 
-def place(frame_hw: tuple[int, int], size_hw: tuple[int, int] | None, fit: Fit) -> Placement:
-    """Decides where a frame goes. Without a size it keeps its own, but a side below 32 is stretched to 32."""
+def place(frame_hw: tuple[int, int], size_hw: tuple[int, int] | None, fit: Fit, long_side: int | None = None) -> Placement:
+    """Decides where a frame goes.
+
+    Args:
+        frame_hw: (H, W) of the frame.
+        size_hw: (H, W) that it is brought to; None for its own shape.
+        fit: how it is brought to `size_hw`.
+        long_side: of a frame that keeps its shape [px]; None for its own size. A side below 32 is stretched to 32 either way.
+    """
     if size_hw is None or fit == "stretch":
-        height, width = size_hw or (max(frame_hw[0], MIN_SIZE), max(frame_hw[1], MIN_SIZE))
+        height, width = size_hw or scaled(frame_hw, long_side)
         return Placement((height, width), 0, 0, height, width)
     scale = min(size_hw[0] / frame_hw[0], size_hw[1] / frame_hw[1])
     height, width = (max(1, min(round(side * scale), limit)) for side, limit in zip(frame_hw, size_hw, strict=True))
     return Placement(size_hw, (size_hw[0] - height) // 2, (size_hw[1] - width) // 2, height, width)
+
+
+def scaled(frame_hw: tuple[int, int], long_side: int | None) -> tuple[int, int]:
+    """Returns the (H, W) nearest to the frame's shape whose longer side is `long_side`, on a grid of 8 px; its own for None."""
+    if long_side is None or max(frame_hw) == long_side:
+        return max(frame_hw[0], MIN_SIZE), max(frame_hw[1], MIN_SIZE)
+    height, width = (max(MIN_SIZE, round(side * long_side / max(frame_hw) / GRID) * GRID) for side in frame_hw)
+    return height, width
 
 
 def fit_frame(frame_bgr: npt.NDArray[np.uint8], placement: Placement,

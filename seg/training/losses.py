@@ -1,11 +1,14 @@
 """Losses on full-size scores: cross-entropy with class weights and OHEM, and SMP's Dice, Lovász and focal by name.
 
+Labels from the number of classes up stand for sets of classes: such a pixel's loss is minus the logarithm of the sum of their
+probabilities.
+
 OHEM (online hard example mining): Shrivastava et al., arXiv 1604.03540, in the per-pixel form that BiSeNet made common.
 Class weights "enet": Paszke et al., arXiv 1606.02147; "median_frequency": Eigen and Fergus, arXiv 1411.4734.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -124,15 +127,41 @@ def _interpolation(low: int, full: int, like: Tensor) -> Tensor:
     return F.interpolate(identity, size=full, mode="linear", align_corners=False)[:, 0].T
 
 
-class SegmentationLoss(nn.Module):
-    """The weighted sum of the terms of a `LossConfig`."""
+class SetLoss(nn.Module):
+    """Minus the logarithm of the probability that a pixel is of one of its label's classes, where that is a set of them.
 
-    def __init__(self, config: LossConfig, class_weights: Tensor | None) -> None:
+    Args:
+        sets: train ids of each set's members; set number k is the label C + k.
+        classes: C.
+    """
+
+    def __init__(self, sets: Sequence[Sequence[int]], classes: int) -> None:
+        super().__init__()
+        outside = torch.ones(len(sets), classes, dtype=torch.bool)
+        for number, members in enumerate(sets):
+            outside[number, list(members)] = False
+        self.outside: Tensor
+        self.register_buffer("outside", outside, persistent=False)
+
+    def forward(self, scores: Tensor, labels: Tensor) -> Tensor:  # (N, C, H, W) float, (N, H, W) int64 -> (): a sum
+        chosen = (labels >= scores.shape[1]) & (labels != IGNORE)
+        there = scores.permute(0, 2, 3, 1)[chosen]  # (M, C)
+        within = there.masked_fill(self.outside[labels[chosen] - scores.shape[1]], -torch.inf)
+        return (there.logsumexp(1) - within.logsumexp(1)).sum()
+
+
+class SegmentationLoss(nn.Module):
+    """The weighted sum of the terms of a `LossConfig`; pixels that are labelled by a set of classes join cross-entropy's."""
+
+    def __init__(self, config: LossConfig, class_weights: Tensor | None, class_sets: Sequence[Sequence[int]] = (),
+                 classes: int = 0) -> None:
         """Builds the terms.
 
         Args:
             config: what to minimise.
             class_weights: (C,) for cross-entropy, or None.
+            class_sets: see `SetLoss`; none where labels are classes.
+            classes: C; needed for sets alone.
 
         Raises:
             SegError: a term is unknown, none has a weight, or a number lies outside its range.
@@ -155,9 +184,19 @@ class SegmentationLoss(nn.Module):
         self.weights = {name: weight for name, weight in config.terms.items() if weight}
         self.terms = nn.ModuleDict({name: cross_entropy if name == "cross_entropy" else _SMP_TERMS[name]()
                                     for name in self.weights})
+        self.sets = SetLoss(class_sets, classes) if class_sets else None
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:  # (N, C, H, W) float, (N, H, W) int64 -> ()
         scores = scores.float()
+        if self.sets is None:
+            return self._terms(scores, labels)
+        in_set = (labels >= scores.shape[1]) & (labels != IGNORE)
+        counts = torch.stack([in_set.sum(), (labels != IGNORE).sum()])
+        share = counts[0] / counts[1].clamp_min(1)
+        on_sets = self.sets(scores, labels) / counts[0].clamp_min(1)
+        return (1 - share) * self._terms(scores, labels.masked_fill(in_set, IGNORE)) + share * on_sets
+
+    def _terms(self, scores: Tensor, labels: Tensor) -> Tensor:
         if self.weights.keys() & _SMP_TERMS.keys() and bool((labels == IGNORE).all()):
             return scores.sum() * 0  # some of SMP's would be NaN
         return torch.stack([weight * self.terms[name](scores, labels) for name, weight in self.weights.items()]).sum()

@@ -16,12 +16,14 @@ from seg.errors import SegError
 from seg.label_sets import IGNORE, LabelSet
 from seg.metrics import Scores
 from seg.models import SegmentationNetwork, init_from
+from seg.models.pretrained import norms_are_folded, unfold_norms
 from seg.training.ema import EMA
 from seg.training.losses import LossConfig, SegmentationLoss, class_weights_from_counts, thin_out
 from seg.training.record import RunRecord
 from seg.training.schedules import Schedule, learning_rate_factor
 
 CHECKPOINT_KEY = "lraspp"
+UNFOLDING_PICTURES = 24
 
 
 class SegmentationTask(LightningModule):
@@ -41,6 +43,7 @@ class SegmentationTask(LightningModule):
         init_from: str | None = None,
         norm_momentum: float | None = None,
         channels_last: bool = True,
+        class_sets: list[tuple[int, ...]] | None = None,
     ) -> None:
         """Builds the task.
 
@@ -58,6 +61,7 @@ class SegmentationTask(LightningModule):
             norm_momentum: share of each batch in batch norm's running statistics; None leaves the network's own, which is
                 the paper's 0.01 in our encoders. A short run needs 0.1: its statistics would lag behind its weights.
             channels_last: memory layout of the convolutions; the fast one on most processors and GPUs.
+            class_sets: what labels from the number of classes up stand for; comes from the data.
 
         Raises:
             SegError: an argument lies outside its range, or `init_from` doesn't fit.
@@ -72,6 +76,7 @@ class SegmentationTask(LightningModule):
         self.poly_power = poly_power
         self.warmup_steps = warmup_steps
         self.loss_config = loss
+        self.class_sets = class_sets or []
         self.init_from = init_from
         self.network = network
         if init_from is not None:
@@ -112,8 +117,22 @@ class SegmentationTask(LightningModule):
         if stage == "fit":
             if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":  # it exists for GPUs alone
                 self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
-            self.loss = SegmentationLoss(self.loss_config, self._class_weights())
+            classes = len(self.label_set)
+            self.loss = SegmentationLoss(self.loss_config, self._class_weights(), self.class_sets, classes)
+            self._unfold_norms()
             self.record.start()
+
+    def _unfold_norms(self) -> None:
+        """Gives batch norms that came folded into the encoder's weights statistics of their own, from training pictures."""
+        if not norms_are_folded(self.network.encoder):
+            return
+        reader = self.trainer.datamodule.reader("train")  # type: ignore[attr-defined]
+        chosen = range(0, len(reader), max(1, len(reader) // UNFOLDING_PICTURES))
+        images = (torch.from_numpy(reader.read(index)[0]).permute(2, 0, 1)[None] for index in chosen)
+        unfold_norms(self.network.encoder, (self.network.normalize(image) for image in images))
+        if self.ema is not None:
+            self.ema.network.load_state_dict(self.network.state_dict())
+        rank_zero_info(f"The encoder's batch norms have statistics of {len(chosen)} training pictures now.")
 
     def _class_weights(self) -> Tensor | None:
         rule = self.loss_config.class_weights

@@ -1,0 +1,134 @@
+"""Several data sets as one to learn from: each with its share of a batch, and its classes in terms of the network's.
+
+A pixel's label is a train id of the network, 255 where it is ignored, or, from the number of classes up, the number of a set of
+classes: all that a coarser label says is that the pixel is of one of them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from datasets.base import UInt8Array
+from seg.errors import SegError, did_you_mean
+from seg.label_sets import IGNORE, LabelSet
+
+ClassMap: TypeAlias = Mapping[str, str | list[str] | None]
+
+
+@dataclass
+class OtherData:
+    """A further data set to learn from.
+
+    Attributes:
+        root: its folder.
+        dataset: its kind, as of the first; `pictures` for a folder of pictures without labels, which a teacher labels.
+        share: its part of the samples, beside the shares of the others.
+        classes: what its classes are in the network's: a name, or a list of names where it is coarser; null ignores a
+            class. A class that is left out must have the same name in the network.
+        scale_range: its own, where its pictures are of another scale.
+        cache: its own.
+    """
+
+    root: str
+    dataset: str = "folder"
+    share: float = 1.0
+    classes: dict[str, str | list[str] | None] | None = None
+    scale_range: tuple[float, float] | None = None
+    cache: bool | None = None
+
+
+class ClassSets:
+    """The sets of the network's classes that coarser labels stand for, each once, numbered behind the classes.
+
+    Attributes:
+        members: train ids of each set, in order of their numbers.
+    """
+
+    def __init__(self, label_set: LabelSet) -> None:
+        self.label_set = label_set
+        self.members: list[tuple[int, ...]] = []
+
+    def table(self, other: LabelSet, classes: ClassMap, where: str) -> UInt8Array:
+        """Returns a table (256,) from the train ids of another label set to labels of the network's.
+
+        Args:
+            other: of the data set.
+            classes: see `OtherData`.
+            where: what messages call the data set.
+
+        Raises:
+            SegError: a name on either side is unknown, sets overlap, or a class is neither mapped nor of the same name.
+        """
+        own = self.label_set.classes
+        for name in classes:
+            if name not in other.classes:
+                raise SegError(f"{where} has no class {name!r}, which its map names. {did_you_mean(name, other.classes)}")
+        table, targets = np.full(256, IGNORE, np.uint8), dict[str, tuple[int, ...]]()
+        for index, name in enumerate(other.classes):
+            if name not in classes and name not in own:
+                raise SegError(f"{where} has the class {name!r}, which the network hasn't. Its map must say which class or which "
+                               f"classes of {', '.join(own)} it is, or null to ignore it.")
+            target = classes.get(name, name)
+            names = [] if target is None else [target] if isinstance(target, str) else list(dict.fromkeys(target))
+            for unknown in (n for n in names if n not in own):
+                raise SegError(f"{where} maps {name!r} to {unknown!r}, which the network hasn't. {did_you_mean(unknown, own)}")
+            ids = targets[name] = tuple(sorted(own.index(n) for n in names))
+            for rival, others in targets.items():
+                shared = set(ids) & set(others)
+                if rival != name and shared and len(ids) + len(others) > 2:
+                    raise SegError(f"{where} maps both {rival!r} and {name!r} to {own[min(shared)]!r}; sets of classes can't "
+                                   "overlap. Leave it out of one of them.")
+            if ids:
+                table[index] = ids[0] if len(ids) == 1 else self._number(ids)
+        return table
+
+    def _number(self, ids: tuple[int, ...]) -> int:
+        if ids not in self.members:
+            self.members.append(ids)
+        number = len(self.label_set) + self.members.index(ids)
+        if number >= IGNORE:
+            raise SegError(f"The data sets have {len(self.members)} different sets of classes; with {len(self.label_set)} "
+                           f"classes there can be {IGNORE - len(self.label_set)}.")
+        return number
+
+
+def check_shares(shares: Sequence[float]) -> None:
+    """Checks the shares of a batch.
+
+    Raises:
+        SegError: one is negative, or the first, whose passes are counted as epochs, is not above 0.
+    """
+    if min(shares) < 0 or shares[0] <= 0 or not np.isfinite(sum(shares)):
+        raise SegError(f"The data sets' shares are {', '.join(f'{share:g}' for share in shares)}; they can't be negative, and "
+                       "the first data set, by which epochs are counted, needs one above 0.")
+
+
+def mixed_order(counts: Sequence[int], shares: Sequence[float], seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """Returns the order of an epoch over data sets laid end to end: one pass over the first, the others by their shares.
+
+    At every place the data set comes next that lags most behind its share, so that each batch has the mixture as nearly as
+    whole samples can. Within a data set every sample comes once before one comes again.
+    """
+    check_shares(shares)
+    part = np.array(shares, np.float64) / sum(shares)
+    length = round(counts[0] / part[0])
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    given = np.zeros(len(counts), np.int64)
+    which = np.empty(length, np.int64)
+    for place in range(length):
+        which[place] = np.argmax((place + 1) * part - given)
+        given[which[place]] += 1
+    order = np.empty(length, np.int64)
+    for number, count in enumerate(counts):
+        passes = _passes(count, (seed, epoch, number))
+        order[which == number] = starts[number] + np.array([next(passes) for _ in range(given[number])], np.int64)
+    return order
+
+
+def _passes(count: int, key: tuple[int, int, int]) -> Iterator[int]:
+    random = np.random.default_rng(key)
+    while True:
+        yield from random.permutation(count).tolist()

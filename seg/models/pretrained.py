@@ -1,0 +1,264 @@
+"""Encoders that start from a file: timm's, torchvision's or our own tensors, fitted to RF2, to larger kernels and to gates.
+
+Where an encoder is its twin but for RF2's halved layers, those start from the strongest half of the twin's channels; a smaller
+depthwise kernel goes into the middle of a larger one; squeeze-and-excite that the twin lacks starts as a gate that changes
+nothing. Files in which batch norm is folded into the convolutions are unfolded on pictures by `unfold_norms`: batch statistics
+would undo what the convolutions have learnt.
+"""
+
+import pickle
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from seg.architecture import NORM_EPS
+from seg.errors import SegError
+from seg.models import keymaps
+from seg.models.mobilenet import TIMM_NORM_EPS, MobileNetEncoder
+
+_OPEN_GATE = 5 / 6  # a gate at 1 lies on the hard sigmoid's flat part and would never learn
+_WRAPPERS = ("state_dict", "model", "model_state_dict", "model_ema", "state_dict_ema")
+
+
+def load_encoder(encoder: MobileNetEncoder, path: str | Path) -> None:
+    """Loads the tensors of a file into an encoder of ours, fitted as the head of this module says.
+
+    Args:
+        encoder: is changed.
+        path: safetensors, or a checkpoint of torch that holds tensors alone. Names are timm's, torchvision's or ours.
+
+    Raises:
+        SegError: the file can't be read, or is of another network; the message names what differs.
+    """
+    state = read_state(path)
+    if "conv_stem.weight" in state:
+        found, eps = keymaps.encoder_from_timm(state, encoder), TIMM_NORM_EPS
+        if _folded(found):  # only the authors' are: timm's own weights come with their statistics
+            eps = NORM_EPS
+    elif "features.0.0.weight" in state or "backbone.0.0.weight" in state:
+        prefix = "features." if "features.0.0.weight" in state else "backbone."
+        found, eps = keymaps.encoder_from_torchvision(state, encoder, prefix), NORM_EPS
+    else:
+        found, eps = {name.removeprefix("encoder."): tensor for name, tensor in state.items()}, NORM_EPS
+    found = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in found.items()}
+    own = encoder.state_dict()
+    found = {name: tensor for name, tensor in _fitted(found, encoder).items() if name in own}
+    for name in own:
+        if name.endswith("num_batches_tracked"):
+            found.setdefault(name, own[name])
+    lacking = [name for name in own if name not in found]
+    if lacking:
+        raise SegError(f"{path} doesn't fit the encoder {encoder.variant}: {len(lacking)} of {len(own)} tensors are missing, "
+                       f"{lacking[0]!r} for one.")
+    differing = [name for name in own if found[name].shape != own[name].shape]
+    if differing:
+        name = differing[0]
+        raise SegError(f"{path} doesn't fit the encoder {encoder.variant}: {name} is {tuple(found[name].shape)} there and "
+                       f"{tuple(own[name].shape)} here.")
+    nn.Module.load_state_dict(encoder, found)
+    encoder.set_norm_eps(eps)
+
+
+def load_named(encoder: nn.Module, path: str | Path, name: str) -> None:
+    """Loads the tensors of a file into an encoder of SMP or timm, by their names there.
+
+    Raises:
+        SegError: as `load_encoder`.
+    """
+    state, own = read_state(path), encoder.state_dict()
+    prefix = "model." if all(key.startswith("model.") for key in own) else ""  # SMP's shell around timm's networks
+    found = {key: state.get(key, state.get(key.removeprefix(prefix))) for key in own}
+    lacking = [key for key, tensor in found.items() if tensor is None and not key.endswith("num_batches_tracked")]
+    if lacking:
+        raise SegError(f"{path} doesn't fit the encoder {name}: {len(lacking)} of {len(own)} tensors are missing, "
+                       f"{lacking[0]!r} for one.")
+    for key, tensor in found.items():
+        if tensor is not None and tensor.shape != own[key].shape:
+            raise SegError(f"{path} doesn't fit the encoder {name}: {key} is {tuple(tensor.shape)} there and "
+                           f"{tuple(own[key].shape)} here.")
+    encoder.load_state_dict({key: own[key] if tensor is None else tensor for key, tensor in found.items()})
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """Reads the tensors of a safetensors file, or of a checkpoint of torch without unpickling code.
+
+    Raises:
+        SegError: it is missing, damaged, or holds something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SegError(f"There is no file {path} with weights for the encoder. encoder_weights takes 'imagenet' or a file.")
+    try:
+        state: Any = (load_file(path) if path.suffix == ".safetensors" else
+                      torch.load(path, map_location="cpu", weights_only=True))
+    except pickle.UnpicklingError:
+        raise SegError(f"{path} holds more than tensors, or is no checkpoint of torch; it was not loaded. Save its state dict "
+                       "as safetensors.") from None
+    except Exception as error:  # safetensors raises its own class, torch many
+        raise SegError(f"{path} can't be read as weights: {(str(error) or type(error).__name__).splitlines()[0]:.200}.") from None
+    for wrapper in _WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict) or not state or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise SegError(f"{path} holds no state dict of tensors.")
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def _folded(state: dict[str, Tensor]) -> bool:
+    means = [tensor for name, tensor in state.items() if name.endswith("running_mean")]
+    return bool(means) and all(not mean.any() for mean in means)
+
+
+def norms_are_folded(encoder: nn.Module) -> bool:
+    """Whether no batch norm has statistics of its own, though the encoder has learnt something: see `unfold_norms`."""
+    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    fresh = all(not norm.bias.any() for norm in norms)
+    return bool(norms) and not fresh and all(not norm.running_mean.any() for norm in norms)  # type: ignore[union-attr]
+
+
+@torch.no_grad()
+def unfold_norms(encoder: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Gives batch norms the statistics that their inputs have, and changes their weights so that the function stays.
+
+    Args:
+        encoder: what it maps stays the same but for rounding.
+        batches: normalised images (N, C, H, W), such as it will be trained on.
+    """
+    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    sums = {norm: torch.zeros(3, norm.num_features, dtype=torch.float64) for norm in norms}  # count, sum, sum of squares
+
+    def note(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0].double()
+        sums[norm] += torch.stack([torch.full((x.shape[1],), float(x[:, 0].numel()), dtype=torch.float64),  # type: ignore[index]
+                                   x.sum((0, 2, 3)).cpu(), x.square().sum((0, 2, 3)).cpu()])
+
+    hooks = [norm.register_forward_pre_hook(note) for norm in norms]
+    was_training = encoder.training
+    encoder.eval()
+    try:
+        for batch in batches:
+            encoder(batch)
+    finally:
+        encoder.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    for norm, (count, total, squares) in sums.items():
+        if not count.all():
+            raise SegError("Batch norms can't be unfolded without pictures.")
+        mean, var = total / count, (squares / count - (total / count).square()).clamp_min(0)
+        old_mean, old_var = norm.running_mean.double().cpu(), norm.running_var.double().cpu()  # type: ignore[union-attr]
+        scale = norm.weight.double().cpu() / (old_var + norm.eps).sqrt()
+        norm.bias.copy_(norm.bias.double().cpu() + scale * (mean - old_mean))
+        norm.weight.copy_(scale * (var + norm.eps).sqrt())
+        norm.running_mean.copy_(mean)  # type: ignore[union-attr]
+        norm.running_var.copy_(var)  # type: ignore[union-attr]
+
+
+# Fitting
+
+
+def _fitted(state: dict[str, Tensor], encoder: MobileNetEncoder) -> dict[str, Tensor]:
+    """Fits what differs by kernel, gate or RF2; leaves alone, for the caller to find, what differs otherwise."""
+    own, state = encoder.state_dict(), dict(state)
+    for i, block in enumerate(encoder.blocks):
+        name = f"blocks.{i}"
+        kernel = f"{name}.depthwise.conv.weight"
+        if kernel in state:
+            missing = own[kernel].shape[-1] - state[kernel].shape[-1]
+            if missing > 0 and missing % 2 == 0:
+                state[kernel] = nn.functional.pad(state[kernel], (missing // 2,) * 4)
+        gate = f"{name}.squeeze_excite"
+        if f"{gate}.expand.bias" in own and f"{gate}.expand.bias" not in state and f"{name}.project.conv.weight" in state:
+            squeeze_excite: Any = block.squeeze_excite
+            state |= {f"{gate}.reduce.{leaf}": own[f"{gate}.reduce.{leaf}"] for leaf in ("weight", "bias")}
+            state[f"{gate}.expand.weight"] = torch.zeros_like(squeeze_excite.expand.weight)
+            state[f"{gate}.expand.bias"] = torch.full_like(squeeze_excite.expand.bias, 6 * _OPEN_GATE - 3)
+            state[f"{name}.project.conv.weight"] = state[f"{name}.project.conv.weight"] / _OPEN_GATE
+            _halve_rows(state, own, gate)
+    if encoder.first_halved < len(encoder.blocks):
+        _halve_tail(state, own, encoder)
+    return state
+
+
+def _halve_rows(state: dict[str, Tensor], own: dict[str, Tensor], gate: str) -> None:
+    """Spreads a gate that is new over as many channels as its twin's block has; `_halve_tail` then picks from them."""
+    kernel = gate.replace("squeeze_excite", "depthwise.conv.weight")
+    channels = len(state[kernel])
+    bias, reduce = state[f"{gate}.expand.bias"], state[f"{gate}.reduce.weight"]
+    if channels != len(bias):
+        state[f"{gate}.expand.bias"] = bias[:1].expand(channels)
+        state[f"{gate}.expand.weight"] = torch.zeros(channels, *own[f"{gate}.expand.weight"].shape[1:])
+        state[f"{gate}.reduce.weight"] = reduce.repeat(1, -(-channels // reduce.shape[1]), 1, 1)[:, :channels]
+
+
+def _halve_tail(state: dict[str, Tensor], own: dict[str, Tensor], encoder: MobileNetEncoder) -> None:
+    """Keeps of each layer that RF2 narrows the channels with the largest weights, and of its readers the same ones."""
+    blocks = [f"blocks.{i}" for i in range(encoder.first_halved, len(encoder.blocks))]
+    if any(f"{block}.project.conv.weight" not in state for block in blocks):
+        return
+    kept: Tensor | None = None  # the input channels of the next layer
+    while blocks:
+        width = len(state[f"{blocks[0]}.project.conv.weight"])
+        # Blocks whose outputs are added to each other keep the same ones.
+        chain = [blocks.pop(0)]
+        while blocks and len(state[f"{blocks[0]}.project.conv.weight"]) == width:
+            chain.append(blocks.pop(0))
+        rows = torch.stack([_strength(state, f"{block}.project") for block in chain]).sum(0)
+        out = _strongest(rows, len(own[f"{chain[0]}.project.conv.weight"]))
+        for block in chain:
+            _halve_block(state, own, block, kept, out)
+            kept = out
+    if "tail.conv.weight" in state:
+        _take(state, "tail.conv", kept, dim=1)
+        _take_layer(state, "tail", _strongest(_strength(state, "tail"), len(own["tail.conv.weight"])))
+
+
+def _halve_block(state: dict[str, Tensor], own: dict[str, Tensor], block: str, kept: Tensor | None, out: Tensor) -> None:
+    if f"{block}.expand.conv.weight" in state:
+        _take(state, f"{block}.expand.conv", kept, dim=1)
+    columns = state[f"{block}.project.conv.weight"].flatten(2).norm(dim=0).squeeze(-1)
+    inner = _strongest(_strength(state, f"{block}.depthwise") * columns, len(own[f"{block}.depthwise.conv.weight"]))
+    for layer in ("expand", "depthwise"):
+        if f"{block}.{layer}.conv.weight" in state:
+            _take_layer(state, f"{block}.{layer}", inner)
+    gate = f"{block}.squeeze_excite"
+    if f"{gate}.reduce.weight" in state:
+        _take(state, f"{gate}.reduce", inner, dim=1)
+        _take(state, f"{gate}.expand", inner, bias=True)
+        reach = state[f"{gate}.expand.weight"].flatten(2).norm(dim=0)[:, 0]
+        reach = (1 + reach) * state[f"{gate}.reduce.weight"].flatten(1).norm(dim=1)  # 1: a new gate's are all zero
+        squeezed = _strongest(reach, len(own[f"{gate}.reduce.weight"]))
+        _take(state, f"{gate}.reduce", squeezed, bias=True)
+        _take(state, f"{gate}.expand", squeezed, dim=1)
+    _take(state, f"{block}.project.conv", inner, dim=1)
+    _take_layer(state, f"{block}.project", out)
+
+
+def _strength(state: dict[str, Tensor], layer: str) -> Tensor:
+    """How much each output channel of a convolution with norm varies at most: the length of its weights behind the norm."""
+    scale = state[f"{layer}.norm.weight"].abs() / state[f"{layer}.norm.running_var"].clamp_min(1e-6).sqrt()
+    return state[f"{layer}.conv.weight"].flatten(1).norm(dim=1) * scale
+
+
+def _strongest(strength: Tensor, count: int) -> Tensor:
+    return strength.topk(min(count, len(strength))).indices.sort().values
+
+
+def _take_layer(state: dict[str, Tensor], layer: str, channels: Tensor) -> None:
+    _take(state, f"{layer}.conv", channels)
+    for leaf in ("weight", "bias", "running_mean", "running_var"):
+        state[f"{layer}.norm.{leaf}"] = state[f"{layer}.norm.{leaf}"][channels]
+
+
+def _take(state: dict[str, Tensor], conv: str, channels: Tensor | None, dim: int = 0, bias: bool = False) -> None:
+    if channels is not None:
+        leaves: Sequence[str] = ("weight", "bias") if bias else ("weight",)
+        for leaf in leaves:
+            state[f"{conv}.{leaf}"] = state[f"{conv}.{leaf}"].index_select(dim, channels)
+
+
+__all__ = ["load_encoder", "load_named", "norms_are_folded", "read_state", "unfold_norms"]

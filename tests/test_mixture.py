@@ -1,0 +1,160 @@
+"""Several data sets at once: classes in the network's terms, shares of every batch, refusals."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from training_runs import make_camvid
+
+from datasets.mixture import ClassSets, OtherData, mixed_order
+from datasets.module import SegmentationData
+from seg.errors import SegError
+from seg.label_sets import CAMVID, CITYSCAPES, LabelSet, known
+
+GROUPS = LabelSet("groups", ("ground", "things", "sky", "rest"), ((0, 0, 0), (1, 1, 1), (2, 2, 2), (3, 3, 3)), (0, 1, 2, 3))
+MAP: dict[str, Any] = {"ground": ["road", "pavement"], "things": ["car", "pedestrian", "bicyclist"], "rest": None}
+
+
+def make_folder(root: Path, count: int = 5) -> Path:
+    """Writes a folder whose masks hold 0 to 3 in stripes, and 255."""
+    for split in ("train", "val"):
+        for kind in ("images", "masks"):
+            (root / kind / split).mkdir(parents=True)
+        for index in range(count):
+            mask = np.array([0, 1, 2, 3, 255], np.uint8).repeat(10)[:, None].repeat(70, 1)
+            cv2.imwrite(str(root / "masks" / split / f"{index}.png"), mask)
+            cv2.imwrite(str(root / "images" / split / f"{index}.png"), np.full((50, 70, 3), index, np.uint8))
+    classes = "".join(f"  - {{name: {name}, value: {i}}}\n" for i, name in enumerate(GROUPS.classes))
+    (root / "classes.yaml").write_text(f"classes:\n{classes}ignore: [255]\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return (make_camvid(tmp_path_factory.mktemp("camvid"), train=6), make_folder(tmp_path_factory.mktemp("groups") / "own"))
+
+
+def make(roots: tuple[Path, Path], share: float = 0.6, **options: Any) -> SegmentationData:
+    other = OtherData(str(roots[1]), share=0.4, classes=MAP, scale_range=(1.0, 1.0))
+    return SegmentationData(str(roots[0]), crop_hw=(32, 48), batch_size=5, workers=0, share=share, others=[other], **options)
+
+
+def test_coarser_classes_become_sets() -> None:
+    sets = ClassSets(CAMVID)
+    table = sets.table(GROUPS, MAP, "here")
+    assert table[:4].tolist() == [11, 12, CAMVID.classes.index("sky"), 255] and (table[4:] == 255).all()
+    assert [[CAMVID.classes[i] for i in members] for members in sets.members] == [
+        ["road", "pavement"], ["car", "pedestrian", "bicyclist"]]
+    again = sets.table(GROUPS, {**MAP, "things": ["pavement", "road"], "ground": "tree"}, "there")
+    assert again[:2].tolist() == [CAMVID.classes.index("tree"), 11], "the same set keeps its number"
+    merged = sets.table(GROUPS, {"ground": "road", "things": "road", "rest": "road"}, "there")
+    assert merged[:4].tolist() == [3, 3, 0, 3], "several classes may become one"
+
+
+@pytest.mark.parametrize(("classes", "message"), [
+    ({}, "class 'ground', which the network hasn't"),
+    ({**MAP, "grund": "road"}, "has no class 'grund'.*'ground'"),
+    ({**MAP, "ground": "raod"}, "'raod', which the network hasn't.*'road'"),
+    ({**MAP, "things": ["car", "road"]}, "both 'ground' and 'things' to 'road'; sets of classes can't overlap"),
+    ({**MAP, "things": "road"}, "can't overlap"),
+])
+def test_maps_that_can_not_be(classes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SegError, match=message):
+        ClassSets(CAMVID).table(GROUPS, classes, "the folder")
+
+
+def test_a_known_label_set_stays_itself_in_another_form() -> None:
+    other = LabelSet("mine", CITYSCAPES.classes, CITYSCAPES.colors, tuple(range(19)))
+    assert known(other) is CITYSCAPES and known(GROUPS) is GROUPS
+
+
+def test_every_stretch_of_the_order_has_its_shares() -> None:
+    counts, shares = [40, 7, 300], [2.0, 1.0, 1.0]
+    order = mixed_order(counts, shares, seed=1, epoch=0)
+    assert len(order) == 80 and set(range(40)) <= set(order.tolist()), "one pass over the first"
+    for begin in range(0, 80, 8):
+        which = Counter("abc"[int(np.searchsorted([40, 47], i, side="right"))] for i in order[begin : begin + 8])
+        assert which["a"] == 4 and abs(which["b"] - 2) <= 1 and abs(which["c"] - 2) <= 1
+    seconds = [i for i in order.tolist() if 40 <= i < 47]
+    assert sorted(seconds[:7]) == list(range(40, 47)), "each once before one comes again"
+    assert np.array_equal(order, mixed_order(counts, shares, 1, 0))
+    assert not np.array_equal(order, mixed_order(counts, shares, 1, 1))
+    assert not np.array_equal(order, mixed_order(counts, shares, 2, 0))
+
+
+def test_batches_hold_both_in_the_networks_labels(roots: tuple[Path, Path]) -> None:
+    data = make(roots)
+    assert [tuple(CAMVID.classes[i] for i in members) for members in data.class_sets] == [
+        ("road", "pavement"), ("car", "pedestrian", "bicyclist")]
+    data.setup("fit")
+    loader = data.train_dataloader()
+    assert len(loader) == 2, "6 / 0.6 samples in batches of 5"
+    for batch in loader:
+        theirs = batch["index"] >= 6
+        assert theirs.sum() == 2
+        labels = batch["labels"][theirs]
+        assert set(labels.unique().tolist()) <= {0, 11, 12, 255} and (labels == 11).any()
+        assert batch["labels"][~theirs][batch["labels"][~theirs] != 255].max() < 11
+    assert [batch["labels"].max() <= 255 for batch in data.val_dataloader()] == [True] * 3, "validation is the first set's"
+
+
+def test_the_order_is_the_same_whatever_the_workers_and_goes_on(roots: tuple[Path, Path]) -> None:
+    def seen(loader: Any) -> list[Any]:
+        return [(b["index"].tolist(), int(b["image"].sum()), int(b["labels"].sum())) for b in loader]
+
+    expected = seen(make(roots).train_dataloader())
+    assert seen(make(roots, cache=True).train_dataloader()) == expected
+    loader = make(roots).train_dataloader()
+    next(iter(loader))
+    again = make(roots).train_dataloader()
+    again.load_state_dict(loader.state_dict())
+    assert seen(again) == expected[1:]
+
+
+def test_verify_looks_at_all(roots: tuple[Path, Path], tmp_path: Path) -> None:
+    make(roots, verify=True).setup("fit")
+    broken = make_folder(tmp_path / "broken")
+    (broken / "masks" / "train" / "0.png").write_text("text")
+    with pytest.raises(SegError, match=r"1 faults.*\n.*0\.png"):
+        make((roots[0], broken), verify=True).setup("fit")
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"dataset": "foldr"}, "'folder'"), ({"share": -1.0}, "can't be negative"), ({"root": "nowhere"}, "no folder nowhere"),
+    ({"scale_range": (2.0, 1.0)}, "the smaller one first"),
+])
+def test_others_that_can_not_be(roots: tuple[Path, Path], change: dict[str, Any], message: str) -> None:
+    other = OtherData(**{"root": str(roots[1]), "classes": MAP, **change})
+    with pytest.raises(SegError, match=message):
+        SegmentationData(str(roots[0]), others=[other])
+
+
+def test_shares_that_sum_to_nothing(roots: tuple[Path, Path]) -> None:
+    with pytest.raises(SegError, match=r"shares are 0, 0.4; .*above 0"):
+        make(roots, share=0.0)
+
+
+def test_an_empty_one_is_named(roots: tuple[Path, Path], tmp_path: Path) -> None:
+    empty = make_folder(tmp_path / "empty", count=0)
+    with pytest.raises(SegError, match=r"empty: no picture stands in .*empty"):
+        make((roots[0], empty)).setup("fit")
+
+
+def test_padding_is_what_the_network_is_normalised_with(roots: tuple[Path, Path]) -> None:
+    class Trainer:
+        class lightning_module:
+            class network:
+                mean = (0.25, 0.5, 0.75)
+
+        global_rank, world_size = 0, 1
+
+    data = make(roots, scale_range=(0.25, 0.25), color_jitter=0)
+    data.trainer = Trainer  # type: ignore[assignment]
+    sample = data._dataset("train")[(0, 0)]
+    outside = sample["labels"] == 255
+    padding = sample["image"].permute(1, 2, 0)[outside].mode(0).values
+    assert torch.equal(padding, torch.tensor([64, 128, 191], dtype=torch.uint8))
