@@ -4,18 +4,15 @@ A pixel's label is a train id of the network, 255 where it is ignored, or, from 
 classes: all that a coarser label says is that the pixel is of one of them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from datasets.base import UInt8Array
-from seg.errors import SegError, did_you_mean
-from seg.label_sets import IGNORE, LabelSet
-
-ClassMap: TypeAlias = Mapping[str, str | list[str] | None]
+from seg.errors import SegError
+from seg.label_sets import IGNORE, ClassMap, LabelSet, map_classes
 
 
 @dataclass
@@ -60,27 +57,10 @@ class ClassSets:
             where: what messages call the data set.
 
         Raises:
-            SegError: a name on either side is unknown, sets overlap, or a class is neither mapped nor of the same name.
+            SegError: as `map_classes`, or there are too many sets.
         """
-        own = self.label_set.classes
-        for name in classes:
-            if name not in other.classes:
-                raise SegError(f"{where} has no class {name!r}, which its map names. {did_you_mean(name, other.classes)}")
-        table, targets = np.full(256, IGNORE, np.uint8), dict[str, tuple[int, ...]]()
-        for index, name in enumerate(other.classes):
-            if name not in classes and name not in own:
-                raise SegError(f"{where} has the class {name!r}, which the network hasn't. Its map must say which class or which "
-                               f"classes of {', '.join(own)} it is, or null to ignore it.")
-            target = classes.get(name, name)
-            names = [] if target is None else [target] if isinstance(target, str) else list(dict.fromkeys(target))
-            for unknown in (n for n in names if n not in own):
-                raise SegError(f"{where} maps {name!r} to {unknown!r}, which the network hasn't. {did_you_mean(unknown, own)}")
-            ids = targets[name] = tuple(sorted(own.index(n) for n in names))
-            for rival, others in targets.items():
-                shared = set(ids) & set(others)
-                if rival != name and shared and len(ids) + len(others) > 2:
-                    raise SegError(f"{where} maps both {rival!r} and {name!r} to {own[min(shared)]!r}; sets of classes can't "
-                                   "overlap. Leave it out of one of them.")
+        table = np.full(256, IGNORE, np.uint8)
+        for index, ids in enumerate(map_classes(other.classes, self.label_set.classes, classes, where).values()):
             if ids:
                 table[index] = ids[0] if len(ids) == 1 else self._number(ids)
         return table

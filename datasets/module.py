@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import Any
 
 import cv2
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info
@@ -21,12 +22,16 @@ from torch.utils.data import Dataset
 from datasets import READERS
 from datasets.base import Reader, UInt8Array
 from datasets.mixture import ClassSets, OtherData, check_shares, mixed_order
+from datasets.pictures import Pictures
 from datasets.sampling import PADDING, EvalBatches, Key, Loader, ResumableLoader, TrainBatches
 from datasets.transforms import MEAN_RGB, Augmentation
 from seg import machine
 from seg.errors import SegError, did_you_mean
 from seg.files import read_image_bgr
 from seg.label_sets import IGNORE, known
+
+UNLABELLED = "pictures"
+KINDS: dict[str, type[Reader]] = {**READERS, UNLABELLED: Pictures}  # the last one only beside a data set with labels
 
 
 class Part:
@@ -46,7 +51,7 @@ class Part:
         return len(self.reader)
 
     def read(self, index: int) -> tuple[UInt8Array, UInt8Array]:
-        """Returns frame and labels.
+        """Returns frame and labels, all ignored where the data set has none.
 
         Raises:
             SegError: as the reader's `read`, or the sample has no labels.
@@ -116,9 +121,10 @@ class SegmentationData(pl.LightningDataModule):
                  balanced_crops: float = 0.0, share: float = 1.0, others: list[OtherData] | None = None) -> None:
         super().__init__()
         self.others = others or []
-        for name in (dataset, *(other.dataset for other in self.others)):
-            if name not in READERS:
-                raise SegError(f"There is no data set {name!r}. {did_you_mean(name, READERS)}")
+        for name, known_kinds in ((dataset, READERS), *((other.dataset, KINDS) for other in self.others)):
+            if name not in known_kinds:
+                raise SegError(f"There is no data set {name!r}. {did_you_mean(name, known_kinds)}")
+        self.unlabelled = [other.root for other in self.others if other.dataset == UNLABELLED]
         for name, value, least in (("batch_size", batch_size, 1), ("val_batch_size", val_batch_size, 1),
                                    ("workers", workers, 0), ("seed", seed, 0)):
             if value < least:
@@ -141,7 +147,8 @@ class SegmentationData(pl.LightningDataModule):
         self.scale_range, self.flip, self.color_jitter = (scale_range[0], scale_range[1]), flip, color_jitter
         self.camera_jitter, self.balanced_crops = camera_jitter, balanced_crops
         sets = ClassSets(self.label_set)
-        self._tables = [sets.table(READERS[other.dataset].label_set_of(other.root), other.classes or {}, other.root)
+        self._tables = [None if other.dataset == UNLABELLED else
+                        sets.table(READERS[other.dataset].label_set_of(other.root), other.classes or {}, other.root)
                         for other in self.others]
         self.class_sets = sets.members
         self._datasets: dict[str, SegmentationDataset] = {}
@@ -224,7 +231,7 @@ class SegmentationData(pl.LightningDataModule):
 
     def _part(self, dataset: str, root: str, split: str, table: UInt8Array | None, scale_range: tuple[float, float],
               cache: bool) -> Part:
-        reader = READERS[dataset](root, split)
+        reader = KINDS[dataset](root, split)
         if reader.remark:
             rank_zero_info(reader.remark)
         augmentation = None
@@ -240,7 +247,7 @@ class SegmentationData(pl.LightningDataModule):
         places += [(other.dataset, other.root, "train") for other in self.others if "train" in splits]
         faults, count, roots = list[str](), 0, dict.fromkeys(root for _, root, _ in places)
         for dataset, root, split in places:
-            reader = READERS[dataset](root, split, strict=False)
+            reader = KINDS[dataset](root, split, strict=False)
             count += len(reader)
             faults += reader.verify(partial(track, description=f"Reading {split} of {root}", transient=True))
         if faults:
@@ -250,6 +257,8 @@ class SegmentationData(pl.LightningDataModule):
 
 def _read(reader: Reader, index: int) -> tuple[UInt8Array, UInt8Array]:
     image_rgb, train_ids = reader.read(index)
+    if isinstance(reader, Pictures):
+        return image_rgb, np.full(image_rgb.shape[:2], IGNORE, np.uint8)
     if train_ids is None:
         raise SegError(f"{reader.samples[index].image_path} has no labels; training and evaluation need them.")
     return image_rgb, train_ids

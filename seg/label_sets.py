@@ -5,8 +5,9 @@ hold. Sources: cityscapesScripts' `labels.py` and evaluator for Cityscapes; Bros
 CamVid.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from seg.errors import SegError, did_you_mean
 
 IGNORE = 255
+ClassMap: TypeAlias = Mapping[str, str | list[str] | None]  # from names of classes to those of a network, see `map_classes`
 INSTANCE_FACTOR = 1000  # an instance id is label id x 1000 + number; up to here it is a label id, of a group or of no instance
 
 
@@ -142,6 +144,43 @@ def known(label_set: LabelSet) -> LabelSet:
     A network that learns a known label set's classes from files of another form is one of the known label set all the same.
     """
     return next((other for other in LABEL_SETS.values() if other.classes == label_set.classes), label_set)
+
+
+def map_classes(theirs: Sequence[str], ours: Sequence[str], classes: ClassMap, whose: str) -> dict[str, tuple[int, ...]]:
+    """Says what the classes of a data set or a teacher are in the classes of a network.
+
+    Args:
+        theirs: names of those classes.
+        ours: the network's.
+        classes: a name or a list of names of the network's classes for each of theirs, None for none; what is left out must have
+            the same name here.
+        whose: theirs, in messages.
+
+    Returns:
+        The train ids of each of their classes, in rising order; none where it has no place here.
+
+    Raises:
+        SegError: a name on either side is unknown, sets overlap, or a class is neither mapped nor of the same name.
+    """
+    for name in classes:
+        if name not in theirs:
+            raise SegError(f"{whose} has no class {name!r}, which the map of its classes names. {did_you_mean(name, theirs)}")
+    targets = dict[str, tuple[int, ...]]()
+    for name in theirs:
+        if name not in classes and name not in ours:
+            raise SegError(f"{whose} has the class {name!r}, which the network hasn't. A map of its classes must say which of "
+                           f"{', '.join(ours)} it is, or null to leave it out.")
+        target = classes.get(name, name)
+        names = [] if target is None else [target] if isinstance(target, str) else list(dict.fromkeys(target))
+        for unknown in (n for n in names if n not in ours):
+            raise SegError(f"{whose}: {name!r} is mapped to {unknown!r}, which the network hasn't. {did_you_mean(unknown, ours)}")
+        targets[name] = tuple(sorted(ours.index(n) for n in names))
+        for rival, ids in targets.items():
+            shared = set(ids) & set(targets[name])
+            if shared and ids != targets[name]:
+                raise SegError(f"{whose}: both {rival!r} and {name!r} are mapped to {ours[min(shared)]!r}; sets of classes can't "
+                               "overlap. Leave it out of one of them.")
+    return targets
 
 
 def get(name: str) -> LabelSet:

@@ -196,13 +196,21 @@ def lists(train: str, val: str) -> Callable[[Path], None]:
     (lambda r: (r / "train.txt").write_text("p0"), r"lists and split in classes\.yaml divide the pictures; keep one"),
     (lists("p0\np1\np2", "p2\np3\np1"), r"train\.txt and val\.txt share p1, p2\."),
     (lists("p0", "\n"), r"split 'val' is empty: no picture stands in .*val\.txt"),
-    (lambda r: (no_split(r), (r / "train.txt").write_text("p0")), r"no split 'val': .*val\.txt is missing\. Found are train\."),
+    (lambda r: (no_split(r), (r / "val.txt").write_text("p0")), r"no split 'train': .*train\.txt is missing\. Found are val\."),
     (lambda r: (no_split(r), (r / "images/train").mkdir(), (r / "images/val").mkdir()), r"'train' is empty: .*images/train/"),
 ])
 def test_splits_that_can_not_be(root: Path, spoil: Callable[[Path], object], message: str) -> None:
     spoil(root)
     with pytest.raises(SegError, match=message):
         Folder(root, "train")
+
+
+def test_training_alone_is_a_split_too_but_none_to_validate_on(root: Path) -> None:
+    no_split(root)
+    (root / "train.txt").write_text("p0")
+    assert [sample.name for sample in Folder(root, "train").samples] == ["p0"]
+    with pytest.raises(SegError, match=r"no split 'val'\. Found are train\. Training needs it"):
+        Folder(root, "val")
 
 
 # ---- faults

@@ -58,8 +58,8 @@ def test_coarser_classes_become_sets() -> None:
 @pytest.mark.parametrize(("classes", "message"), [
     ({}, "class 'ground', which the network hasn't"),
     ({**MAP, "grund": "road"}, "has no class 'grund'.*'ground'"),
-    ({**MAP, "ground": "raod"}, "'raod', which the network hasn't.*'road'"),
-    ({**MAP, "things": ["car", "road"]}, "both 'ground' and 'things' to 'road'; sets of classes can't overlap"),
+    ({**MAP, "ground": "raod"}, "mapped to 'raod', which the network hasn't.*'road'"),
+    ({**MAP, "things": ["car", "road"]}, "both 'ground' and 'things' are mapped to 'road'; sets of classes can't overlap"),
     ({**MAP, "things": "road"}, "can't overlap"),
 ])
 def test_maps_that_can_not_be(classes: dict[str, Any], message: str) -> None:

@@ -58,7 +58,8 @@ class Folder(Reader):
         images, masks = pictures_below(self.root / "images"), masks_below(self.root / "masks")
         splits = split_names(self.root, sorted(images.keys() | masks.keys()), self._classes.shares)
         if self.split not in splits:
-            raise SegError(f"{self.root} has no split {self.split!r}. Found are {', '.join(splits)}.")
+            needed = " Training needs it to validate on." if self.split == "val" else ""
+            raise SegError(f"{self.root} has no split {self.split!r}. Found are {', '.join(splits)}.{needed}")
         names = splits[self.split]
         found = match_pairs({name: images[name] for name in names if name in images},
                             {name: masks[name] for name in names if name in masks}, self.split, self.root / "masks")

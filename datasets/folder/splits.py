@@ -37,7 +37,7 @@ def split_names(root: Path, names: Sequence[str], shares: dict[str, float]) -> d
     else:
         splits = {split: _read_list(root / f"{split}.txt") for split in _by_list(root)}
         _check_apart(splits)
-    for split in ("train", "val"):
+    for split in dict.fromkeys(["train", *splits]):
         place = f"{root / 'images' / split}/" if folders else f"{root / split}.txt"
         if split not in splits:
             raise SegError(f"There is no split {split!r}: {place} is missing. Found are {', '.join(splits)}.")

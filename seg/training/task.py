@@ -16,11 +16,13 @@ from seg.errors import SegError
 from seg.label_sets import IGNORE, LabelSet
 from seg.metrics import Scores
 from seg.models import SegmentationNetwork, init_from
+from seg.models.network import resize
 from seg.models.pretrained import norms_are_folded, unfold_norms
 from seg.training.ema import EMA
 from seg.training.losses import LossConfig, SegmentationLoss, class_weights_from_counts, thin_out
 from seg.training.record import RunRecord
 from seg.training.schedules import Schedule, learning_rate_factor
+from seg.training.teacher import Distillation, DistillationLoss, load_teacher
 
 CHECKPOINT_KEY = "lraspp"
 UNFOLDING_PICTURES = 24
@@ -44,6 +46,8 @@ class SegmentationTask(LightningModule):
         norm_momentum: float | None = None,
         channels_last: bool = True,
         class_sets: list[tuple[int, ...]] | None = None,
+        teacher: str | None = None,
+        distillation: Distillation = Distillation(),  # noqa: B008  (as `loss`)
     ) -> None:
         """Builds the task.
 
@@ -62,6 +66,9 @@ class SegmentationTask(LightningModule):
                 the paper's 0.01 in our encoders. A short run needs 0.1: its statistics would lag behind its weights.
             channels_last: memory layout of the convolutions; the fast one on most processors and GPUs.
             class_sets: what labels from the number of classes up stand for; comes from the data.
+            teacher: a trained network that teaches this one: weights of this project, an ONNX file, or a state dict with
+                `distillation.smp`.
+            distillation: how its word counts.
 
         Raises:
             SegError: an argument lies outside its range, or `init_from` doesn't fit.
@@ -77,6 +84,7 @@ class SegmentationTask(LightningModule):
         self.warmup_steps = warmup_steps
         self.loss_config = loss
         self.class_sets = class_sets or []
+        self.teacher = teacher
         self.init_from = init_from
         self.network = network
         if init_from is not None:
@@ -87,6 +95,8 @@ class SegmentationTask(LightningModule):
             self.network.to(memory_format=torch.channels_last)
         self.ema = EMA(self.network, ema_decay) if ema_decay else None
         self.loss: SegmentationLoss | None = None
+        self.distillation = None if teacher is None else DistillationLoss(
+            load_teacher(teacher, distillation), label_set, distillation, self.network)
         self.record = RunRecord()
         self.scores: Scores | None = None
         classes = len(label_set)
@@ -119,6 +129,10 @@ class SegmentationTask(LightningModule):
                 self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
             classes = len(self.label_set)
             self.loss = SegmentationLoss(self.loss_config, self._class_weights(), self.class_sets, classes)
+            unlabelled = getattr(self.trainer.datamodule, "unlabelled", ())  # type: ignore[attr-defined]
+            if unlabelled and self.distillation is None:
+                raise SegError(f"The pictures in {unlabelled[0]} have no labels, so that they teach nothing without a teacher: "
+                               "give --model.teacher FILE, or leave them out.")
             self._unfold_norms()
             self.record.start()
 
@@ -154,8 +168,15 @@ class SegmentationTask(LightningModule):
         """Returns the loss of a batch."""
         assert self.loss is not None
         images, labels, stride = batch["image"], batch["labels"], self.loss_config.pixel_stride
-        loss: Tensor = (self.loss(self.network(images), labels) if stride == 1 else
-                        self.loss(*thin_out(self.network.logits(images), labels, stride, self.global_step)))
+        logits = self.network.logits(images)
+        scores = ((resize(logits, images.shape[2:]), labels) if stride == 1 else
+                  thin_out(logits, labels, stride, self.global_step))
+        loss: Tensor = self.loss(*scores)
+        if self.distillation is not None:
+            on_scores, on_features = self.distillation(images, logits)
+            self.log_dict({"train/loss_labels": loss, "train/loss_teacher": on_scores}, batch_size=len(images))
+            share = self.distillation.config.share
+            loss = (1 - share) * loss + share * on_scores + on_features
         if batch_index % 20 == 0 and not torch.isfinite(loss):  # not each time: it waits for the GPU
             raise SegError(f"The loss is {float(loss)} at step {self.global_step}. Lower the learning rate "
                            "(model.optimizer.init_args.lr), lengthen model.warmup_steps, or clip gradients "
@@ -171,8 +192,9 @@ class SegmentationTask(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Returns optimizer and per-step schedule; norms and biases are spared by weight decay."""
-        decayed = [p for p in self.network.parameters() if p.requires_grad and p.ndim > 1]
-        spared = [p for p in self.network.parameters() if p.requires_grad and p.ndim <= 1]
+        learned = [*self.network.parameters(), *(self.distillation.parameters() if self.distillation else ())]
+        decayed = [p for p in learned if p.requires_grad and p.ndim > 1]
+        spared = [p for p in learned if p.requires_grad and p.ndim <= 1]
         groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
         try:
             optimizer = self.optimizer_factory(groups)

@@ -1,0 +1,113 @@
+"""Labels by a teacher: several scales and the mirrored picture averaged, unsure pixels ignored, a coarser truth respected."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from seg.errors import SegError
+from seg.label_sets import IGNORE
+from seg.models.network import MIN_SIZE, resize
+from seg.training.teacher import Teacher
+
+UInt8Array = npt.NDArray[np.uint8]
+GRID = 8
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How a teacher looks at a picture, and when it counts as sure.
+
+    Attributes:
+        long_side: that pictures are scaled to first [px]; None for their own size.
+        scales: of that, each of which is looked at; the probabilities are averaged.
+        mirror: look at the mirrored picture too.
+        sure: the least probability of a label; pixels below are ignored.
+        sure_within: the same within a coarser truth, of its classes' probabilities alone.
+
+    Raises:
+        SegError: a number lies outside its range.
+    """
+
+    long_side: int | None = None
+    scales: tuple[float, ...] = (0.75, 1.0, 1.25)
+    mirror: bool = True
+    sure: float = 0.7
+    sure_within: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.scales or min(self.scales) <= 0:
+            raise SegError(f"The scales are {', '.join(f'{scale:g}' for scale in self.scales) or 'none'}; each must be above 0.")
+        for name, value in (("sure", self.sure), ("sure_within", self.sure_within)):
+            if not 0 <= value <= 1:
+                raise SegError(f"{name} is {value:g}; it must lie between 0 and 1.")
+        if self.long_side is not None and self.long_side < MIN_SIZE:
+            raise SegError(f"The long side is {self.long_side}; it must be at least {MIN_SIZE}.")
+
+
+def probabilities(teacher: Teacher, image_rgb: UInt8Array, looks: Looks) -> Tensor:
+    """Returns the averaged probabilities (C, H, W) of a picture (H, W, 3) uint8 RGB, at its own size.
+
+    Raises:
+        SegError: the teacher gives no scores.
+    """
+    size_hw = image_rgb.shape[:2]
+    total: Tensor | None = None
+    for scale in looks.scales:
+        factor = scale * (looks.long_side or max(size_hw)) / max(size_hw)
+        height, width = (max(MIN_SIZE, round(side * factor / GRID) * GRID) for side in size_hw)
+        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+        image = torch.from_numpy(cv2.resize(image_rgb, (width, height), interpolation=how)).permute(2, 0, 1)[None]
+        for mirrored in (False, True)[: 1 + looks.mirror]:
+            scores = teacher(image.flip(3) if mirrored else image).scores
+            if scores is None:
+                raise SegError("The teacher is an encoder alone, which gives no labels.")
+            found = resize(scores.flip(3) if mirrored else scores, size_hw).softmax(1)[0]
+            total = found if total is None else total + found
+    assert total is not None
+    return total / (len(looks.scales) * (1 + looks.mirror))
+
+
+def label(teacher: Teacher, image_rgb: UInt8Array, looks: Looks, truth: UInt8Array | None = None,
+          allowed: Sequence[Sequence[int]] = ()) -> UInt8Array:
+    """Labels a picture.
+
+    Args:
+        teacher: whose classes the labels are.
+        image_rgb: (H, W, 3) uint8.
+        looks: how.
+        truth: (H, W) uint8, what is known: an index into `allowed`, 255 where nothing is.
+        allowed: for each of the truth's classes the teacher's that it may be; none means that its pixels are ignored.
+
+    Returns:
+        (H, W) uint8: the index of a class, 255 where it is ignored.
+
+    Raises:
+        SegError: as `probabilities`.
+    """
+    found = probabilities(teacher, image_rgb, looks)
+    if truth is None:
+        best, labels = found.max(0)
+        return labels.where(best >= looks.sure, IGNORE).to(torch.uint8).numpy()
+    table = torch.zeros(256, len(found))
+    for index, members in enumerate(allowed):
+        table[index, list(members)] = 1
+    known = torch.from_numpy(truth).long()
+    within = known != IGNORE
+    table[IGNORE] = 1
+    found = found * table[known].permute(2, 0, 1)
+    mass = found.sum(0)
+    best, labels = found.max(0)
+    # A truth with one class for it is taken over, whatever the teacher thinks.
+    sure = torch.where(within, best >= looks.sure_within * mass, best >= looks.sure)
+    single = torch.tensor([len(allowed[i]) == 1 if i < len(allowed) else False for i in range(256)])[known]
+    only = torch.tensor([allowed[i][0] if i < len(allowed) and len(allowed[i]) == 1 else IGNORE for i in range(256)])[known]
+    labels = labels.where(sure & (mass > 0), IGNORE)
+    return only.where(single, labels).to(torch.uint8).numpy()
+
+
+__all__ = ["Looks", "label", "probabilities"]

@@ -1,0 +1,136 @@
+"""Labels by a teacher: the average over views, a coarser truth, the folder that comes out, going on, and refusals."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from networks import CLASSES, LABEL_SET, make_frame, make_network, write_weights
+
+from datasets.folder import Folder
+from datasets.teach.__main__ import main
+from seg.errors import SegError
+from seg.training.pseudo_labels import Looks, label, probabilities
+from seg.training.teacher import TorchTeacher
+
+
+@pytest.fixture(scope="module")
+def teacher() -> TorchTeacher:
+    return TorchTeacher(make_network(), LABEL_SET.classes)
+
+
+@pytest.fixture(scope="module")
+def frame_rgb() -> np.ndarray:
+    return np.ascontiguousarray(make_frame(90, 120)[:, :, ::-1])
+
+
+def test_views_are_averaged(teacher: TorchTeacher, frame_rgb: np.ndarray) -> None:
+    network, image = make_network(), torch.from_numpy(frame_rgb).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        views = []
+        for size in ((48, 64), (96, 128)):
+            scaled = torch.from_numpy(cv2.resize(frame_rgb, size[::-1], interpolation=cv2.INTER_AREA if size[0] < 90 else 1))
+            for flip in ([], [3]):
+                scores = network.logits(scaled.permute(2, 0, 1)[None].flip(flip)).flip(flip)
+                views.append(torch.nn.functional.interpolate(scores, (90, 120), mode="bilinear").softmax(1)[0])
+    found = probabilities(teacher, frame_rgb, Looks(long_side=128, scales=(0.5, 1.0)))
+    torch.testing.assert_close(found, torch.stack(views).mean(0), rtol=1e-4, atol=1e-5)
+    own = probabilities(teacher, frame_rgb, Looks(scales=(1.0,), mirror=False))
+    assert own.shape == (CLASSES, 90, 120) and image.shape[2:] == (90, 120)
+
+
+def test_unsure_pixels_are_ignored(teacher: TorchTeacher, frame_rgb: np.ndarray) -> None:
+    found = probabilities(teacher, frame_rgb, Looks())
+    best, expected = (part.numpy() for part in found.max(0))
+    for sure in (0.0, 0.5, 0.8):
+        labels = label(teacher, frame_rgb, Looks(sure=sure))
+        assert np.array_equal(labels, np.where(best >= sure, expected, 255))
+    assert (label(teacher, frame_rgb, Looks(sure=1.0)) == 255).mean() > 0.9
+
+
+def test_a_coarser_truth_is_respected(teacher: TorchTeacher, frame_rgb: np.ndarray) -> None:
+    truth = np.repeat(np.array([0, 1, 2, 255], np.uint8), [30, 30, 30, 30])[None].repeat(90, 0)
+    allowed = [(1, 3), (), (4,)]
+    labels = label(teacher, frame_rgb, Looks(sure=0.6, sure_within=0.7), truth, allowed)
+    found = probabilities(teacher, frame_rgb, Looks()).numpy()
+    pair = found[[1, 3]] / found[[1, 3]].sum(0)
+    assert np.array_equal(labels[:, :30], np.where(pair.max(0) >= 0.7, np.array([1, 3])[pair.argmax(0)], 255)[:, :30])
+    assert (labels[:, 30:60] == 255).all(), "a class that is none of the teacher's"
+    assert (labels[:, 60:90] == 4).all(), "where the truth leaves one class, the teacher isn't asked"
+    assert np.array_equal(labels[:, 90:], np.where(found.max(0) >= 0.6, found.argmax(0), 255)[:, 90:])
+
+
+def make_pictures(root: Path, count: int = 3) -> Path:
+    for index in range(count):
+        path = root / ("town" if index else "") / f"p{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), make_frame(64, 96, index))
+    return root
+
+
+def test_a_folder_comes_out_that_can_be_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights, pictures, out = write_weights(tmp_path), make_pictures(tmp_path / "pictures"), tmp_path / "out"
+    command = [str(pictures), "--teacher", str(weights), "--output", str(out), "--sure", "0.4"]
+    assert main(command) == 0
+    assert "3 of 3 pictures were labelled, 0 were already" in capsys.readouterr().out
+    reader = Folder(out, "train")
+    assert [sample.name for sample in reader.samples] == ["p0", "town/p1", "town/p2"]
+    assert reader.label_set.classes == LABEL_SET.classes and reader.verify() == []
+    image_rgb, train_ids = reader.read(1)
+    assert train_ids is not None and np.array_equal(image_rgb[:, :, ::-1], make_frame(64, 96, 1))
+    teacher = TorchTeacher(make_network(), LABEL_SET.classes)
+    assert np.array_equal(train_ids, label(teacher, image_rgb, Looks(sure=0.4)))
+
+    mask = out / "masks" / "town" / "p1.png"
+    (out / "masks" / "p0.png").unlink()
+    mask.write_bytes(mask.read_bytes() + b"mark")
+    make_pictures(pictures, 4)
+    assert main(command) == 0
+    assert "2 of 4 pictures were labelled, 2 were already" in capsys.readouterr().out
+    assert mask.read_bytes().endswith(b"mark"), "what is there isn't written again"
+    assert len(Folder(out, "train")) == 4
+
+    assert main([*command[:-1], "0.5"]) == 2
+    assert "were made otherwise: sure was 0.4 and is 0.5 now" in capsys.readouterr().err
+    assert main([str(pictures), "--teacher", str(weights), "--output", str(pictures)]) == 2
+    assert "holds something else: p0.png, town. Give a new folder" in capsys.readouterr().err
+
+
+def test_a_data_set_with_coarser_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights, data = write_weights(tmp_path), tmp_path / "data"
+    make_pictures(data / "images", 2)
+    for name in ("p0", "town/p1"):
+        (data / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(data / "masks" / f"{name}.png"), np.repeat(np.array([0, 1], np.uint8), 48)[None].repeat(64, 0))
+    (data / "train.txt").write_text("p0\ntown/p1\n")
+    (data / "classes.yaml").write_text("classes: [{name: ground, value: 0}, {name: car, value: 1}]\n")
+    command = [str(data), "--dataset", "folder", "--teacher", str(weights), "--output", str(tmp_path / "out")]
+    assert main(command) == 2
+    assert "has the class 'ground', which the network hasn't" in capsys.readouterr().err
+    (tmp_path / "map.yaml").write_text("ground: [road, tree]\n")
+    assert main([*command, "--classes", str(tmp_path / "map.yaml")]) == 0
+    for index in range(2):
+        _, train_ids = Folder(tmp_path / "out", "train").read(index)
+        assert train_ids is not None and (train_ids[:, 48:] == 2).all() and set(np.unique(train_ids[:, :48])) <= {1, 3, 255}
+    assert json.loads((tmp_path / "out" / "teach.json").read_text())["classes"] == [[1, 3], [2]]
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--dataset", "foldr"], "'folder'"), (["--classes", "map.yaml"], "needs --dataset"), (["--scales", "0"], "above 0"),
+    (["--sure", "1.5"], "sure is 1.5"), (["--size", "8"], "at least 32"),
+])
+def test_options_that_can_not_be(tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str], arguments: list[str],
+                                 message: str) -> None:
+    pictures = make_pictures(tmp_path / "pictures", 1)
+    command = [str(pictures), "--teacher", str(tiny_weights), "--output", str(tmp_path / "out"), *arguments]
+    assert main(command) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_encoder_gives_no_labels(frame_rgb: np.ndarray) -> None:
+    alone: Any = TorchTeacher(make_network().encoder, (), (0.5,) * 3, (0.5,) * 3)
+    with pytest.raises(SegError, match="encoder alone"):
+        label(alone, frame_rgb, Looks())
