@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from seg import machine, weights
 from seg.errors import SegError
-from seg.label_sets import LabelSet
+from seg.label_sets import IGNORE, ClassMap, LabelSet, map_classes
 from seg.metrics import InstanceCounts, Scores, confusion_matrix
 from seg.runtime import Prediction, Predictor
 from seg.runtime.choice import Choice
@@ -140,9 +140,32 @@ def check_same_classes(predictor: Predictor, label_set: LabelSet) -> None:
                        f"trained on these classes{shipped}.")
 
 
+def merging_table(label_set: LabelSet, predicted: LabelSet, classes: ClassMap, whose: str) -> npt.NDArray[np.uint8]:
+    """Returns a table (256,) from a network's train ids to those of a coarser label set.
+
+    Args:
+        label_set: what is scored.
+        predicted: the network's.
+        classes: which of the network's classes each of `label_set` is: a name or a list of names.
+        whose: the label set, in messages.
+
+    Raises:
+        SegError: as `map_classes`, or a class of the network has no place.
+    """
+    table = np.full(256, IGNORE, np.uint8)
+    for index, ids in enumerate(map_classes(label_set.classes, predicted.classes, classes, whose).values()):
+        table[list(ids)] = index
+    left = [name for name, index in zip(predicted.classes, table, strict=False) if index == IGNORE]
+    if left:
+        raise SegError(f"{whose}: the network may predict {', '.join(left)}, which the map gives no place; name each in the "
+                       "class that it is scored as.")
+    return table
+
+
 def evaluate(predictor: Predictor, samples: Iterable[EvalSample], label_set: LabelSet,
              on_sample: Callable[[EvalSample, Prediction], None] | None = None, *, dataset: str | None = None,
-             split: str | None = None, warm_up_runs: int = WARM_UP_RUNS) -> Result:
+             split: str | None = None, warm_up_runs: int = WARM_UP_RUNS,
+             table: npt.NDArray[np.uint8] | None = None) -> Result:
     """Predicts every sample, times it, and scores it where it has truth.
 
     Before the first frame of each size, runs that are not counted warm up. Samples may end early, even before the
@@ -151,16 +174,18 @@ def evaluate(predictor: Predictor, samples: Iterable[EvalSample], label_set: Lab
     Args:
         predictor: what is evaluated.
         samples: read as they are needed, one in memory at a time.
-        label_set: of the truth; its classes must be the predictor's.
+        label_set: of the truth; its classes must be the predictor's, unless `table` maps these to them.
         on_sample: called after each sample, outside of the timing.
         dataset: name, for the result.
         split: name, for the result.
         warm_up_runs: how many; 0 where speed is of no interest.
+        table: from predicted train ids to the label set's, see `merging_table`; None where they are the same.
 
     Raises:
         SegError: the label sets differ, or a truth has another size than its frame.
     """
-    check_same_classes(predictor, label_set)
+    if table is None:
+        check_same_classes(predictor, label_set)
     confusion, instances = np.zeros((len(label_set), len(label_set)), np.int64), InstanceCounts(label_set)
     latency, sizes, labelled = Latency(), dict[tuple[int, int], None](), 0
     for sample in samples:
@@ -176,10 +201,11 @@ def evaluate(predictor: Predictor, samples: Iterable[EvalSample], label_set: Lab
         prediction = predictor(sample.frame_bgr)
         latency.add(prediction.latency_ms)
         if sample.train_ids is not None:
-            confusion += confusion_matrix(sample.train_ids, prediction.train_ids, len(label_set))
+            predicted = prediction.train_ids if table is None else table[prediction.train_ids]
+            confusion += confusion_matrix(sample.train_ids, predicted, len(label_set))
             labelled += 1
             if sample.instance_ids is not None and label_set.instance_sizes:
-                instances.add(sample.instance_ids, prediction.train_ids)
+                instances.add(sample.instance_ids, predicted)
         if on_sample is not None:
             on_sample(sample, prediction)
     description = predictor.description

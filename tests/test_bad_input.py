@@ -67,7 +67,7 @@ def fails(place: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -
     ("--dataset camvid", "needs --root"),
     ("--dataset camvit --root .", "Did you mean 'camvid'"),
     ("good.png --fit stretch", "give --size"),
-    ("good.png --size 360", "'360' is not a size"),
+    ("good.png --size 360x", "'360x' is not a size"),
     ("good.png --size 0x10", "not a size"),
     ("good.png --size 8x8", "too small"),
     ("good.png --threads 0", "not a whole number above 0"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,9 +17,11 @@ from networks import LABEL_SET, make_frame
 from seg.cli import infer_modes
 from seg.cli.infer import main
 from seg.files import read_image_bgr, read_labels
+from seg.label_sets import LabelSet
 from seg.runtime import Predictor
 from seg.video import VideoFile, VideoSource
 from seg.visualize import overlay
+from seg.weights import read_description
 
 ROOT = Path(__file__).parent.parent
 SIZE_HW = (48, 64)
@@ -269,3 +272,56 @@ def test_the_command_needs_no_torch(tree: Path, tiny_weights: Path, tmp_path: Pa
     done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
     assert len(list((tmp_path / "out").rglob("*.png"))) == 3
+
+
+def score(tmp_path: Path, predictor: Predictor, weights: Path, reader: type[Reader], *arguments: str) -> int:
+    reader.predictor = predictor
+    command = ["--dataset", "tiny", "--root", "somewhere", "--weights", str(weights), *ONE_CELL, *arguments]
+    return main(command, {"tiny": reader})
+
+
+class CoarseReader(Reader):
+    """The same frames, whose truth tells fewer classes apart."""
+
+    label_set = LabelSet("coarse", ("ground", "above"), ((9, 9, 9), (99, 99, 99)), (0, 1))
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        frame, truth = super().read(index)
+        return frame, np.array([1, 0, 0, 1, 0] + [255] * 251, np.uint8)[truth]  # sky, road, car, tree, person
+
+
+def test_a_coarser_data_set_is_scored_in_its_own_classes(tiny_weights: Path, predictor: Predictor, tmp_path: Path,
+                                                         capsys: pytest.CaptureFixture[str]) -> None:
+    report, table = tmp_path / "report.json", tmp_path / "map.yaml"
+    table.write_text("ground: [road, car, person]\nabove: [sky, tree]\n")
+    arguments = ["--class-map", str(table), "--report", str(report), "--report", str(report.with_suffix(".html"))]
+    assert score(tmp_path, predictor, tiny_weights, CoarseReader, *arguments) == 0
+    found = json.loads(report.read_text())
+    assert found["per_class_iou"] == {"ground": pytest.approx(1), "above": pytest.approx(1)}
+    capsys.readouterr()
+    for text, message in (("ground: [road, car]\nabove: [sky, tree]\n", "may predict person, which the map gives no place"),
+                          ("ground: [road, car, sky, person]\nabove: [sky, tree]\n", "can't overlap"),
+                          ("[road]", "must be a mapping"), ("{road: 3}", "must be a mapping")):
+        table.write_text(text)
+        assert score(tmp_path, predictor, tiny_weights, CoarseReader, *arguments) == 2
+        assert message in capsys.readouterr().err
+    assert score(tmp_path, predictor, tiny_weights, CoarseReader) == 2
+
+
+def test_the_best_size_is_found_and_noted(tiny_weights: Path, predictor: Predictor, tmp_path: Path,
+                                          capsys: pytest.CaptureFixture[str]) -> None:
+    for suffix in (".safetensors", ".onnx"):
+        shutil.copy(tiny_weights.with_suffix(suffix), tmp_path)
+    weights = tmp_path / tiny_weights.name
+    assert score(tmp_path, predictor, weights, Reader, "--find-size") == 0
+    said = capsys.readouterr().out
+    assert "128" in said and "scaled to a long side of 64 px from now on" in said, "the truth is what it says at its own size"
+    assert read_description(weights).long_side == read_description(weights.with_suffix(".onnx")).long_side == 64
+    assert score(tmp_path, predictor, weights, Reader, "--limit", "1") == 0
+    assert "scaled to a long side of 64 px, where" in capsys.readouterr().out
+    for arguments, message in ((["--find-size", "--size", "own"], "leave --size out"),
+                               (["--find-size", "--report", "r.json"], "leave --report out")):
+        assert score(tmp_path, predictor, weights, Reader, *arguments) == 2
+        assert message in capsys.readouterr().err
+    assert main(["street.jpg", "--find-size"]) == 2
+    assert "--find-size measures sizes on a data set" in capsys.readouterr().err

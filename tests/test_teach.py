@@ -111,7 +111,7 @@ def test_a_data_set_with_coarser_labels(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(command) == 2
     assert "has the class 'ground', which the network hasn't" in capsys.readouterr().err
     (tmp_path / "map.yaml").write_text("ground: [road, tree]\n")
-    assert main([*command, "--classes", str(tmp_path / "map.yaml")]) == 0
+    assert main([*command, "--class-map", str(tmp_path / "map.yaml")]) == 0
     for index in range(2):
         _, train_ids = Folder(tmp_path / "out", "train").read(index)
         assert train_ids is not None and (train_ids[:, 48:] == 2).all() and set(np.unique(train_ids[:, :48])) <= {1, 3, 255}
@@ -119,7 +119,7 @@ def test_a_data_set_with_coarser_labels(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--dataset", "foldr"], "'folder'"), (["--classes", "map.yaml"], "needs --dataset"), (["--scales", "0"], "above 0"),
+    (["--dataset", "foldr"], "'folder'"), (["--class-map", "map.yaml"], "needs --dataset"), (["--scales", "0"], "above 0"),
     (["--sure", "1.5"], "sure is 1.5"), (["--size", "8"], "at least 32"),
 ])
 def test_options_that_can_not_be(tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str], arguments: list[str],

@@ -1,10 +1,10 @@
 """Labels pictures by a trained network, for others to learn from.
 
     python -m datasets.teach PICTURES --teacher FILE --output DIR
-    python -m datasets.teach DATA --dataset folder --classes classes.yaml --teacher FILE --output DIR
+    python -m datasets.teach DATA --dataset folder --class-map map.yaml --teacher FILE --output DIR
 
 Each picture is looked at in several scales and mirrored, and pixels that the teacher is unsure of are ignored. With --dataset,
-DATA is a data set whose coarser labels are respected: --classes is a YAML that says for each of its classes which of the
+DATA is a data set whose coarser labels are respected: --class-map is a YAML that says for each of its classes which of the
 teacher's it may be (a name, a list of names, or null to ignore it). DIR becomes a data set of the kind "folder", to learn
 from beside one that has labels (--data.others). Given again, the command goes on where it stopped.
 """
@@ -12,7 +12,6 @@ from beside one that has labels (--data.others). Given again, the command goes o
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -22,7 +21,7 @@ from datasets.base import Reader
 from datasets.pictures import Pictures
 from datasets.teach.write import TaughtFolder
 from seg import weights
-from seg.cli.common import Interruption, Parser, run
+from seg.cli.common import Interruption, Parser, read_class_map, run
 from seg.errors import SegError, did_you_mean
 from seg.label_sets import LABEL_SETS, LabelSet, map_classes
 
@@ -39,7 +38,7 @@ def _main(argv: Sequence[str] | None) -> None:
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="the folder that the labels go into")
     parser.add_argument("--dataset", metavar="NAME", help=f"what PICTURES is, where it has labels: {', '.join(READERS)}")
     parser.add_argument("--split", default="train", help="of the data set (default: %(default)s)")
-    parser.add_argument("--classes", type=Path, metavar="YAML", help="what the data set's classes are in the teacher's")
+    parser.add_argument("--class-map", type=Path, metavar="YAML", help="what the data set's classes are in the teacher's")
     parser.add_argument("--size", type=int, metavar="PX", help="longer side that pictures are scaled to first (default: where "
                         "the teacher is most accurate, by its own description)")
     parser.add_argument("--scales", type=float, nargs="+", default=[0.75, 1.0, 1.25], metavar="S",
@@ -50,15 +49,15 @@ def _main(argv: Sequence[str] | None) -> None:
     parser.add_argument("--sure-within", type=float, default=0.5, metavar="P", help="the same within a coarser label, of its "
                         "classes' probabilities alone (default: %(default)s)")
     arguments = parser.parse_args(argv)
-    if arguments.classes is not None and arguments.dataset is None:
-        raise SegError("--classes maps the classes of a data set; it needs --dataset NAME.")
+    if arguments.class_map is not None and arguments.dataset is None:
+        raise SegError("--class-map maps the classes of a data set; it needs --dataset NAME.")
     if arguments.dataset is not None and arguments.dataset not in READERS:
         raise SegError(f"There is no data set {arguments.dataset!r}. {did_you_mean(arguments.dataset, READERS)}")
     reader: Reader = (Pictures(arguments.pictures, "train") if arguments.dataset is None else
                       READERS[arguments.dataset](arguments.pictures, arguments.split))
     path = weights.find(arguments.teacher)
     description = weights.read_description(path)
-    allowed = _allowed(reader, description.label_set, arguments.classes) if arguments.dataset is not None else None
+    allowed = _allowed(reader, description.label_set, arguments.class_map) if arguments.dataset is not None else None
 
     from seg.training.pseudo_labels import (  # here: torch takes seconds, and wrong options should not wait for it
         Looks,
@@ -96,16 +95,7 @@ def _main(argv: Sequence[str] | None) -> None:
 
 def _allowed(reader: Reader, label_set: LabelSet, path: Path | None) -> list[tuple[int, ...]]:
     """Returns for each class of the data set which of the teacher's it may be."""
-    classes: Any = {}
-    if path is not None:
-        import yaml  # comes with training
-
-        try:
-            classes = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise SegError(f"{path} can't be read: {' '.join(str(error).split())}.") from None
-        if not isinstance(classes, dict):
-            raise SegError(f"{path} must be a mapping from the data set's classes to the teacher's.")
+    classes = read_class_map(path) if path is not None else {}
     return list(map_classes(reader.label_set.classes, label_set.classes, classes, str(reader.root)).values())
 
 

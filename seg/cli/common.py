@@ -11,10 +11,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, Self
 
 from seg.errors import SegError, did_you_mean
+from seg.label_sets import ClassMap
 from seg.machine import switch_off_telemetry
 
 EXIT_ERROR = 2
@@ -76,6 +78,26 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size; write height x width, such as 360x480")
     return int(height), int(width)
+
+
+def read_class_map(path: Path) -> ClassMap:
+    """Reads a YAML that says what classes are in another label set: a name, a list of names, or null for each.
+
+    Raises:
+        SegError: it can't be read, or is something else.
+    """
+    import yaml  # comes with training; inference alone does without
+
+    try:
+        classes = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SegError(f"There is no file {path}.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SegError(f"{path} can't be read: {' '.join(str(error).split())}.") from None
+    if not isinstance(classes, dict) or not all(isinstance(name, str) and (target is None or isinstance(target, str | list))
+                                                for name, target in classes.items()):
+        raise SegError(f"{path} must be a mapping from each class to a name, a list of names, or null.")
+    return classes
 
 
 class Interruption:

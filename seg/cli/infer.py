@@ -31,6 +31,8 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
                       help=f"a data set to score: {', '.join(datasets) or 'in a checkout only'}")
     what.add_argument("--root", metavar="DIR", help="where the data set lies")
     what.add_argument("--split", help="which part of the data set (default: val)")
+    what.add_argument("--class-map", type=Path, metavar="YAML", help="for a data set with coarser classes than the weights': "
+                      "which of theirs each of its own is, a name or a list of names; scores are of the data set's classes")
     what.add_argument("--find-size", action="store_true", help="find the size at which the weights are most accurate on the data "
                       "set, and note it in their file and its exports")
     what.add_argument("--limit", type=_positive, metavar="N",
@@ -107,6 +109,7 @@ def _check(arguments: argparse.Namespace, readers: Readers | None) -> None:
     if modes != ["--dataset"]:
         for option, what in (("root", "says which data set"), ("split", "says which data set"),
                              ("submit", "writes what a data set's test server takes"),
+                             ("class_map", "says what a data set's classes are"),
                              ("find_size", "measures sizes on a data set")):
             if getattr(arguments, option) not in (None, False):
                 raise SegError(f"--{option.replace('_', '-')} {what}; it needs --dataset NAME.")

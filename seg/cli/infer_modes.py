@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from seg import weights
-from seg.cli.common import Interruption
+from seg.cli.common import Interruption, read_class_map
 from seg.cli.outputs import PictureWriter, Submission, output_names, parse_kinds
 from seg.errors import SegError, did_you_mean
 from seg.evaluate import (
@@ -23,6 +23,7 @@ from seg.evaluate import (
     check_same_classes,
     evaluate,
     long_sides_to_try,
+    merging_table,
 )
 from seg.files import InputImage, UInt8Array, check_writable_folder, find_images, read_image_bgr
 from seg.report import ExampleCollector, check_report_path, print_result, print_sizes, write_report
@@ -91,7 +92,7 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
     if arguments.submit and reader.submission_ending is None:
         raise SegError(f"--submit writes what a data set's test server takes; {name} has none.")
     predictor = _load(arguments, kinds)
-    check_same_classes(predictor, reader.label_set)
+    table = _table(arguments, predictor, reader)
     writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, predictor.label_set)
     writer.check_apart_from([reader.samples[i].image_path for i in indices])
     _check_reports(arguments)
@@ -112,12 +113,13 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         writer.write(Path(f"{sample.name}.png"), sample.frame_bgr, prediction)
         if submission:
             submission.write(sample.name, prediction.train_ids)
-        examples.offer(sample.name, sample.frame_bgr, sample.train_ids, prediction.train_ids)
+        shown = prediction.train_ids if table is None else table[prediction.train_ids]
+        examples.offer(sample.name, sample.frame_bgr, sample.train_ids, shown)
 
     with Interruption() as interruption:
         tried = (cv2.cvtColor(reader.read(i)[0], cv2.COLOR_RGB2BGR) for i in _spread(indices, _TRIED_FRAMES))
         _choose(predictor, tried, arguments.quiet)
-        result = evaluate(predictor, samples(), reader.label_set, save, dataset=name, split=split)
+        result = evaluate(predictor, samples(), reader.label_set, save, dataset=name, split=split, table=table)
     notes = [result.note, reader.remark]
     if result.frames < len(reader):
         notes.append(f"These are {result.frames} of the split's {len(reader)} frames.")
@@ -141,7 +143,7 @@ def find_size(arguments: Namespace, readers: Mapping[str, Any]) -> None:
     reader, indices = _open(arguments, readers)
     path = weights.find(arguments.weights or weights.DEFAULT)
     predictor = _load(arguments, ()).at("own")
-    check_same_classes(predictor, reader.label_set)
+    table = _table(arguments, predictor, reader)
     if predictor.size_hw is not None:
         raise SegError(f"{predictor.weights} was exported for one size alone; there is none to find.")
 
@@ -154,7 +156,7 @@ def find_size(arguments: Namespace, readers: Mapping[str, Any]) -> None:
     sides = long_sides_to_try((first.frame_bgr.shape[0], first.frame_bgr.shape[1]))
     results = dict[int, Result]()
     for side in _progress(sides, len(sides), arguments.quiet):
-        results[side] = evaluate(predictor.at(side), samples(), reader.label_set)
+        results[side] = evaluate(predictor.at(side), samples(), reader.label_set, table=table)
     best = best_long_side(results)
     if not arguments.quiet:
         print_sizes(results, best)
@@ -168,6 +170,15 @@ def _open(arguments: Namespace, readers: Mapping[str, Any]) -> tuple[Any, list[i
         raise SegError(f"There is no data set {arguments.dataset!r}. {did_you_mean(arguments.dataset, readers)}")
     reader = readers[arguments.dataset](arguments.root, arguments.split or "val")
     return reader, _spread(range(len(reader)), arguments.limit)
+
+
+def _table(arguments: Namespace, predictor: Predictor, reader: Any) -> UInt8Array | None:
+    """Returns what maps predictions to the data set's classes; None where they are the same, or must be."""
+    if arguments.class_map is None:
+        check_same_classes(predictor, reader.label_set)
+        return None
+    classes = read_class_map(arguments.class_map)
+    return merging_table(reader.label_set, predictor.label_set, classes, arguments.root)
 
 
 def _sample(reader: Any, index: int) -> EvalSample:
