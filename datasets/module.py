@@ -24,7 +24,7 @@ from datasets.base import Reader, UInt8Array
 from datasets.mixture import ClassSets, OtherData, check_shares, mixed_order
 from datasets.pictures import Pictures
 from datasets.sampling import PADDING, EvalBatches, Key, Loader, ResumableLoader, TrainBatches
-from datasets.transforms import MEAN_RGB, Augmentation
+from datasets.transforms import MEAN_RGB, Augmentation, paste_class
 from seg import machine
 from seg.errors import SegError, did_you_mean
 from seg.files import read_image_bgr
@@ -61,10 +61,17 @@ class Part:
 
 
 class SegmentationDataset(Dataset[Any]):
-    """Samples of one data set or of several, laid end to end, as tensors by key (epoch, index)."""
+    """Samples of one data set or of several, laid end to end, as tensors by key (epoch, index).
 
-    def __init__(self, parts: Sequence[Part], seed: int) -> None:
-        self.parts, self.seed = parts, seed
+    Args:
+        parts: the data sets.
+        seed: decides all that is random, together with the key.
+        copy_paste: share of the samples into which a class of another sample is copied, see `paste_class`.
+        classes: how many the network has; labels from there up are sets, and never copied.
+    """
+
+    def __init__(self, parts: Sequence[Part], seed: int, copy_paste: float = 0.0, classes: int = IGNORE) -> None:
+        self.parts, self.seed, self.copy_paste, self.classes = parts, seed, copy_paste, classes
         self._starts = [0, *accumulate(map(len, parts))]
 
     @property
@@ -78,18 +85,26 @@ class SegmentationDataset(Dataset[Any]):
     def __getitem__(self, key: Key) -> dict[str, Any] | SegError:
         """Returns one sample, or the error that reading it gave: raised in a worker it would lose its form."""
         epoch, index = key
-        part = self.parts[number := bisect_right(self._starts, max(index, 0)) - 1]
         try:
-            image, train_ids = part.read(max(index, 0) - self._starts[number])
+            image, train_ids = self._sample(max(index, 0), (self.seed, epoch, index))
+            if self.copy_paste:
+                random = np.random.default_rng((self.seed, epoch, index, 1))
+                if random.random() < self.copy_paste:
+                    donor = self._sample(int(random.integers(len(self))), (self.seed, epoch, index, 2))
+                    image, train_ids = paste_class((image, train_ids), donor, self.classes, random)
         except SegError as error:
             return error
-        if part.augmentation:
-            image, train_ids = part.augmentation(image, train_ids, (self.seed, epoch, index))
         image_chw = torch.from_numpy(image.transpose(2, 0, 1).copy())  # copy: a cached array is never handed out
         labels = torch.from_numpy(train_ids).long()
         if index == PADDING:
             labels.fill_(IGNORE)
         return {"image": image_chw, "labels": labels, "index": index}
+
+
+    def _sample(self, index: int, key: tuple[int, ...]) -> tuple[UInt8Array, UInt8Array]:
+        part = self.parts[number := bisect_right(self._starts, index) - 1]
+        image, train_ids = part.read(index - self._starts[number])
+        return part.augmentation(image, train_ids, key) if part.augmentation else (image, train_ids)
 
 
 class SegmentationData(pl.LightningDataModule):
@@ -108,6 +123,8 @@ class SegmentationData(pl.LightningDataModule):
         color_jitter: change brightness, contrast and saturation by up to this share, 0 to 1.
         camera_jitter: how often each thing comes that another camera does, 0 to 1: white balance, gamma, blur, noise, JPEG.
         balanced_crops: share of the training samples that are cut around a class drawn evenly from those in the frame.
+        copy_paste: share of the training samples into which a class of another one is copied, of those that fill no large part
+            of it: what is rare is seen more often, and in front of other streets.
         share: of the first data set in the samples, beside the shares of `others`; an epoch is one pass over the first.
         others: further data sets to learn from. The first one decides classes and is validated on.
         seed: decides order and augmentation, together with epoch and sample.
@@ -118,7 +135,8 @@ class SegmentationData(pl.LightningDataModule):
     def __init__(self, root: str, dataset: str = "camvid", crop_hw: tuple[int, int] | float = (352, 480), batch_size: int = 8,
                  val_batch_size: int = 1, workers: int = 2, scale_range: tuple[float, float] = (0.5, 2.0), flip: bool = True,
                  color_jitter: float = 0.3, seed: int = 0, cache: bool = False, verify: bool = False, camera_jitter: float = 0.0,
-                 balanced_crops: float = 0.0, share: float = 1.0, others: list[OtherData] | None = None) -> None:
+                 balanced_crops: float = 0.0, copy_paste: float = 0.0, share: float = 1.0,
+                 others: list[OtherData] | None = None) -> None:
         super().__init__()
         self.others = others or []
         for name, known_kinds in ((dataset, READERS), *((other.dataset, KINDS) for other in self.others)):
@@ -134,9 +152,9 @@ class SegmentationData(pl.LightningDataModule):
                 raise SegError(f"--data.scale_range is {list(factors)}; it takes two factors above 0, the smaller one first.")
         if not 0 <= color_jitter < 1:
             raise SegError(f"--data.color_jitter is {color_jitter}; it must be at least 0 and below 1.")
-        for name, part in (("camera_jitter", camera_jitter), ("balanced_crops", balanced_crops)):
-            if not 0 <= part <= 1:
-                raise SegError(f"--data.{name} is {part}; it must lie between 0 and 1.")
+        for name, often in (("camera_jitter", camera_jitter), ("balanced_crops", balanced_crops), ("copy_paste", copy_paste)):
+            if not 0 <= often <= 1:
+                raise SegError(f"--data.{name} is {often}; it must lie between 0 and 1.")
         self.shares = [share, *(other.share for other in self.others)]
         check_shares(self.shares)
         self.root, self.dataset, self.seed, self.cache, self.verify = root, dataset, seed, cache, verify
@@ -145,7 +163,7 @@ class SegmentationData(pl.LightningDataModule):
         self.classes = len(self.label_set)
         self.size_hw = self._crop(crop_hw)
         self.scale_range, self.flip, self.color_jitter = (scale_range[0], scale_range[1]), flip, color_jitter
-        self.camera_jitter, self.balanced_crops = camera_jitter, balanced_crops
+        self.camera_jitter, self.balanced_crops, self.copy_paste = camera_jitter, balanced_crops, copy_paste
         sets = ClassSets(self.label_set)
         self._tables = [None if other.dataset == UNLABELLED else
                         sets.table(READERS[other.dataset].label_set_of(other.root), other.classes or {}, other.root)
@@ -226,7 +244,8 @@ class SegmentationData(pl.LightningDataModule):
                 parts += [self._part(other.dataset, other.root, split, table, other.scale_range or self.scale_range,
                                      self.cache if other.cache is None else other.cache)
                           for other, table in zip(self.others, self._tables, strict=True)]
-            self._datasets[split] = SegmentationDataset(parts, self.seed)
+            copy_paste = self.copy_paste if split == "train" else 0.0
+            self._datasets[split] = SegmentationDataset(parts, self.seed, copy_paste, self.classes)
         return self._datasets[split]
 
     def _part(self, dataset: str, root: str, split: str, table: UInt8Array | None, scale_range: tuple[float, float],

@@ -81,6 +81,29 @@ class ScaleCrop(A.DualTransform):
                                          borderMode=cv2.BORDER_CONSTANT, borderValue=fill), np.uint8)
 
 
+Pair = tuple[UInt8Array, UInt8Array]
+LARGE_SHARE = 0.15  # of a picture: what fills more is seen often enough
+
+
+def paste_class(sample: Pair, donor: Pair, classes: int, random: np.random.Generator) -> Pair:
+    """Copies all pixels of one class from a sample to another one, to the same place.
+
+    Args:
+        sample: image (H, W, 3) and labels (H, W) that are copied into; left as they are.
+        donor: those that are copied from, of the same size.
+        classes: labels from there up are no classes.
+        random: draws the class from those in the donor that fill at most 15% of it, each as likely.
+    """
+    counts = np.bincount(donor[1].ravel(), minlength=IGNORE + 1)[:min(classes, IGNORE)]
+    rare = np.flatnonzero((counts > 0) & (counts <= LARGE_SHARE * donor[1].size))
+    if not len(rare):
+        return sample
+    chosen = donor[1] == random.choice(rare)
+    image, labels = sample[0].copy(), sample[1].copy()
+    image[chosen], labels[chosen] = donor[0][chosen], donor[1][chosen]
+    return image, labels
+
+
 class Augmentation:
     """Random scale, crop, horizontal flip, colours and camera, drawn from (seed, epoch, index) alone.
 
@@ -116,8 +139,8 @@ class Augmentation:
             ]
         self._steps = A.Compose(steps)
 
-    def __call__(self, image_rgb: UInt8Array, train_ids: UInt8Array, key: tuple[int, int, int]) -> tuple[UInt8Array, UInt8Array]:
-        """Returns the augmented pair (crop_h, crop_w, 3) and (crop_h, crop_w); `key` is (seed, epoch, index)."""
+    def __call__(self, image_rgb: UInt8Array, train_ids: UInt8Array, key: tuple[int, ...]) -> Pair:
+        """Returns the augmented pair (crop_h, crop_w, 3) and (crop_h, crop_w); `key` is such as (seed, epoch, index)."""
         generator = np.random.default_rng(key)
         self._steps.set_random_state(generator, random.Random(int(generator.integers(2**62))))
         result = self._steps(image=image_rgb, mask=train_ids)

@@ -115,6 +115,15 @@ def test_the_order_is_the_same_whatever_the_workers_and_goes_on(roots: tuple[Pat
     assert seen(again) == expected[1:]
 
 
+def test_copied_classes_come_from_either_and_are_the_same_each_time(roots: tuple[Path, Path]) -> None:
+    plain, pasted = (make(roots, copy_paste=share)._dataset("train") for share in (0.0, 1.0))
+    changed = [index for index in range(11) if not torch.equal(plain[(0, index)]["labels"], pasted[(0, index)]["labels"])]
+    assert len(changed) > 2
+    again = make(roots, copy_paste=1.0)._dataset("train")
+    assert all(torch.equal(pasted[(3, index)]["image"], again[(3, index)]["image"]) for index in range(11))
+    assert make(roots, copy_paste=1.0)._dataset("val").copy_paste == 0
+
+
 def test_verify_looks_at_all(roots: tuple[Path, Path], tmp_path: Path) -> None:
     make(roots, verify=True).setup("fit")
     broken = make_folder(tmp_path / "broken")

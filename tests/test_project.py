@@ -180,6 +180,7 @@ def help_of(*words: str) -> str:
         ("python -m seg.cli.card", ("-m", "seg.cli.card")),
         ("python -m datasets.folder", ("-m", "datasets.folder")),
         ("python -m datasets.scenes", ("-m", "datasets.scenes")),
+        ("python -m datasets.teach", ("-m", "datasets.teach")),
         ("python -m benchmarks.paper_table", ("-m", "benchmarks.paper_table")),
         ("python -m benchmarks.scenes", ("-m", "benchmarks.scenes")),
         ("python train_seg.py fit", ("train_seg.py", "fit")),

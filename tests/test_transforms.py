@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.transforms import Augmentation
+from datasets.transforms import Augmentation, paste_class
 from seg.label_sets import IGNORE
 
 
@@ -110,6 +110,24 @@ def test_balanced_windows_find_what_is_rare() -> None:
     nothing = np.full((200, 400), IGNORE, np.uint8)
     image, train_ids = Augmentation((48, 48), (1.0, 1.0), False, 0, balanced_crops=1.0)(frame, nothing, (0, 0, 0))
     assert image.shape == (48, 48, 3) and (train_ids == IGNORE).all()
+
+
+def test_a_rare_class_is_copied_and_nothing_else() -> None:
+    labels, theirs = np.zeros((40, 50), np.uint8), np.full((40, 50), 3, np.uint8)
+    theirs[10:20, 5:15], theirs[30:35, 30:40], theirs[0, :] = 7, 9, IGNORE
+    theirs[25, :10] = 12  # a set, with 11 classes
+    frame, other = np.full((40, 50, 3), 10, np.uint8), ramp(40, 50) // 2 + 100
+    seen = set()
+    for seed in range(12):
+        image, train_ids = paste_class((frame, labels), (other, theirs), 11, np.random.default_rng(seed))
+        pasted = train_ids != 0
+        value = int(train_ids[pasted][0])
+        seen.add(value)
+        assert np.array_equal(pasted, theirs == value)
+        assert np.array_equal(image[pasted], other[pasted]) and (image[~pasted] == 10).all()
+    assert seen == {7, 9}
+    assert not labels.any() and (frame == 10).all(), "what came in is left alone"
+    assert paste_class((frame, labels), (other, np.full_like(labels, 3)), 11, np.random.default_rng(0)) == (frame, labels)
 
 
 def test_import_asks_no_network() -> None:
