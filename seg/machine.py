@@ -159,5 +159,6 @@ def switch_off_telemetry() -> None:
     """Keeps the libraries that we use from asking or telling the network anything; call it before they are imported."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks for the newest version
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime's would keep an identity below the home folder, too
     # OpenVINO and NNCF have no switch of their own, but both do without this package where it can't be imported.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

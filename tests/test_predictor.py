@@ -295,9 +295,13 @@ def test_what_is_done_once_is_told(tiny_weights: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["openvino", "fused", "onnxruntime"])
-def test_imports_no_torch_and_sends_nothing(engine: str, tiny_weights: Path) -> None:
+def test_imports_no_torch_and_sends_nothing(engine: str, tiny_weights: Path, tmp_path: Path) -> None:
+    """No socket is opened, none of another host is looked up, and nothing but our own cache lies in the home folder."""
     code = f"""
-import sys
+import socket, sys
+def refuse(*args, **kwargs):
+    raise AssertionError(args)
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 import numpy as np
 import seg, seg.evaluate
 predictor = seg.Predictor.load({str(tiny_weights)!r}, engine={engine!r})
@@ -307,8 +311,11 @@ loaded = unwanted & set(sys.modules)
 assert not loaded, loaded
 assert sys.modules.get("openvino_telemetry") is None
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"OMP_NUM_THREADS": "1", "HOME": str(tmp_path), "LRASPP_CACHE_DIR": str(tmp_path / "ours")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} <= {"ours"}
 
 
 def test_a_signal_after_several_predictors_is_handled(tiny_weights: Path) -> None:

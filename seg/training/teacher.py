@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from seg import weights as files
 from seg.errors import SegError
 from seg.label_sets import ClassMap, LabelSet, map_classes
+from seg.machine import switch_off_telemetry
 from seg.models import load
 from seg.models.lraspp import IMAGENET_MEAN, IMAGENET_STD
 from seg.models.network import full_precision, resize
@@ -104,6 +105,7 @@ class OnnxTeacher:
     has_features = False
 
     def __init__(self, path: Path, classes: Sequence[str] | None, mean: Sequence[float], std: Sequence[float]) -> None:
+        switch_off_telemetry()
         import onnxruntime as ort
 
         export = files.read_export(path) if classes is None else None

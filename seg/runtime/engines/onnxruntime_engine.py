@@ -5,12 +5,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from seg.errors import SegError
+from seg.machine import switch_off_telemetry
 from seg.runtime.cache import Cache
 from seg.runtime.engines import check_precision, timed
 from seg.weights import EXPORT_KEY, Export
+
+switch_off_telemetry()
+
+import onnxruntime as ort  # noqa: E402
 
 
 class OnnxRuntimeEngine:
