@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", default="data/camvid19", metavar="DIR", help="of the first data set (default: %(default)s)")
     parser.add_argument("--pictures", type=int, default=6000, help="that each run learns from (default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="default: 1 2")
-    parser.add_argument("--size", type=int, default=640, metavar="PX", help="longer side to score at (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=640, metavar="PX", help="longer side to score at (default: 640)")
     parser.add_argument("--teacher", metavar="FILE", help="weights whose teaching is a lever too")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "levers", metavar="DIR", help="default: runs/levers")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
@@ -169,8 +169,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     roots = list(dict.fromkeys(root for result in scores for root in result))
     parts: list[Part] = [
         "# What each lever gives", origin.sentence(),
-        f"`{arguments.config.name}` with {arguments.pictures} pictures, seeds {', '.join(map(str, arguments.seeds))}; mIoU [%] on "
-        f"the validation splits, frames scaled to a longer side of {arguments.size} px; mean ± half the range.",
+        f"`{arguments.config.name}` with {arguments.pictures} pictures, seeds {', '.join(map(str, arguments.seeds))}; mIoU [%] "
+        f"on the validation splits, frames scaled to a longer side of {arguments.size} px; mean ± half the range.",
         Table(("", *roots), rows_of(found, roots), "|".join([":--", *["--:"] * len(roots)]))]
     show(parts)
     data = {**origin.to_dict(), "config": arguments.config.name, "pictures": arguments.pictures, "seeds": arguments.seeds,

@@ -1,8 +1,8 @@
-"""Makes the picture in the README: label maps that the shipped weights predict, with a legend.
+"""Makes the picture in the README: what the default weights see on a real street and on a rendered one.
 
-    python tools/readme_picture.py ../shared/data/camvid/val docs/images/label_maps.png
+    python tools/readme_picture.py docs/images/streets.jpg
 
-It holds no camera picture: those belong to others.
+The real frame is one of docs/images/highway/, whose licence lies beside it.
 """
 
 import sys
@@ -11,22 +11,28 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from datasets.scenes.catalog import catalog
+from datasets.scenes.renderer import Renderer
+from datasets.scenes.street import Street
 from seg import Predictor
-from seg.files import find_images, read_image_bgr, write_image
-from seg.visualize import colorize, legend
+from seg.files import read_image_bgr, write_image
+from seg.visualize import legend, overlay
 
-ROWS, COLUMNS, GAP_PX = 2, 3, 6
+SIZE_HW, GAP_PX, SEED = (405, 720), 6, "12 7"
+REAL = Path(__file__).resolve().parents[1] / "docs" / "images" / "highway" / "200.jpg"
 
 
-def main(folder: str, output: str) -> None:
-    """Lays out label maps of frames evenly spread over `folder`."""
-    images = find_images([folder])
-    predictor = Predictor.load("camvid_large")
-    count = ROWS * COLUMNS
-    chosen = [images[(2 * i + 1) * len(images) // (2 * count)] for i in range(count)]
-    maps = [colorize(predictor(read_image_bgr(image.path)).train_ids, predictor.label_set) for image in chosen]
-    framed = [cv2.copyMakeBorder(m, 0, GAP_PX, 0, GAP_PX, cv2.BORDER_CONSTANT, value=(24, 24, 24)) for m in maps]
-    grid = np.concatenate([np.concatenate(framed[row * COLUMNS:(row + 1) * COLUMNS], 1) for row in range(ROWS)])
+def main(output: str) -> None:
+    """Lays out each frame beside its overlay, and the legend below."""
+    predictor = Predictor.load()
+    frames = [read_image_bgr(REAL), Renderer(catalog().library, (540, 960)).render(Street(catalog(), SEED).scene()).bgr]
+    rows = []
+    for frame in frames:
+        pair = (frame, overlay(frame, predictor(frame).train_ids, predictor.label_set))
+        small = [cv2.resize(picture, SIZE_HW[::-1], interpolation=cv2.INTER_AREA) for picture in pair]
+        rows.append(np.concatenate([cv2.copyMakeBorder(picture, 0, GAP_PX, 0, GAP_PX, cv2.BORDER_CONSTANT, value=(24, 24, 24))
+                                    for picture in small], 1))
+    grid = np.concatenate(rows)
     write_image(Path(output), np.concatenate([grid, legend(predictor.label_set, grid.shape[1])]))
 
 
