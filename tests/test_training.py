@@ -12,13 +12,16 @@ from typing import Any
 import cv2
 import pytest
 import torch
+from pytorch_lightning import Trainer
 from training_runs import load, make_camvid, run, write_config
 
 from seg import load as load_weights
+from seg.errors import SegError
 from seg.label_sets import CAMVID
 from seg.metrics import Scores
 from seg.models import LRASPP
 from seg.training.ema import EMA
+from seg.training.export import export_run
 from seg.training.schedules import learning_rate_factor
 from seg.training.task import SegmentationTask
 from seg.weights import read_description
@@ -155,6 +158,34 @@ def test_validation_scores_are_those_of_the_frames(folder: Path) -> None:
     metrics = read_description(folder / "runs" / "whole" / "whole.safetensors").metrics
     assert metrics["val/miou"] == pytest.approx(expected.miou, abs=1e-3)
     assert metrics["val/pixel_accuracy"] == pytest.approx(expected.pixel_accuracy, abs=1e-3)
+
+
+def test_a_checkpoint_that_can_not_be_written_leaves_the_one_before(folder: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "--name", "full", "--trainer.max_epochs", "1") == 0
+    place = folder / "runs" / "full" / "checkpoints"
+    before = {path.name: path.read_bytes() for path in place.iterdir()}
+    original, calls = Trainer.save_checkpoint, list[Path]()
+
+    def save_checkpoint(self: Trainer, path: Path, weights_only: bool = False) -> None:
+        calls.append(Path(path))
+        if len(calls) == 2:  # the disk is full in the middle of the file
+            Path(path).write_bytes(b"half of it")
+            raise OSError(28, "No space left on device")
+        original(self, path, weights_only=weights_only)
+
+    with monkeypatch.context() as context:
+        context.setattr(Trainer, "save_checkpoint", save_checkpoint)
+        assert run(folder, "--name", "full", "--ckpt_path", "last", "--trainer.max_epochs", "3", "--checkpoints.every_steps", "1",
+                   "--trainer.limit_val_batches", "0") == 2
+    assert "No space left on device. The one that was there is kept; --ckpt_path last" in capsys.readouterr().err
+    assert {path.name for path in place.iterdir()} == set(before), "nothing half-written is left"
+    assert load(folder, "full")["global_step"] == 5, "the one written before the fault"
+    (place / "last.ckpt").write_bytes(b"")
+    assert "best.ckpt" in export_run(folder / "runs" / "full"), "best.ckpt is whole"
+    (place / "best.ckpt").write_bytes(b"")
+    with pytest.raises(SegError, match="not a whole checkpoint"):
+        export_run(folder / "runs" / "full")
 
 
 def test_two_processes_score_as_one(folder: Path) -> None:

@@ -21,7 +21,7 @@ from seg.cli.trust import allow_only
 from seg.errors import SegError, did_you_mean
 from seg.evaluate import EvalSample, best_long_side, evaluate, long_sides_to_try
 from seg.files import check_writable_folder, write_text
-from seg.machine import check_threads
+from seg.machine import check_threads, usable_cores
 from seg.runtime import Predictor
 from seg.training import SegmentationTask
 from seg.training.checkpoints import Checkpoints, find_checkpoint
@@ -157,7 +157,8 @@ class TrainCLI(LightningCLI):
         """Notes in the weights at which size they are most accurate; returns a sentence that says so."""
         reader = self.trainer.datamodule.reader("val")  # type: ignore[attr-defined]
         chosen = range(0, len(reader), max(1, len(reader) // self.settings.size_frames))
-        predictor = Predictor.load(weights, engine="torch", size="own")
+        threads = min(torch.get_num_threads(), usable_cores())  # as in training
+        predictor = Predictor.load(weights, engine="torch", size="own", threads=threads)
 
         def samples() -> Iterator[EvalSample]:
             for index in chosen:

@@ -1,5 +1,6 @@
 """Checkpoints of a run in a fixed folder: `best.ckpt` and `last.ckpt`, and a stop on Ctrl-C that loses nothing."""
 
+import os
 import random
 import signal
 import threading
@@ -89,7 +90,7 @@ class Checkpoints(Checkpoint):
         score = float(trainer.callback_metrics[MONITOR])
         if score > self.best:
             self.best = score
-            trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=False)
+            _save(trainer, self.folder / "best.ckpt")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes `last.ckpt`."""
@@ -101,7 +102,7 @@ class Checkpoints(Checkpoint):
         return f"{self.folder / 'last.ckpt'} is written; --ckpt_path last goes on from there."
 
     def _save_last(self, trainer: Trainer) -> None:
-        trainer.save_checkpoint(self.folder / "last.ckpt", weights_only=False)
+        _save(trainer, self.folder / "last.ckpt")
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -117,6 +118,28 @@ class Checkpoints(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores what `state_dict` gave."""
         self.best, self._random_state = state_dict["best"], state_dict["random"]
+
+
+def _save(trainer: Trainer, path: Path) -> None:
+    """Writes a checkpoint beside its place and then renames it: whatever happens, the one that was there is whole until then.
+
+    Lightning writes into the temporary folder of the system first, and from another file system it copies in place.
+
+    Raises:
+        SegError: it can't be written, as on a full disk.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        trainer.save_checkpoint(part, weights_only=False)  # all processes take part in it
+        if trainer.is_global_zero:
+            os.replace(part, path)
+    except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
+        if trainer.is_global_zero:
+            part.unlink(missing_ok=True)
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        kept = f" The one that was there is kept; --ckpt_path {path.stem} goes on from it." if path.is_file() else ""
+        raise SegError(f"The checkpoint {path} can't be written: {reason:.200}.{kept}") from None
+    trainer.strategy.barrier()
 
 
 def _random_state() -> dict[str, Any]:

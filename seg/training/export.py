@@ -55,8 +55,16 @@ def export_run(folder: Path, output: Path | None = None) -> str:
     paths = [path for name in ("best", "last") if (path := folder / "checkpoints" / f"{name}.ckpt").is_file()]
     if not paths:
         raise SegError(f"{folder} is not the folder of a run: {folder / 'checkpoints'} has neither best.ckpt nor last.ckpt.")
+    whole = dict[Path, dict[str, Any]]()
+    for path in paths:
+        try:
+            whole[path] = read_checkpoint(path)
+        except SegError as error:  # what a fault left behind; the other one may be whole
+            fault = error
+    if not whole:
+        raise fault
     # The scores belong to the first, duration and curve to whichever is later.
-    checkpoints = [read_checkpoint(path) for path in paths]
+    paths, checkpoints = list(whole), list(whole.values())
     chosen, latest = checkpoints[0], max(checkpoints, key=lambda checkpoint: checkpoint["global_step"])
     saved, record = chosen[CHECKPOINT_KEY], latest[CHECKPOINT_KEY]["record"]
     scores: dict[str, Any] = next((entry for entry in saved["record"]["curve"] if entry["step"] == chosen["global_step"]), {})
