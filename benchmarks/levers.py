@@ -85,9 +85,11 @@ def train(settings: Settings, folder: Path, name: str) -> Path:
         SegError: the training failed; what it said is told.
     """
     weights = folder / name / f"{name}.safetensors"
+    file, text = folder / f"{name}.yaml", yaml.safe_dump(settings | {"name": name}, sort_keys=False)
+    if file.is_file() and file.read_text(encoding="utf-8") != text:
+        raise SegError(f"{file} is of a run with other settings. Give another --runs, or remove {folder / name} and it.")
     if not weights.is_file():
-        file = folder / f"{name}.yaml"
-        write_text(file, yaml.safe_dump(settings | {"name": name}, sort_keys=False))
+        write_text(file, text)
         again = ["--ckpt_path", "last"] if (folder / name / "checkpoints" / "last.ckpt").is_file() else []
         command = [sys.executable, "train_seg.py", "fit", "--config", str(file.resolve()), "--runs", str(folder.resolve()),
                    "--threads", "1", *again]

@@ -7,7 +7,7 @@ processes a split for evaluation may be filled up with samples of index -1, whos
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from functools import cache, partial
+from functools import lru_cache, partial
 from itertools import accumulate
 from typing import Any
 
@@ -213,7 +213,7 @@ class SegmentationData(pl.LightningDataModule):
     def _batches(self, counts: list[int], rank: int, world_size: int) -> TrainBatches:
         if len(counts) == 1:
             return TrainBatches(counts[0], self.batch_size, self.seed, rank, world_size)
-        order = cache(lambda epoch: mixed_order(counts, self.shares, self.seed, epoch).tolist())
+        order = lru_cache(2)(lambda epoch: mixed_order(counts, self.shares, self.seed, epoch).tolist())
         return TrainBatches(len(order(0)), self.batch_size, self.seed, rank, world_size, order)
 
     def _eval_loader(self, split: str) -> Loader:

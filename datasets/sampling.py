@@ -4,6 +4,7 @@ Samplers give keys (epoch, index), which tell a worker everything that an augmen
 and whichever worker it is.
 """
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -152,7 +153,7 @@ class ResumableLoader(Loader):
         """
         epoch, step = state["epoch"], state["step"]
         for name, now in self._order().items():
-            if step and step < len(self) and state[name] != now:
+            if step and step < len(self) and state.get(name, now) != now:
                 raise SegError(f"The checkpoint was made in mid-epoch with {name} = {state[name]}, but now it is {now}; the "
                                "rest of the epoch would hold other samples. Set it back to go on from here.")
         if step >= len(self):
@@ -160,4 +161,6 @@ class ResumableLoader(Loader):
         self.sampler.epoch, self.sampler.start = self._place = epoch, step
 
     def _order(self) -> dict[str, int]:
-        return {"seed": self.sampler.seed, "samples": self.sampler.count, "samples_per_step": self.sampler.step_size}
+        first = zlib.crc32(np.asarray(self.sampler.order(0), np.int64).tobytes())  # also of how data sets are mixed
+        return {"seed": self.sampler.seed, "samples": self.sampler.count, "samples_per_step": self.sampler.step_size,
+                "order": first}

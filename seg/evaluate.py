@@ -121,7 +121,10 @@ def long_sides_to_try(frame_hw: tuple[int, int]) -> list[int]:
 
 def best_long_side(results: dict[int, Result]) -> int:
     """Returns the smallest long side whose mIoU comes within 0.3 points of the highest."""
-    scores = {side: result.scores.miou for side, result in results.items() if result.scores is not None}
+    scores = {side: result.scores.miou for side, result in results.items()
+              if result.scores is not None and result.scores.miou == result.scores.miou}
+    if not scores:
+        raise SegError("At no size is there a pixel with truth, so that none is the best.")
     return min(side for side, miou in scores.items() if miou >= max(scores.values()) - SIZE_TOLERANCE)
 
 
@@ -153,7 +156,9 @@ def merging_table(label_set: LabelSet, predicted: LabelSet, classes: ClassMap, w
         SegError: as `map_classes`, or a class of the network has no place.
     """
     table = np.full(256, IGNORE, np.uint8)
-    for index, ids in enumerate(map_classes(label_set.classes, predicted.classes, classes, whose).values()):
+    for index, (name, ids) in enumerate(map_classes(label_set.classes, predicted.classes, classes, whose).items()):
+        if not ids or (table[list(ids)] != IGNORE).any():
+            raise SegError(f"{whose}: no class of the network is left for {name!r}, so that it can't be scored.")
         table[list(ids)] = index
     left = [name for name, index in zip(predicted.classes, table, strict=False) if index == IGNORE]
     if left:

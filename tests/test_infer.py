@@ -301,6 +301,9 @@ def test_a_coarser_data_set_is_scored_in_its_own_classes(tiny_weights: Path, pre
     capsys.readouterr()
     for text, message in (("ground: [road, car]\nabove: [sky, tree]\n", "may predict person, which the map gives no place"),
                           ("ground: [road, car, sky, person]\nabove: [sky, tree]\n", "can't overlap"),
+                          ("ground: [road, car, person, sky, tree]\nabove: null\n", "is left for 'above'"),
+                          ("ground: road\nabove: road\n", "is left for 'above'"),
+                          ("ground: [[road]]\nabove: sky\n", "must be a mapping"),
                           ("[road]", "must be a mapping"), ("{road: 3}", "must be a mapping")):
         table.write_text(text)
         assert score(tmp_path, predictor, tiny_weights, CoarseReader, *arguments) == 2
@@ -318,10 +321,12 @@ def test_the_best_size_is_found_and_noted(tiny_weights: Path, predictor: Predict
     assert "128" in said and "scaled to a long side of 64 px from now on" in said, "the truth is what it says at its own size"
     assert read_description(weights).long_side == read_description(weights.with_suffix(".onnx")).long_side == 64
     assert score(tmp_path, predictor, weights, Reader, "--limit", "1") == 0
-    assert "scaled to a long side of 64 px, where" in capsys.readouterr().out
+    assert "scaled to a longer side of 64 px, where" in capsys.readouterr().out
     for arguments, message in ((["--find-size", "--size", "own"], "leave --size out"),
                                (["--find-size", "--report", "r.json"], "leave --report out")):
         assert score(tmp_path, predictor, weights, Reader, *arguments) == 2
         assert message in capsys.readouterr().err
+    assert main(["--dataset", "tiny", "--root", "somewhere", "--find-size"], {"tiny": Reader}) == 2
+    assert "name them: --weights FILE" in capsys.readouterr().err
     assert main(["street.jpg", "--find-size"]) == 2
     assert "--find-size measures sizes on a data set" in capsys.readouterr().err

@@ -115,7 +115,7 @@ def test_a_set_of_classes_counts_the_sum_of_their_probabilities(scores: torch.Te
 
 
 @pytest.mark.parametrize("config", [LossConfig({"cross_entropy": 1.0, "dice": 0.5}), LossConfig(ohem_probability=0.7),
-                                    LossConfig({"lovasz": 1.0})])
+                                    LossConfig({"cross_entropy": 0.1, "lovasz": 1.0})])
 def test_other_terms_pass_sets_over(scores: torch.Tensor, labels: torch.Tensor, config: LossConfig) -> None:
     numbered = labels.clone()
     numbered[:, :3] = CLASSES
@@ -123,6 +123,19 @@ def test_other_terms_pass_sets_over(scores: torch.Tensor, labels: torch.Tensor, 
     SegmentationLoss(config, None, [(0, 1)], CLASSES)(learned, numbered).backward()
     assert learned.grad is not None and torch.isfinite(learned.grad).all()
     assert learned.grad[:, :2, :3].sum() < 0 < learned.grad[:, 2:, :3].sum(), "the set's members rise, the others fall"
+
+
+def test_sets_count_in_cross_entropy_alone_and_by_its_weight(scores: torch.Tensor, labels: torch.Tensor) -> None:
+    numbered = labels.clone()
+    numbered[:, :3] = CLASSES
+
+    def loss(terms: dict[str, float]) -> torch.Tensor:
+        return SegmentationLoss(LossConfig(terms), None, [(0, 1)], CLASSES)(scores, numbered)
+
+    dice = SegmentationLoss(LossConfig({"dice": 1.0}), None)(scores, numbered.masked_fill(numbered == CLASSES, 255))
+    torch.testing.assert_close(loss({"cross_entropy": 0.5, "dice": 2.0}), 0.5 * loss({"cross_entropy": 1.0}) + 2 * dice)
+    with pytest.raises(SegError, match="count in cross-entropy"):
+        loss({"dice": 1.0})
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])

@@ -206,6 +206,8 @@ def test_refuses_a_frame_beyond_memory_before_the_work(tiny_weights: Path, monke
     ({"size": (16, 64)}, "16x64 is too small"),
     ({"size": 16}, "long side 16 is too small"),
     ({"size": "small"}, "it can be"),
+    ({"size": None}, "it can be"),
+    ({"size": [96, 160]}, "it can be"),
     ({"fit": "crop"}, "fit is 'crop'"),
     ({"weights": "no_such_weights"}, "no weights"),
 ])

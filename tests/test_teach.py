@@ -95,8 +95,18 @@ def test_a_folder_comes_out_that_can_be_trained_on(tmp_path: Path, capsys: pytes
 
     assert main([*command[:-1], "0.5"]) == 2
     assert "were made otherwise: sure was 0.4 and is 0.5 now" in capsys.readouterr().err
-    assert main([str(pictures), "--teacher", str(weights), "--output", str(pictures)]) == 2
+    other = make_pictures(tmp_path / "other")
+    assert main([str(pictures), "--teacher", str(weights), "--output", str(other)]) == 2
     assert "holds something else: p0.png, town. Give a new folder" in capsys.readouterr().err
+    assert main([str(pictures), "--teacher", str(weights), "--output", str(pictures / "out")]) == 2
+    assert "would be taken for pictures" in capsys.readouterr().err
+    assert main([str(other), *command[1:]]) == 2
+    assert "were made otherwise: pictures was" in capsys.readouterr().err
+    (other / "p0.png").write_text("text")
+    assert main([str(other), "--teacher", str(weights), "--output", str(tmp_path / "partly")]) == 2
+    said = capsys.readouterr()
+    assert "2 of 3 pictures were labelled" in said.out and "p0.png is not a picture" in said.err
+    assert len(Folder(tmp_path / "partly", "train")) == 2
 
 
 def test_a_data_set_with_coarser_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

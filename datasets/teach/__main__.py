@@ -23,7 +23,7 @@ from datasets.teach.write import TaughtFolder
 from seg import weights
 from seg.cli.common import Interruption, Parser, read_class_map, run
 from seg.errors import SegError, did_you_mean
-from seg.label_sets import LABEL_SETS, LabelSet, map_classes
+from seg.label_sets import LabelSet, map_classes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,13 +68,16 @@ def _main(argv: Sequence[str] | None) -> None:
     looks = Looks(arguments.size or description.long_side, tuple(arguments.scales), not arguments.no_mirror, arguments.sure,
                   arguments.sure_within)
     teacher = load_teacher(str(path), Distillation())
-    record = {"teacher": weights.sha256(path), "size": looks.long_side, "scales": looks.scales, "mirror": looks.mirror,
-              "sure": looks.sure, "sure_within": looks.sure_within, "dataset": arguments.dataset, "split": arguments.split,
+    if arguments.output.resolve().is_relative_to(reader.root.resolve()):
+        raise SegError(f"--output {arguments.output} lies in {reader.root}, where it would be taken for pictures; choose "
+                       "another.")
+    record = {"pictures": str(reader.root.resolve()), "teacher": weights.sha256(path), "size": looks.long_side,
+              "scales": looks.scales, "mirror": looks.mirror, "sure": looks.sure, "sure_within": looks.sure_within,
+              "dataset": arguments.dataset, "split": arguments.split,
               "classes": allowed}
-    label_set = LABEL_SETS.get(description.label_set.name, description.label_set)
-    folder = TaughtFolder(arguments.output, label_set, record)
+    folder = TaughtFolder(arguments.output, description.label_set, record)
     waiting = [index for index, sample in enumerate(reader.samples) if not folder.has(sample)]
-    done = 0
+    done, faults = 0, list[str]()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Interruption() as interruption, Progress(*columns, console=console, transient=True,
@@ -82,7 +85,11 @@ def _main(argv: Sequence[str] | None) -> None:
         for index in progress.track(waiting, description="Labelling"):
             if interruption.wished:
                 break
-            image_rgb, truth = reader.read(index)
+            try:
+                image_rgb, truth = reader.read(index)
+            except SegError as fault:  # the others are labelled all the same
+                faults.append(str(fault))
+                continue
             folder.write(reader.samples[index], label(teacher, image_rgb, looks, truth, allowed or ()))
             done += 1
     folder.finish(reader.samples)
@@ -91,6 +98,8 @@ def _main(argv: Sequence[str] | None) -> None:
     if interruption.wished:
         raise KeyboardInterrupt(f"{said} The same command goes on.")
     print(said)
+    if faults:
+        raise SegError("\n  ".join([f"{len(faults)} could not be read:", *faults]))
 
 
 def _allowed(reader: Reader, label_set: LabelSet, path: Path | None) -> list[tuple[int, ...]]:

@@ -51,8 +51,8 @@ def _facts(description: Description) -> str:
                     f"{arguments.get('pool', 'global')} pooling"),  # R-ASPP has no choice
         ("classes", f"{len(label_set)} of {label_set.name}: {', '.join(label_set.classes)}"),
         ("trained at", "{}x{} crops".format(*description.train_size_hw)),
-        ("best at", f"frames whose longer side is {description.long_side} px, to which they are scaled by default; measured by "
-                    "`infer.py --find-size`" if description.long_side else "not measured: frames run at their own size"),
+        ("best at", f"frames whose longer side is {description.long_side} px, to which they are scaled by default; measured on "
+                    "validation frames" if description.long_side else "not measured: frames run at their own size"),
         ("licence", description.license),
     ]
     if training:

@@ -94,8 +94,10 @@ def read_class_map(path: Path) -> ClassMap:
         raise SegError(f"There is no file {path}.") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SegError(f"{path} can't be read: {' '.join(str(error).split())}.") from None
-    if not isinstance(classes, dict) or not all(isinstance(name, str) and (target is None or isinstance(target, str | list))
-                                                for name, target in classes.items()):
+    def fits(target: Any) -> bool:
+        return target is None or isinstance(target, str) or (isinstance(target, list) and all(isinstance(n, str) for n in target))
+
+    if not isinstance(classes, dict) or not all(isinstance(name, str) and fits(target) for name, target in classes.items()):
         raise SegError(f"{path} must be a mapping from each class to a name, a list of names, or null.")
     return classes
 

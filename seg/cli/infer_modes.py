@@ -141,8 +141,9 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
 def find_size(arguments: Namespace, readers: Mapping[str, Any]) -> None:
     """Finds the long side at which the weights are most accurate on a split, and notes it in their description."""
     reader, indices = _open(arguments, readers)
-    path = weights.find(arguments.weights or weights.DEFAULT)
-    predictor = _load(arguments, ()).at("own")
+    path = weights.find(arguments.weights)
+    check_writable_folder(path.parent)
+    predictor = Predictor.load(path, arguments.engine, arguments.precision, arguments.threads, "own")
     table = _table(arguments, predictor, reader)
     if predictor.size_hw is not None:
         raise SegError(f"{predictor.weights} was exported for one size alone; there is none to find.")
@@ -268,8 +269,9 @@ def _load(arguments: Namespace, kinds: Sequence[str]) -> Predictor:
         height, width = predictor.size_hw
         _say(arguments, f"Frames are {how} {height}x{width} (height x width); results have the frames' own size.")
     elif predictor.long_side is not None:
-        _say(arguments, f"Frames are scaled to a long side of {predictor.long_side} px, where {predictor.weights} is most "
-             "accurate; results have the frames' own size. --size own leaves frames as they are.")
+        why = f", where {predictor.weights} is most accurate" if arguments.size == "best" else ""
+        _say(arguments, f"Frames are scaled to a longer side of {predictor.long_side} px{why}; results have the frames' own "
+             "size. --size own leaves frames as they are.")
     return predictor
 
 

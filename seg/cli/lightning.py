@@ -151,7 +151,10 @@ class TrainCLI(LightningCLI):
         if self.trainer.is_global_zero and not self.settings.trainer.fast_dev_run:
             print(export_run(self.folder))
             if self.settings.size_frames:
-                print(self._find_size(self.folder / f"{self.folder.resolve().name}.safetensors"))
+                try:
+                    print(self._find_size(self.folder / f"{self.folder.resolve().name}.safetensors"))
+                except SegError as error:  # the training is done and kept
+                    print(f"The size at which it is most accurate was not found: {error}")
 
     def _find_size(self, weights: Path) -> str:
         """Notes in the weights at which size they are most accurate; returns a sentence that says so."""

@@ -45,6 +45,7 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]] | None) -> No
 
     # It goes into the weights: where the data lies is nobody else's business.
     command = re.sub(r"(--data\.root)[= ]\S+", r"\1 DIR", f"python train_seg.py {shlex.join(argv)}")
+    command = re.sub(r"""(?<=[\s="':])~?/(?:[^\s"',/]+/)*""", "", command)  # of other paths the name alone
     try:
         train(arguments, trusted, data_class(), command)
     except jsonargparse.ArgumentError as error:

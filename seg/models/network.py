@@ -164,7 +164,7 @@ def _make_encoder(name: str, weights: str | None, output_stride: int, in_channel
         if weights == "imagenet":
             mean, std = load_imagenet(encoder)
         elif weights is not None:
-            load_encoder(encoder, weights)
+            mean, std = load_encoder(encoder, weights)
         if norm_eps is not None:
             encoder.set_norm_eps(norm_eps)
         encoder.set_in_channels(in_channels, pretrained=weights is not None)

@@ -15,35 +15,51 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from seg import headers
 from seg.architecture import NORM_EPS
 from seg.errors import SegError
 from seg.models import keymaps
 from seg.models.mobilenet import TIMM_NORM_EPS, MobileNetEncoder
+from seg.weights import METADATA_KEY, read_description
 
 _OPEN_GATE = 5 / 6  # a gate at 1 lies on the hard sigmoid's flat part and would never learn
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "model_ema", "state_dict_ema")
 
 
-def load_encoder(encoder: MobileNetEncoder, path: str | Path) -> None:
+Normalisation = tuple[Sequence[float], Sequence[float]]
+_HALF: Normalisation = ((0.5,) * 3, (0.5,) * 3)
+_IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def load_encoder(encoder: MobileNetEncoder, path: str | Path) -> Normalisation:
     """Loads the tensors of a file into an encoder of ours, fitted as the head of this module says.
 
     Args:
         encoder: is changed.
         path: safetensors, or a checkpoint of torch that holds tensors alone. Names are timm's, torchvision's or ours.
 
+    Returns:
+        Mean and std that images are normalised with, 0 to 1: torchvision's and timm's own weights take ImageNet's, the authors'
+        (in timm `tf_...`, and folded ones) 0.5, and ours what their file says.
+
     Raises:
         SegError: the file can't be read, or is of another network; the message names what differs.
     """
     state = read_state(path)
     if "conv_stem.weight" in state:
-        found, eps = keymaps.encoder_from_timm(state, encoder), TIMM_NORM_EPS
-        if _folded(found):  # only the authors' are: timm's own weights come with their statistics
-            eps = NORM_EPS
+        found = keymaps.encoder_from_timm(state, encoder)
+        authors = encoder.timm_name.startswith("tf_") or _folded(found)  # timm's own weights come with their statistics
+        eps, normalisation = (NORM_EPS, _HALF) if authors else (TIMM_NORM_EPS, _IMAGENET)
     elif "features.0.0.weight" in state or "backbone.0.0.weight" in state:
         prefix = "features." if "features.0.0.weight" in state else "backbone."
-        found, eps = keymaps.encoder_from_torchvision(state, encoder, prefix), NORM_EPS
+        found, normalisation = keymaps.encoder_from_torchvision(state, encoder, prefix), _IMAGENET
+        eps = TIMM_NORM_EPS if f"{prefix}1.conv.0.0.weight" in state else NORM_EPS  # its V2 has torch's default
     else:
-        found, eps = {name.removeprefix("encoder."): tensor for name, tensor in state.items()}, NORM_EPS
+        found, eps, normalisation = {name.removeprefix("encoder."): tensor for name, tensor in state.items()}, NORM_EPS, _HALF
+        if Path(path).suffix == ".safetensors" and METADATA_KEY in headers.of_safetensors(Path(path)):
+            description = read_description(path)
+            eps = description.arguments.get("encoder_norm_eps") or NORM_EPS
+            normalisation = (description.mean, description.std) if len(description.mean) == 3 else _HALF
     found = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in found.items()}
     own = encoder.state_dict()
     found = {name: tensor for name, tensor in _fitted(found, encoder).items() if name in own}
@@ -61,6 +77,7 @@ def load_encoder(encoder: MobileNetEncoder, path: str | Path) -> None:
                        f"{tuple(own[name].shape)} here.")
     nn.Module.load_state_dict(encoder, found)
     encoder.set_norm_eps(eps)
+    return normalisation
 
 
 def load_named(encoder: nn.Module, path: str | Path, name: str) -> None:
@@ -198,7 +215,8 @@ def _halve_rows(state: dict[str, Tensor], own: dict[str, Tensor], gate: str) -> 
 def _halve_tail(state: dict[str, Tensor], own: dict[str, Tensor], encoder: MobileNetEncoder) -> None:
     """Keeps of each layer that RF2 narrows the channels with the largest weights, and of its readers the same ones."""
     blocks = [f"blocks.{i}" for i in range(encoder.first_halved, len(encoder.blocks))]
-    if any(f"{block}.project.conv.weight" not in state for block in blocks):
+    layers = [f"{block}.{layer}" for block in blocks for layer in ("depthwise", "project")]
+    if any(f"{layer}.{leaf}" not in state for layer in layers for leaf in ("conv.weight", "norm.weight", "norm.running_var")):
         return
     kept: Tensor | None = None  # the input channels of the next layer
     while blocks:

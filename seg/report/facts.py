@@ -45,7 +45,7 @@ def title(result: Result) -> str:
 def details(result: Result) -> list[tuple[str, str]]:
     """Returns what ran on what, as pairs of a name and a value."""
     size = (f"{_size(result.size_hw)}, {result.fit}" if result.size_hw else "each frame's own" if result.long_side is None else
-            f"{_sizes(result.network_sizes)}, where the weights are most accurate")
+            f"{_sizes(result.network_sizes)}: longer side {result.long_side} px")
     versions = ", ".join(f"{name} {version}" for name, version in result.machine.versions.items())
     pairs = [
         ("Weights", result.weights),

@@ -54,6 +54,8 @@ def check_size(size: Size, fit: str) -> None:
     if isinstance(size, str):
         if size not in ("best", "own"):
             raise SegError(f"The size is {size!r}; it can be (height, width), the longer side alone, 'best' or 'own'.")
+    elif not isinstance(size, int) and not (isinstance(size, tuple) and len(size) == 2):
+        raise SegError(f"The size is {size!r}; it can be (height, width), the longer side alone, 'best' or 'own'.")
     elif isinstance(size, int):
         if size < MIN_SIZE:
             raise SegError(f"The long side {size} is too small: the network needs at least {MIN_SIZE} pixels.")

@@ -95,7 +95,17 @@ def _settings(path: Path) -> dict[str, Any]:
         settings["data"]["root"] = "DIR"
     for place in ("runs", "ckpt_path"):
         settings.pop(place, None)
-    return _without_none(settings)
+    plain: dict[str, Any] = _without_places(_without_none(settings))
+    return plain
+
+
+def _without_places(value: Any) -> Any:
+    """Leaves the name alone of each absolute path, wherever it stands."""
+    if isinstance(value, dict):
+        return {key: _without_places(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_without_places(entry) for entry in value]
+    return Path(value).name if isinstance(value, str) and value.startswith(("/", "~/")) else value
 
 
 def _without_none(settings: dict[str, Any]) -> dict[str, Any]:

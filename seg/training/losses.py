@@ -184,22 +184,23 @@ class SegmentationLoss(nn.Module):
         self.weights = {name: weight for name, weight in config.terms.items() if weight}
         self.terms = nn.ModuleDict({name: cross_entropy if name == "cross_entropy" else _SMP_TERMS[name]()
                                     for name in self.weights})
+        if class_sets and "cross_entropy" not in self.weights:
+            raise SegError("Labels that are sets of classes count in cross-entropy; give model.loss.terms a cross_entropy.")
         self.sets = SetLoss(class_sets, classes) if class_sets else None
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:  # (N, C, H, W) float, (N, H, W) int64 -> ()
         scores = scores.float()
-        if self.sets is None:
-            return self._terms(scores, labels)
         in_set = (labels >= scores.shape[1]) & (labels != IGNORE)
-        counts = torch.stack([in_set.sum(), (labels != IGNORE).sum()])
-        share = counts[0] / counts[1].clamp_min(1)
-        on_sets = self.sets(scores, labels) / counts[0].clamp_min(1)
-        return (1 - share) * self._terms(scores, labels.masked_fill(in_set, IGNORE)) + share * on_sets
-
-    def _terms(self, scores: Tensor, labels: Tensor) -> Tensor:
-        if self.weights.keys() & _SMP_TERMS.keys() and bool((labels == IGNORE).all()):
-            return scores.sum() * 0  # some of SMP's would be NaN
-        return torch.stack([weight * self.terms[name](scores, labels) for name, weight in self.weights.items()]).sum()
+        classes = labels if self.sets is None else labels.masked_fill(in_set, IGNORE)
+        nothing = bool(self.weights.keys() & _SMP_TERMS.keys()) and bool((classes == IGNORE).all())
+        losses = [scores.sum() * 0 if nothing and name in _SMP_TERMS else weight * self.terms[name](scores, classes)
+                  for name, weight in self.weights.items()]  # some of SMP's would be NaN without a label
+        if self.sets is not None:  # pixels under sets join cross-entropy, each as one pixel
+            sets, all_counted = in_set.sum(), (labels != IGNORE).sum().clamp_min(1)
+            place = list(self.weights).index("cross_entropy")
+            losses[place] = (losses[place] * (1 - sets / all_counted)
+                             + self.weights["cross_entropy"] * self.sets(scores, labels) / all_counted)
+        return torch.stack(losses).sum()
 
 
 def class_weights_from_counts(counts: npt.ArrayLike, rule: Literal["enet", "median_frequency"]) -> Tensor:

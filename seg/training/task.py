@@ -84,7 +84,6 @@ class SegmentationTask(LightningModule):
         self.warmup_steps = warmup_steps
         self.loss_config = loss
         self.class_sets = class_sets or []
-        self.teacher = teacher
         self.init_from = init_from
         self.network = network
         if init_from is not None:
@@ -125,8 +124,6 @@ class SegmentationTask(LightningModule):
     def setup(self, stage: str) -> None:
         """Builds the loss, for which the train split's class frequencies may be needed, and couples GPUs' batch norms."""
         if stage == "fit":
-            if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":  # it exists for GPUs alone
-                self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
             classes = len(self.label_set)
             self.loss = SegmentationLoss(self.loss_config, self._class_weights(), self.class_sets, classes)
             unlabelled = getattr(self.trainer.datamodule, "unlabelled", ())  # type: ignore[attr-defined]
@@ -134,6 +131,8 @@ class SegmentationTask(LightningModule):
                 raise SegError(f"The pictures in {unlabelled[0]} have no labels, so that they teach nothing without a teacher: "
                                "give --model.teacher FILE, or leave them out.")
             self._unfold_norms()
+            if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":  # it exists for GPUs alone
+                self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
             self.record.start()
 
     def _unfold_norms(self) -> None:
@@ -276,4 +275,13 @@ class SegmentationTask(LightningModule):
         if differing:
             raise SegError("The checkpoint is of another network: " + ", ".join(
                 f"{key} is {then.get(key)!r} there and {now[key]!r} here" for key in differing) + ".")
+        own = {name for name in self.state_dict() if name.startswith("distillation.")}
+        kept = {name for name in checkpoint["state_dict"] if name.startswith("distillation.")}
+        if own != kept and self.trainer.state.fn == "fit":
+            raise SegError(f"The checkpoint was made {'with' if kept else 'without'} a teacher of features. Set "
+                           "model.teacher and model.distillation.features as they were to go on from it.")
+        for name in kept - own:  # what taught the network isn't needed to score it
+            del checkpoint["state_dict"][name]
+        for name in own - kept:
+            checkpoint["state_dict"][name] = self.state_dict()[name]
         self.record.load_state_dict(saved["record"])

@@ -160,6 +160,8 @@ def load_teacher(name_or_path: str, config: Distillation) -> Teacher:
         SegError: there is none, or it is something else; the message says what.
     """
     mean, std = config.mean or IMAGENET_MEAN, config.std or IMAGENET_STD
+    if not len(mean) == len(std) == 3 or min(std) <= 0:
+        raise SegError(f"model.distillation.mean {list(mean)} and .std {list(std)} must have three values each, std's above 0.")
     if config.smp is not None:
         return _smp_teacher(Path(name_or_path), config, mean, std)
     path = files.find(name_or_path)
