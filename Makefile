@@ -27,15 +27,16 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(INSTALLED)  ## the main job on procedural streets: mIoU, iIoU, latency, overlays, a report and a video in runs/demo/
+demo: $(INSTALLED)  ## the main job on a real street and on rendered ones: mIoU, latency, overlays, a report and a video in runs/demo/
 	@rm -rf $(DEMO)
+	@$(BIN)/python infer.py docs/images/highway --output $(DEMO)/highway
 	@$(BIN)/python -m datasets.scenes $(DEMO)/scenes --frames 40 --seed 41
 	@$(BIN)/python infer.py --dataset cityscapes --root $(DEMO)/scenes --split val --save overlay,color --output $(DEMO) \
 	    --report $(DEMO)/report.json --report $(DEMO)/report.md --report $(DEMO)/report.html
 	@$(BIN)/python -m datasets.scenes $(DEMO)/drive.mp4 --frames 136 --seed 12
 	@$(BIN)/python infer.py --video $(DEMO)/drive.mp4 --output $(DEMO)/drive_segmented.mp4
 	@echo
-	@echo "Look at $(DEMO)/report.html, $(DEMO)/overlay/ and $(DEMO)/drive_segmented.mp4. Then try"
+	@echo "Look at $(DEMO)/highway/, $(DEMO)/report.html, $(DEMO)/overlay/ and $(DEMO)/drive_segmented.mp4. Then try"
 	@echo "  $(BIN)/python infer.py YOUR_PICTURES/            your own pictures"
 	@echo "  $(BIN)/python infer.py --video 0                 your camera, live"
 	@echo "  $(BIN)/python infer.py --help                    all options"

@@ -21,13 +21,12 @@ import numpy.typing as npt
 
 from seg import headers
 from seg.errors import SegError, did_you_mean
-from seg.files import atomic_write
 from seg.label_sets import LabelSet
 
 METADATA_KEY, EXPORT_KEY = "lraspp", "lraspp_export"
 FORMAT_VERSION = 2  # 2 brought `long_side`
 SHIPPED_FOLDER = Path(__file__).parent / "assets"
-DEFAULT = "scenes_small"
+DEFAULT = "street_small"
 _NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}  # of safetensors
 
 
@@ -221,13 +220,15 @@ def describe_anew(path: str | Path, **changes: Any) -> list[Path]:
     Raises:
         SegError: a file can't be read or written, or is damaged.
     """
+    from seg.files import atomic_write  # here, because OpenCV comes along, and reading a description needs none
+
     path = Path(path)
     family = [path.with_suffix(".safetensors"), path.with_suffix(".onnx"), int8_file(path)]
     written, before, after = list[Path](), None, None
     for file in family if path in family else [path]:
         if not file.is_file():
             continue
-        texts = {METADATA_KEY: replace(read_description(file), **changes).to_json()}
+        texts = {METADATA_KEY: replace(read_description(file), **changes, format_version=FORMAT_VERSION).to_json()}
         if file.suffix == ".onnx" and before is not None and (export := read_export(file)) is not None:
             if export.weights_sha256 not in (None, before):  # of other weights that lay here once
                 continue

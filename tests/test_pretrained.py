@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from seg.errors import SegError
-from seg.models import LRASPP, MobileNetEncoder
+from seg.label_sets import CITYSCAPES
+from seg.models import LRASPP, MobileNetEncoder, save
 from seg.models.pretrained import load_encoder, norms_are_folded, unfold_norms
 
 IMAGENET = Path(__file__).parents[2] / "shared" / "data" / "imagenet"
@@ -66,6 +67,24 @@ def test_torchvisions_checkpoint_and_ours(tmp_path: Path) -> None:
     save_file(network.state_dict(), tmp_path / "ours.safetensors")
     load_encoder(encoder, tmp_path / "ours.safetensors")
     assert all(torch.equal(tensor, encoder.state_dict()[name]) for name, tensor in network.encoder.state_dict().items())
+
+
+def test_epsilon_and_mean_are_those_of_the_weights(tmp_path: Path) -> None:
+    imagenet = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    torch.save(torchvision.models.mobilenet_v2().state_dict(), tmp_path / "v2.pth")
+    torch.save(torchvision.models.mobilenet_v3_small().state_dict(), tmp_path / "v3.pth")
+    half, minimal = ([0.5] * 3, [0.5] * 3), "mobilenet_v3_small_minimal_100"
+    for name, file, eps, (mean, std) in (
+            ("mobilenet_v2_100", tmp_path / "v2.pth", 1e-5, imagenet),
+            ("mobilenet_v3_small", tmp_path / "v3.pth", 1e-3, imagenet),
+            ("mobilenet_v3_small", write_twin(tmp_path, "mobilenetv3_small_100"), 1e-5, imagenet),
+            (minimal, write_twin(tmp_path, "tf_mobilenetv3_small_minimal_100"), 1e-3, half)):
+        network = LRASPP(name, encoder_weights=str(file))
+        assert {m.eps for m in network.encoder.modules() if isinstance(m, nn.BatchNorm2d)} == {eps}, name
+        assert (list(network.mean), list(network.std)) == (mean, std), name
+    own = LRASPP("mobilenet_v3_small_rf2", classes=19, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    save(own, tmp_path / "own.safetensors", CITYSCAPES, (64, 64))
+    assert LRASPP("mobilenet_v3_small_rf2", encoder_weights=str(tmp_path / "own.safetensors")).mean == (0.1, 0.2, 0.3)
 
 
 def test_rf2_starts_from_the_strongest_half(tmp_path: Path) -> None:

@@ -129,7 +129,8 @@ def test_lazy_exports_are_there() -> None:
 # ---- weights
 
 
-LICENSES = {"camvid_large": "non-commercial", "camvid_small": "non-commercial", "scenes_small": "Apache-2.0"}
+LICENSES = {"camvid_large": "non-commercial", "camvid_small": "non-commercial", "scenes_small": "Apache-2.0",
+            "street_large": "non-commercial", "street_small": "non-commercial"}
 
 
 def test_weights_are_shipped() -> None:

@@ -219,6 +219,9 @@ def test_a_run_with_a_teacher_and_pictures_without_labels(folder: Path, capsys: 
     assert checkpoint["global_step"] == 16, "two epochs, half of whose samples are pictures without labels"
     names = [name for name in checkpoint["state_dict"] if name.startswith("distillation")]
     assert names == ["distillation.head.weight", "distillation.head.bias"], "no checkpoint carries the teacher"
+    assert run(folder, "--name", "taught", "--ckpt_path", "best", subcommand="validate") == 0, "scoring needs no teacher"
+    assert run(folder, "--name", "taught", "--ckpt_path", "last", "--trainer.max_epochs", "3", *settings[:4], *settings[-2:]) == 2
+    assert "was made with a teacher of features" in capsys.readouterr().err
     log = next((folder / "runs" / "taught" / "csv").rglob("metrics.csv")).read_text().splitlines()
     assert "train/loss_teacher" in log[0]
     assert run(folder, "--name", "untaught", *settings[-2:]) == 2

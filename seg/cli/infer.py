@@ -9,6 +9,7 @@ from typing import Any
 
 from seg.cli.common import Parser, parse_size, run
 from seg.errors import SegError
+from seg.weights import DEFAULT
 
 Readers = Mapping[str, Callable[[str, str], Any]]
 
@@ -40,7 +41,7 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
 
     how = parser.add_argument_group("how to run")
     how.add_argument("--weights", metavar="NAME|FILE",
-                     help="shipped weights by name, or a file (default: scenes_small)")
+                     help=f"shipped weights by name, or a file (default: {DEFAULT})")
     how.add_argument("--engine", default="auto", choices=("auto", "openvino", "fused", "onnxruntime", "torch"),
                      help="what runs the network (default: auto, the fastest of those installed)")
     how.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "int8"),
@@ -124,6 +125,10 @@ def _check(arguments: argparse.Namespace, readers: Readers | None) -> None:
         raise SegError(f"--submit is for --split test, or val to try it out; it got {arguments.split!r}.")
     others = [name for name in ("save", "output", "submit", "fit") if getattr(arguments, name) is not None]
     others += [name for name, given in (("size", arguments.size != "best"), ("report", bool(arguments.report))) if given]
+    if arguments.find_size and arguments.weights is None:
+        raise SegError("--find-size changes the weights' description; name them: --weights FILE.")
+    if arguments.submit is not None and arguments.class_map is not None:
+        raise SegError("--submit writes the weights' own classes, which --class-map says are not the data set's.")
     if arguments.find_size and others:
         raise SegError(f"--find-size measures sizes and writes nothing but the best one; leave --{others[0]} out.")
     if arguments.fit is not None and not isinstance(arguments.size, tuple):
