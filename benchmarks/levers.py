@@ -10,12 +10,11 @@ learns from them, or chooses its weights on them. A run that is there already is
 import copy
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import yaml
 
@@ -23,8 +22,8 @@ from benchmarks.output import RESULTS, Origin, Part, Steps, Table, show, write
 from datasets import READERS
 from seg.cli.common import Parser, run
 from seg.errors import SegError
-from seg.evaluate import EvalSample, evaluate, merging_table
-from seg.files import check_writable_folder, write_text
+from seg.evaluate import evaluate, merging_table, read_sample
+from seg.files import check_writable_folder, read_yaml, write_text
 from seg.machine import usable_cores
 from seg.runtime import Predictor
 
@@ -111,16 +110,11 @@ def score(weights: Path, data: Settings, long_side: int) -> dict[str, float]:
                 reader.label_set, predictor.label_set, entry.get("classes") or {}, entry["root"])
         except SegError:  # no such split, or classes that don't cover the network's
             continue
-        found = evaluate(predictor, _samples(reader), reader.label_set, warm_up_runs=0, table=table).scores
+        samples = (read_sample(reader, index) for index in range(len(reader)))
+        found = evaluate(predictor, samples, reader.label_set, warm_up_runs=0, table=table).scores
         if found is not None:
             scores[entry["root"]] = found.miou
     return scores
-
-
-def _samples(reader: Any) -> Iterator[EvalSample]:
-    for index in range(len(reader)):
-        image_rgb, train_ids = reader.read(index)
-        yield EvalSample(reader.samples[index].name, cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), train_ids)
 
 
 def rows_of(found: Mapping[str, Sequence[Mapping[str, float]]], roots: Sequence[str]) -> list[list[str]]:
@@ -147,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "levers", metavar="DIR", help="default: runs/levers")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
     arguments = parser.parse_args(argv)
-    base: Settings = yaml.safe_load(arguments.config.read_text(encoding="utf-8"))
+    base: Settings = read_yaml(arguments.config, missing=f"There is no settings file {arguments.config}.")
     base["data"]["root"] = arguments.root
     if arguments.pictures < base["data"]["batch_size"]:
         raise SegError(f"--pictures is {arguments.pictures}; a step takes {base['data']['batch_size']}.")

@@ -100,7 +100,6 @@ class SegmentationDataset(Dataset[Any]):
             labels.fill_(IGNORE)
         return {"image": image_chw, "labels": labels, "index": index}
 
-
     def _sample(self, index: int, key: tuple[int, ...]) -> tuple[UInt8Array, UInt8Array]:
         part = self.parts[number := bisect_right(self._starts, index) - 1]
         image, train_ids = part.read(index - self._starts[number])

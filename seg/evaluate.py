@@ -1,9 +1,10 @@
 """A predictor over samples: one result with scores, latencies, and what ran on what."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -119,10 +120,49 @@ def long_sides_to_try(frame_hw: tuple[int, int]) -> list[int]:
     return [side for side in sides if side >= MIN_SIZE]
 
 
+def read_sample(reader: Any, index: int) -> EvalSample:
+    """Returns a sample of a data set's reader, with instance ids where it has them.
+
+    Raises:
+        SegError: it can't be read.
+    """
+    image_rgb, train_ids = reader.read(index)
+    instance_ids = reader.read_instances(index) if train_ids is not None else None
+    return EvalSample(reader.samples[index].name, cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), train_ids, instance_ids)
+
+
+def compare_sizes(predictor: Predictor, reader: Any, indices: Sequence[int], *, table: npt.NDArray[np.uint8] | None = None,
+                  warm_up_runs: int = WARM_UP_RUNS,
+                  track: Callable[[Sequence[int]], Iterable[int]] = iter) -> dict[int, "Result"]:
+    """Scores samples of a reader with frames scaled to each of several long sides [px] around their own.
+
+    Args:
+        predictor: what is evaluated.
+        reader: of the data set.
+        indices: which of its samples; the first one's size decides what is tried.
+        table: see `evaluate`.
+        warm_up_runs: see `evaluate`.
+        track: wraps the long sides, to show progress.
+
+    Raises:
+        SegError: as `evaluate`, or there is no truth.
+    """
+    first = read_sample(reader, indices[0])
+    if first.train_ids is None:
+        raise SegError(f"The split {reader.split!r} has no labels, by which a size could be found.")
+    sides = long_sides_to_try((first.frame_bgr.shape[0], first.frame_bgr.shape[1]))
+    return {side: evaluate(predictor.at(side), (read_sample(reader, i) for i in indices), reader.label_set, table=table,
+                           warm_up_runs=warm_up_runs) for side in track(sides)}
+
+
 def best_long_side(results: dict[int, Result]) -> int:
-    """Returns the smallest long side whose mIoU comes within 0.3 points of the highest."""
+    """Returns the smallest long side whose mIoU comes within 0.3 points of the highest.
+
+    Raises:
+        SegError: there is no score.
+    """
     scores = {side: result.scores.miou for side, result in results.items()
-              if result.scores is not None and result.scores.miou == result.scores.miou}
+              if result.scores is not None and not np.isnan(result.scores.miou)}
     if not scores:
         raise SegError("At no size is there a pixel with truth, so that none is the best.")
     return min(side for side, miou in scores.items() if miou >= max(scores.values()) - SIZE_TOLERANCE)
@@ -140,7 +180,8 @@ def check_same_classes(predictor: Predictor, label_set: LabelSet) -> None:
         shipped = f", such as --weights {' or '.join(fitting)}" if fitting else ""
         raise SegError(f"The data's label set {label_set.name!r} has the classes {', '.join(label_set.classes)}; the "
                        f"weights {predictor.weights} predict {', '.join(predictor.label_set.classes)}. Choose weights "
-                       f"trained on these classes{shipped}.")
+                       f"trained on these classes{shipped}; or, where the data's are coarser, say which of the weights' each one "
+                       "is: --class-map YAML.")
 
 
 def merging_table(label_set: LabelSet, predicted: LabelSet, classes: ClassMap, whose: str) -> npt.NDArray[np.uint8]:

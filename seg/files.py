@@ -7,10 +7,10 @@ renamed when it is whole.
 import glob
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".
 
 UInt8Array = npt.NDArray[np.uint8]
 UInt16Array = npt.NDArray[np.uint16]
+T = TypeVar("T")
 
 
 def _decode(path: Path, flags: int) -> np.ndarray:
@@ -132,6 +133,33 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes UTF-8 text, atomically."""
     with atomic_write(path, "w") as file:
         file.write(text)
+
+
+def read_yaml(path: Path, missing: str) -> Any:
+    """Reads a YAML file.
+
+    Args:
+        path: of the file.
+        missing: what to say where there is none.
+
+    Raises:
+        SegError: there is none, or it isn't YAML.
+    """
+    import yaml  # comes with training; inference alone does without
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise SegError(missing) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SegError(f"{path} can't be read: {' '.join(str(error).split())}.") from None
+
+
+def spread(items: Sequence[T], limit: int | None) -> list[T]:
+    """Returns at most `limit` of the items, evenly spread; all for None."""
+    if limit is None or limit >= len(items):
+        return list(items)
+    return [items[(2 * i + 1) * len(items) // (2 * limit)] for i in range(limit)]
 
 
 def check_writable_folder(folder: str | Path) -> Path:

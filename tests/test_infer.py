@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from networks import LABEL_SET, make_frame
 
-from seg.cli import infer_modes
 from seg.cli.infer import main
-from seg.files import read_image_bgr, read_labels
+from seg.files import read_image_bgr, read_labels, spread
 from seg.label_sets import LabelSet
 from seg.runtime import Predictor
 from seg.video import VideoFile, VideoSource
@@ -124,10 +123,10 @@ def test_quiet_is_quiet_and_size_is_said(tree: Path, tiny_weights: Path, tmp_pat
 
 
 def test_limit_is_evenly_spread() -> None:
-    assert infer_modes._spread(range(10), None) == list(range(10))
-    assert infer_modes._spread(range(10), 20) == list(range(10))
-    assert infer_modes._spread(range(10), 5) == [1, 3, 5, 7, 9]
-    assert infer_modes._spread(range(10), 1) == [5]
+    assert spread(range(10), None) == list(range(10))
+    assert spread(range(10), 20) == list(range(10))
+    assert spread(range(10), 5) == [1, 3, 5, 7, 9]
+    assert spread(range(10), 1) == [5]
 
 
 def test_a_damaged_picture_does_not_stop_the_others(tree: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,6 +76,10 @@ def _check(root: Path) -> None:
         count = "1 fault" if len(summary.faults) == 1 else f"{len(summary.faults)} faults"
         raise SegError("\n  ".join([f"{count} in {root}:", *summary.faults]))
     frames = " and ".join(f"{count} for {split}" for split, count in summary.frames.items())
+    if "val" not in summary.frames:
+        print(f"All pictures and masks are sound: {frames}. None are there to validate on: learn from them beside a data set "
+              f"that has some.\n\n    --data.others {shlex.quote(f'[{{root: {root}}}]')}\n")
+        return
     print(f"All pictures and masks are sound: {frames}.\nNext: train on them.\n\n"
           f"    python train_seg.py fit --config configs/folder_small.yaml --data.root {shlex.quote(str(root))}\n")
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from datasets.colors import Color
 from seg.errors import SegError, did_you_mean
+from seg.files import read_yaml
 from seg.label_sets import LabelSet
 
 FILE = "classes.yaml"
@@ -46,15 +47,9 @@ def read_classes(root: Path) -> Classes:
     Raises:
         SegError: it is missing, isn't YAML, or says something that can't be; the message names the entry.
     """
-    import yaml  # comes with training; the readers of other data sets do without
-
     path = root / FILE
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise SegError(f"There is no {path}. `python -m datasets.folder {root}` looks at the masks and proposes it.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SegError(f"{path} can't be read: {' '.join(str(error).split())}.") from None
+    content = read_yaml(path, missing=f"There is no {path}. `python -m datasets.folder {root}` looks at the masks and proposes "
+                                      "it.")
     try:
         return _parse(content, root.resolve().name)
     except SegError as error:

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, NoReturn, Self
 
 from seg.errors import SegError, did_you_mean
+from seg.files import read_yaml
 from seg.label_sets import ClassMap
 from seg.machine import switch_off_telemetry
 
@@ -86,14 +87,8 @@ def read_class_map(path: Path) -> ClassMap:
     Raises:
         SegError: it can't be read, or is something else.
     """
-    import yaml  # comes with training; inference alone does without
+    classes = read_yaml(path, missing=f"There is no file {path}.")
 
-    try:
-        classes = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SegError(f"There is no file {path}.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SegError(f"{path} can't be read: {' '.join(str(error).split())}.") from None
     def fits(target: Any) -> bool:
         return target is None or isinstance(target, str) or (isinstance(target, list) and all(isinstance(n, str) for n in target))
 

@@ -21,11 +21,12 @@ from seg.evaluate import (
     Result,
     best_long_side,
     check_same_classes,
+    compare_sizes,
     evaluate,
-    long_sides_to_try,
     merging_table,
+    read_sample,
 )
-from seg.files import InputImage, UInt8Array, check_writable_folder, find_images, read_image_bgr
+from seg.files import InputImage, UInt8Array, check_writable_folder, find_images, read_image_bgr, spread
 from seg.report import ExampleCollector, check_report_path, print_result, print_sizes, write_report
 from seg.report.facts import count
 from seg.runtime import Prediction, Predictor
@@ -39,7 +40,7 @@ _T = TypeVar("_T")
 def pictures(arguments: Namespace) -> None:
     """Segments pictures and writes what --save names."""
     kinds = parse_kinds(arguments.save or "overlay")
-    inputs = _spread(find_images(arguments.inputs), arguments.limit)
+    inputs = spread(find_images(arguments.inputs), arguments.limit)
     predictor = _load(arguments, kinds)
     writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, predictor.label_set)
     writer.check_apart_from([image.path for image in inputs])
@@ -65,7 +66,7 @@ def pictures(arguments: Namespace) -> None:
         examples.offer(sample.name, sample.frame_bgr, None, prediction.train_ids)
 
     with Interruption() as interruption:
-        _choose(predictor, _readable(_spread(inputs, _TRIED_FRAMES)), arguments.quiet)
+        _choose(predictor, _readable(spread(inputs, _TRIED_FRAMES)), arguments.quiet)
         # Pictures may all differ in size, and each size would be warmed up: only where a report asks for speed.
         warm_up_runs = WARM_UP_RUNS if arguments.report else 0
         result = evaluate(predictor, samples(), predictor.label_set, save, warm_up_runs=warm_up_runs)
@@ -107,7 +108,7 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         for i in _progress(indices, len(indices), arguments.quiet):
             if interruption.wished:
                 return
-            yield _sample(reader, i)
+            yield read_sample(reader, i)
 
     def save(sample: EvalSample, prediction: Prediction) -> None:
         writer.write(Path(f"{sample.name}.png"), sample.frame_bgr, prediction)
@@ -117,7 +118,7 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         examples.offer(sample.name, sample.frame_bgr, sample.train_ids, shown)
 
     with Interruption() as interruption:
-        tried = (cv2.cvtColor(reader.read(i)[0], cv2.COLOR_RGB2BGR) for i in _spread(indices, _TRIED_FRAMES))
+        tried = (cv2.cvtColor(reader.read(i)[0], cv2.COLOR_RGB2BGR) for i in spread(indices, _TRIED_FRAMES))
         _choose(predictor, tried, arguments.quiet)
         result = evaluate(predictor, samples(), reader.label_set, save, dataset=name, split=split, table=table)
     notes = [result.note, reader.remark]
@@ -147,17 +148,8 @@ def find_size(arguments: Namespace, readers: Mapping[str, Any]) -> None:
     table = _table(arguments, predictor, reader)
     if predictor.size_hw is not None:
         raise SegError(f"{predictor.weights} was exported for one size alone; there is none to find.")
-
-    def samples() -> Iterator[EvalSample]:
-        return (_sample(reader, i) for i in indices)
-
-    first = _sample(reader, indices[0])
-    if first.train_ids is None:
-        raise SegError(f"The split {reader.split!r} has no labels; --find-size needs them.")
-    sides = long_sides_to_try((first.frame_bgr.shape[0], first.frame_bgr.shape[1]))
-    results = dict[int, Result]()
-    for side in _progress(sides, len(sides), arguments.quiet):
-        results[side] = evaluate(predictor.at(side), samples(), reader.label_set, table=table)
+    results = compare_sizes(predictor, reader, indices, table=table,
+                            track=lambda sides: _progress(sides, len(sides), arguments.quiet, "sizes"))
     best = best_long_side(results)
     if not arguments.quiet:
         print_sizes(results, best)
@@ -170,7 +162,7 @@ def _open(arguments: Namespace, readers: Mapping[str, Any]) -> tuple[Any, list[i
     if arguments.dataset not in readers:
         raise SegError(f"There is no data set {arguments.dataset!r}. {did_you_mean(arguments.dataset, readers)}")
     reader = readers[arguments.dataset](arguments.root, arguments.split or "val")
-    return reader, _spread(range(len(reader)), arguments.limit)
+    return reader, spread(range(len(reader)), arguments.limit)
 
 
 def _table(arguments: Namespace, predictor: Predictor, reader: Any) -> UInt8Array | None:
@@ -180,12 +172,6 @@ def _table(arguments: Namespace, predictor: Predictor, reader: Any) -> UInt8Arra
         return None
     classes = read_class_map(arguments.class_map)
     return merging_table(reader.label_set, predictor.label_set, classes, arguments.root)
-
-
-def _sample(reader: Any, index: int) -> EvalSample:
-    image_rgb, train_ids = reader.read(index)
-    instance_ids = reader.read_instances(index) if train_ids is not None else None
-    return EvalSample(reader.samples[index].name, cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), train_ids, instance_ids)
 
 
 def _submission(folder: Path, reader: Any, zip_name: str) -> Submission:
@@ -311,22 +297,15 @@ def _say(arguments: Namespace, text: str) -> None:
         print(text)
 
 
-def _progress(items: Iterable[_T], total: int | None, quiet: bool) -> Iterator[_T]:
+def _progress(items: Iterable[_T], total: int | None, quiet: bool, what: str = "frames") -> Iterator[_T]:
     """Hands the items on; shows how far it is on standard error where that is a terminal."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield from items
         return
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("frames"), TimeRemainingColumn())
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn())
     with Progress(*columns, console=console, refresh_per_second=4, transient=True) as progress:
         task = progress.add_task("", total=total)
         for item in items:
             yield item
             progress.advance(task)
-
-
-def _spread(items: Sequence[_T], limit: int | None) -> list[_T]:
-    """Returns at most `limit` of the items, evenly spread."""
-    if limit is None or limit >= len(items):
-        return list(items)
-    return [items[(2 * i + 1) * len(items) // (2 * limit)] for i in range(limit)]

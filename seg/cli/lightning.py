@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from seg.cli.trust import allow_only
 from seg.errors import SegError, did_you_mean
-from seg.evaluate import EvalSample, best_long_side, evaluate, long_sides_to_try
-from seg.files import check_writable_folder, write_text
+from seg.evaluate import best_long_side, compare_sizes
+from seg.files import check_writable_folder, spread, write_text
 from seg.machine import check_threads, usable_cores
 from seg.runtime import Predictor
 from seg.training import SegmentationTask
@@ -159,17 +159,10 @@ class TrainCLI(LightningCLI):
     def _find_size(self, weights: Path) -> str:
         """Notes in the weights at which size they are most accurate; returns a sentence that says so."""
         reader = self.trainer.datamodule.reader("val")  # type: ignore[attr-defined]
-        chosen = range(0, len(reader), max(1, len(reader) // self.settings.size_frames))
+        chosen = spread(range(len(reader)), self.settings.size_frames)
         threads = min(torch.get_num_threads(), usable_cores())  # as in training
         predictor = Predictor.load(weights, engine="torch", size="own", threads=threads)
-
-        def samples() -> Iterator[EvalSample]:
-            for index in chosen:
-                image_rgb, train_ids = reader.read(index)
-                yield EvalSample(reader.samples[index].name, image_rgb[:, :, ::-1], train_ids)
-
-        sides = long_sides_to_try(reader.read(chosen[0])[0].shape[:2])
-        results = {side: evaluate(predictor.at(side), samples(), self.model.label_set, warm_up_runs=0) for side in sides}
+        results = compare_sizes(predictor, reader, chosen, warm_up_runs=0)
         best = best_long_side(results)
         describe_anew(weights, long_side=best)
         scores = results[best].scores

@@ -18,6 +18,7 @@ from typing import Any
 from seg.cli.common import run
 from seg.cli.trust import split_trust
 from seg.errors import SegError
+from seg.files import read_yaml
 
 
 def main(argv: Sequence[str] | None = None, data_class: Callable[[], type[Any]] | None = None) -> int:
@@ -58,19 +59,12 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]] | None) -> No
 
 def _check_settings_files(arguments: Sequence[str]) -> None:
     """Reads the files behind `--config`, so that a fault in one is known before torch is imported, and by the file's name."""
-    import yaml
-
     for place, argument in enumerate(arguments):
         option, equals, value = argument.partition("=")
         if option not in ("--config", "-c") or not (equals or arguments[place + 1 :]):
             continue
         path = Path(value if equals else arguments[place + 1])
-        try:
-            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise SegError(f"There is no settings file {path}.") from None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise SegError(f"{path} can't be read as YAML: {' '.join(str(error).split())}.") from None
+        settings = read_yaml(path, missing=f"There is no settings file {path}.")
         if not isinstance(settings, dict):
             raise SegError(f"{path} holds no settings: it should be YAML of the form `key: value`.")
 

@@ -15,8 +15,7 @@ from seg.errors import SegError
 from seg.models.blocks import ConvNorm
 from seg.models.mobilenet import Skip
 from seg.models.network import GlobalPool, SegmentationNetwork, classify, full_precision, resize
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from seg.models.pretrained import IMAGENET_MEAN, IMAGENET_STD
 
 
 class SlidingPool(nn.Module):

@@ -163,6 +163,9 @@ def _make_encoder(name: str, weights: str | None, output_stride: int, in_channel
         encoder: Any = MobileNetEncoder(name, output_stride=output_stride, skip=skip or "expansion", dilate_first=dilate_first)
         if weights == "imagenet":
             mean, std = load_imagenet(encoder)
+        elif weights is not None and not Path(weights).is_file():
+            raise SegError(f"There is no file {weights} with weights for {name}; encoder_weights can be None, 'imagenet' or a "
+                           "file.")
         elif weights is not None:
             mean, std = load_encoder(encoder, weights)
         if norm_eps is not None:
@@ -179,9 +182,7 @@ def _make_encoder(name: str, weights: str | None, output_stride: int, in_channel
         try:
             encoder = smp.encoders.get_encoder(name, in_channels, depth=5, weights=None if from_file else weights,
                                                output_stride=output_stride)
-            if from_file:
-                mean, std = _timm_normalisation(name, in_channels)
-            elif weights is not None:
+            if weights is not None and not from_file:
                 params = smp.encoders.get_preprocessing_params(name, pretrained=weights)
                 mean, std = params["mean"], params["std"]
         except (KeyError, ValueError, RuntimeError) as error:
@@ -191,6 +192,7 @@ def _make_encoder(name: str, weights: str | None, output_stride: int, in_channel
                            f"{error}") from None
         if from_file:
             load_named(encoder, str(weights), name)
+            mean, std = _timm_normalisation(name, in_channels)
     if len(mean) != in_channels:  # weights for RGB that SMP spread over other channels
         mean, std = (sum(mean) / len(mean),) * in_channels, (sum(std) / len(std),) * in_channels
     return encoder, mean, std

@@ -24,11 +24,11 @@ from seg.weights import METADATA_KEY, read_description
 
 _OPEN_GATE = 5 / 6  # a gate at 1 lies on the hard sigmoid's flat part and would never learn
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "model_ema", "state_dict_ema")
-
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 Normalisation = tuple[Sequence[float], Sequence[float]]
 _HALF: Normalisation = ((0.5,) * 3, (0.5,) * 3)
-_IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_IMAGENET: Normalisation = (IMAGENET_MEAN, IMAGENET_STD)
 
 
 def load_encoder(encoder: MobileNetEncoder, path: str | Path) -> Normalisation:
@@ -61,21 +61,9 @@ def load_encoder(encoder: MobileNetEncoder, path: str | Path) -> Normalisation:
             eps = description.arguments.get("encoder_norm_eps") or NORM_EPS
             normalisation = (description.mean, description.std) if len(description.mean) == 3 else _HALF
     found = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in found.items()}
-    own = encoder.state_dict()
-    found = {name: tensor for name, tensor in _fitted(found, encoder).items() if name in own}
-    for name in own:
-        if name.endswith("num_batches_tracked"):
-            found.setdefault(name, own[name])
-    lacking = [name for name in own if name not in found]
-    if lacking:
-        raise SegError(f"{path} doesn't fit the encoder {encoder.variant}: {len(lacking)} of {len(own)} tensors are missing, "
-                       f"{lacking[0]!r} for one.")
-    differing = [name for name in own if found[name].shape != own[name].shape]
-    if differing:
-        name = differing[0]
-        raise SegError(f"{path} doesn't fit the encoder {encoder.variant}: {name} is {tuple(found[name].shape)} there and "
-                       f"{tuple(own[name].shape)} here.")
-    nn.Module.load_state_dict(encoder, found)
+    matched, lacking = match_names(encoder, _fitted(found, encoder))
+    _check_whole(f"{path} doesn't fit the encoder {encoder.variant}", lacking)
+    nn.Module.load_state_dict(encoder, matched)
     encoder.set_norm_eps(eps)
     return normalisation
 
@@ -86,18 +74,36 @@ def load_named(encoder: nn.Module, path: str | Path, name: str) -> None:
     Raises:
         SegError: as `load_encoder`.
     """
-    state, own = read_state(path), encoder.state_dict()
-    prefix = "model." if all(key.startswith("model.") for key in own) else ""  # SMP's shell around timm's networks
-    found = {key: state.get(key, state.get(key.removeprefix(prefix))) for key in own}
-    lacking = [key for key, tensor in found.items() if tensor is None and not key.endswith("num_batches_tracked")]
+    matched, lacking = match_names(encoder, read_state(path))
+    _check_whole(f"{path} doesn't fit the encoder {name}", lacking)
+    encoder.load_state_dict(matched)
+
+
+def match_names(network: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Finds the tensors of a network in a state dict, which may lack SMP's shell around timm's networks.
+
+    Returns:
+        The network's state dict with what was found, and a sentence for each tensor that is missing or of another shape.
+        Counters of batches may be missing.
+    """
+    own = network.state_dict()
+    prefix = "model." if all(name.startswith("model.") for name in own) else ""
+    found, lacking = dict(own), list[str]()
+    for name, tensor in own.items():
+        other = state.get(name, state.get(name.removeprefix(prefix)))
+        if other is not None and other.shape == tensor.shape:
+            found[name] = other
+        elif other is not None:
+            lacking.append(f"{name} is {tuple(other.shape)} there and {tuple(tensor.shape)} here")
+        elif not name.endswith("num_batches_tracked"):
+            lacking.append(f"{name} is missing")
+    return found, lacking
+
+
+def _check_whole(what: str, lacking: list[str]) -> None:
     if lacking:
-        raise SegError(f"{path} doesn't fit the encoder {name}: {len(lacking)} of {len(own)} tensors are missing, "
-                       f"{lacking[0]!r} for one.")
-    for key, tensor in found.items():
-        if tensor is not None and tensor.shape != own[key].shape:
-            raise SegError(f"{path} doesn't fit the encoder {name}: {key} is {tuple(tensor.shape)} there and "
-                           f"{tuple(own[key].shape)} here.")
-    encoder.load_state_dict({key: own[key] if tensor is None else tensor for key, tensor in found.items()})
+        more = f", and {len(lacking) - 1} more tensors don't fit" if len(lacking) > 1 else ""
+        raise SegError(f"{what}: {lacking[0]}{more}.")
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -108,7 +114,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise SegError(f"There is no file {path} with weights for the encoder. encoder_weights takes 'imagenet' or a file.")
+        raise SegError(f"There is no file {path} with weights.")
     try:
         state: Any = (load_file(path) if path.suffix == ".safetensors" else
                       torch.load(path, map_location="cpu", weights_only=True))
@@ -126,15 +132,14 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
 
 
 def _folded(state: dict[str, Tensor]) -> bool:
-    means = [tensor for name, tensor in state.items() if name.endswith("running_mean")]
-    return bool(means) and all(not mean.any() for mean in means)
+    norms = [name.removesuffix("running_mean") for name in state if name.endswith("running_mean")]
+    learnt = any(state[f"{norm}bias"].any() for norm in norms)
+    return learnt and not any(state[f"{norm}running_mean"].any() for norm in norms)
 
 
 def norms_are_folded(encoder: nn.Module) -> bool:
     """Whether no batch norm has statistics of its own, though the encoder has learnt something: see `unfold_norms`."""
-    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
-    fresh = all(not norm.bias.any() for norm in norms)
-    return bool(norms) and not fresh and all(not norm.running_mean.any() for norm in norms)  # type: ignore[union-attr]
+    return _folded(encoder.state_dict())
 
 
 @torch.no_grad()
@@ -181,35 +186,30 @@ def unfold_norms(encoder: nn.Module, batches: Iterable[Tensor]) -> None:
 def _fitted(state: dict[str, Tensor], encoder: MobileNetEncoder) -> dict[str, Tensor]:
     """Fits what differs by kernel, gate or RF2; leaves alone, for the caller to find, what differs otherwise."""
     own, state = encoder.state_dict(), dict(state)
-    for i, block in enumerate(encoder.blocks):
+    for i in range(len(encoder.blocks)):
         name = f"blocks.{i}"
         kernel = f"{name}.depthwise.conv.weight"
         if kernel in state:
             missing = own[kernel].shape[-1] - state[kernel].shape[-1]
             if missing > 0 and missing % 2 == 0:
                 state[kernel] = nn.functional.pad(state[kernel], (missing // 2,) * 4)
-        gate = f"{name}.squeeze_excite"
-        if f"{gate}.expand.bias" in own and f"{gate}.expand.bias" not in state and f"{name}.project.conv.weight" in state:
-            squeeze_excite: Any = block.squeeze_excite
-            state |= {f"{gate}.reduce.{leaf}": own[f"{gate}.reduce.{leaf}"] for leaf in ("weight", "bias")}
-            state[f"{gate}.expand.weight"] = torch.zeros_like(squeeze_excite.expand.weight)
-            state[f"{gate}.expand.bias"] = torch.full_like(squeeze_excite.expand.bias, 6 * _OPEN_GATE - 3)
-            state[f"{name}.project.conv.weight"] = state[f"{name}.project.conv.weight"] / _OPEN_GATE
-            _halve_rows(state, own, gate)
+        gate, project = f"{name}.squeeze_excite", f"{name}.project.conv.weight"
+        if f"{gate}.expand.bias" in own and f"{gate}.expand.bias" not in state and kernel in state and project in state:
+            state |= _open_gate(own, gate, channels=len(state[kernel]))
+            state[project] = state[project] / _OPEN_GATE
     if encoder.first_halved < len(encoder.blocks):
         _halve_tail(state, own, encoder)
     return state
 
 
-def _halve_rows(state: dict[str, Tensor], own: dict[str, Tensor], gate: str) -> None:
-    """Spreads a gate that is new over as many channels as its twin's block has; `_halve_tail` then picks from them."""
-    kernel = gate.replace("squeeze_excite", "depthwise.conv.weight")
-    channels = len(state[kernel])
-    bias, reduce = state[f"{gate}.expand.bias"], state[f"{gate}.reduce.weight"]
-    if channels != len(bias):
-        state[f"{gate}.expand.bias"] = bias[:1].expand(channels)
-        state[f"{gate}.expand.weight"] = torch.zeros(channels, *own[f"{gate}.expand.weight"].shape[1:])
-        state[f"{gate}.reduce.weight"] = reduce.repeat(1, -(-channels // reduce.shape[1]), 1, 1)[:, :channels]
+def _open_gate(own: dict[str, Tensor], gate: str, channels: int) -> dict[str, Tensor]:
+    """Returns squeeze-and-excite that scales each of `channels` by 5/6 at first; `_halve_tail` may then pick from them."""
+    reduce, expand = own[f"{gate}.reduce.weight"], own[f"{gate}.expand.weight"]
+    times = -(-channels // reduce.shape[1])
+    return {f"{gate}.reduce.weight": reduce.repeat(1, times, 1, 1)[:, :channels],
+            f"{gate}.reduce.bias": own[f"{gate}.reduce.bias"],
+            f"{gate}.expand.weight": expand.new_zeros(channels, *expand.shape[1:]),
+            f"{gate}.expand.bias": expand.new_full((channels,), 6 * _OPEN_GATE - 3)}
 
 
 def _halve_tail(state: dict[str, Tensor], own: dict[str, Tensor], encoder: MobileNetEncoder) -> None:
@@ -279,4 +279,5 @@ def _take(state: dict[str, Tensor], conv: str, channels: Tensor | None, dim: int
             state[f"{conv}.{leaf}"] = state[f"{conv}.{leaf}"].index_select(dim, channels)
 
 
-__all__ = ["load_encoder", "load_named", "norms_are_folded", "read_state", "unfold_norms"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "load_encoder", "load_named", "match_names", "norms_are_folded", "read_state",
+           "unfold_norms"]

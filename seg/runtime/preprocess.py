@@ -51,15 +51,11 @@ def check_size(size: Size, fit: str) -> None:
     """
     if fit not in get_args(Fit):
         raise SegError(f"fit is {fit!r}; it can be {' or '.join(map(repr, get_args(Fit)))}.")
-    if isinstance(size, str):
-        if size not in ("best", "own"):
-            raise SegError(f"The size is {size!r}; it can be (height, width), the longer side alone, 'best' or 'own'.")
-    elif not isinstance(size, int) and not (isinstance(size, tuple) and len(size) == 2):
+    if not (isinstance(size, int) or (isinstance(size, tuple) and len(size) == 2) or size in ("best", "own")):
         raise SegError(f"The size is {size!r}; it can be (height, width), the longer side alone, 'best' or 'own'.")
-    elif isinstance(size, int):
-        if size < MIN_SIZE:
-            raise SegError(f"The long side {size} is too small: the network needs at least {MIN_SIZE} pixels.")
-    elif min(size) < MIN_SIZE:
+    if isinstance(size, int) and size < MIN_SIZE:
+        raise SegError(f"The long side {size} is too small: the network needs at least {MIN_SIZE} pixels.")
+    if isinstance(size, tuple) and min(size) < MIN_SIZE:
         raise SegError(f"The size {size[0]}x{size[1]} is too small: the network needs at least {MIN_SIZE}x{MIN_SIZE}.")
 
 

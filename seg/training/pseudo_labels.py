@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -12,10 +11,10 @@ from torch import Tensor
 from seg.errors import SegError
 from seg.label_sets import IGNORE
 from seg.models.network import MIN_SIZE, resize
+from seg.runtime.preprocess import fit_frame, place
 from seg.training.teacher import Teacher
 
 UInt8Array = npt.NDArray[np.uint8]
-GRID = 8
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,11 @@ def probabilities(teacher: Teacher, image_rgb: UInt8Array, looks: Looks) -> Tens
     Raises:
         SegError: the teacher gives no scores.
     """
-    size_hw = image_rgb.shape[:2]
+    size_hw = (image_rgb.shape[0], image_rgb.shape[1])
     total: Tensor | None = None
     for scale in looks.scales:
-        factor = scale * (looks.long_side or max(size_hw)) / max(size_hw)
-        height, width = (max(MIN_SIZE, round(side * factor / GRID) * GRID) for side in size_hw)
-        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-        image = torch.from_numpy(cv2.resize(image_rgb, (width, height), interpolation=how)).permute(2, 0, 1)[None]
+        placement = place(size_hw, None, "stretch", round(scale * (looks.long_side or max(size_hw))))
+        image = torch.from_numpy(fit_frame(image_rgb, placement, ())).permute(2, 0, 1)[None]
         for mirrored in (False, True)[: 1 + looks.mirror]:
             scores = teacher(image.flip(3) if mirrored else image).scores
             if scores is None:
@@ -93,21 +90,20 @@ def label(teacher: Teacher, image_rgb: UInt8Array, looks: Looks, truth: UInt8Arr
     if truth is None:
         best, labels = found.max(0)
         return labels.where(best >= looks.sure, IGNORE).to(torch.uint8).numpy()
-    table = torch.zeros(256, len(found))
+    may_be, only = torch.zeros(256, len(found)), torch.full((256,), IGNORE)
+    may_be[IGNORE] = 1
     for index, members in enumerate(allowed):
-        table[index, list(members)] = 1
+        may_be[index, list(members)] = 1
+        if len(members) == 1:
+            only[index] = members[0]
     known = torch.from_numpy(truth).long()
-    within = known != IGNORE
-    table[IGNORE] = 1
-    found = found * table[known].permute(2, 0, 1)
+    found = found * may_be[known].permute(2, 0, 1)
     mass = found.sum(0)
     best, labels = found.max(0)
-    # A truth with one class for it is taken over, whatever the teacher thinks.
-    sure = torch.where(within, best >= looks.sure_within * mass, best >= looks.sure)
-    single = torch.tensor([len(allowed[i]) == 1 if i < len(allowed) else False for i in range(256)])[known]
-    only = torch.tensor([allowed[i][0] if i < len(allowed) and len(allowed[i]) == 1 else IGNORE for i in range(256)])[known]
+    sure = torch.where(known != IGNORE, best >= looks.sure_within * mass, best >= looks.sure)
     labels = labels.where(sure & (mass > 0), IGNORE)
-    return only.where(single, labels).to(torch.uint8).numpy()
+    # A truth with one class for it is taken over, whatever the teacher thinks.
+    return labels.where(only[known] == IGNORE, only[known]).to(torch.uint8).numpy()
 
 
 __all__ = ["Looks", "label", "probabilities"]

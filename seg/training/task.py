@@ -13,6 +13,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from seg.errors import SegError
+from seg.files import spread
 from seg.label_sets import IGNORE, LabelSet
 from seg.metrics import Scores
 from seg.models import SegmentationNetwork, init_from
@@ -94,8 +95,8 @@ class SegmentationTask(LightningModule):
             self.network.to(memory_format=torch.channels_last)
         self.ema = EMA(self.network, ema_decay) if ema_decay else None
         self.loss: SegmentationLoss | None = None
-        self.distillation = None if teacher is None else DistillationLoss(
-            load_teacher(teacher, distillation), label_set, distillation, self.network)
+        self.teacher, self.distillation_config = teacher, distillation
+        self.distillation: DistillationLoss | None = None
         self.record = RunRecord()
         self.scores: Scores | None = None
         classes = len(label_set)
@@ -124,12 +125,14 @@ class SegmentationTask(LightningModule):
     def setup(self, stage: str) -> None:
         """Builds the loss, for which the train split's class frequencies may be needed, and couples GPUs' batch norms."""
         if stage == "fit":
-            classes = len(self.label_set)
-            self.loss = SegmentationLoss(self.loss_config, self._class_weights(), self.class_sets, classes)
             unlabelled = getattr(self.trainer.datamodule, "unlabelled", ())  # type: ignore[attr-defined]
-            if unlabelled and self.distillation is None:
+            if self.teacher is not None:
+                self.distillation = DistillationLoss(load_teacher(self.teacher, self.distillation_config), self.label_set,
+                                                     self.distillation_config, self.network)
+            elif unlabelled:
                 raise SegError(f"The pictures in {unlabelled[0]} have no labels, so that they teach nothing without a teacher: "
                                "give --model.teacher FILE, or leave them out.")
+            self.loss = SegmentationLoss(self.loss_config, self._class_weights(), self.class_sets, len(self.label_set))
             self._unfold_norms()
             if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":  # it exists for GPUs alone
                 self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
@@ -140,7 +143,7 @@ class SegmentationTask(LightningModule):
         if not norms_are_folded(self.network.encoder):
             return
         reader = self.trainer.datamodule.reader("train")  # type: ignore[attr-defined]
-        chosen = range(0, len(reader), max(1, len(reader) // UNFOLDING_PICTURES))
+        chosen = spread(range(len(reader)), UNFOLDING_PICTURES)
         images = (torch.from_numpy(reader.read(index)[0]).permute(2, 0, 1)[None] for index in chosen)
         unfold_norms(self.network.encoder, (self.network.normalize(image) for image in images))
         if self.ema is not None:
@@ -282,6 +285,4 @@ class SegmentationTask(LightningModule):
                            "model.teacher and model.distillation.features as they were to go on from it.")
         for name in kept - own:  # what taught the network isn't needed to score it
             del checkpoint["state_dict"][name]
-        for name in own - kept:
-            checkpoint["state_dict"][name] = self.state_dict()[name]
         self.record.load_state_dict(saved["record"])

@@ -20,9 +20,8 @@ from seg.errors import SegError
 from seg.label_sets import ClassMap, LabelSet, map_classes
 from seg.machine import switch_off_telemetry
 from seg.models import load
-from seg.models.lraspp import IMAGENET_MEAN, IMAGENET_STD
 from seg.models.network import full_precision, resize
-from seg.models.pretrained import read_state
+from seg.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, match_names, read_state
 
 _PROBE_HW = (128, 192)  # large enough that features at 1/16 and 1/32 differ in size
 
@@ -133,10 +132,7 @@ class OnnxTeacher:
 
     def __call__(self, images: Tensor) -> Told:
         """Maps uint8 RGB images (N, 3, H, W) to scores; see the class."""
-        fixed = [side for side in (self._input.shape[0], *self._input.shape[2:]) if isinstance(side, int)]
-        given = [size for size, side in zip((len(images), *images.shape[2:]),
-                                            (self._input.shape[0], *self._input.shape[2:]), strict=True) if isinstance(side, int)]
-        if fixed != given:
+        if any(isinstance(wanted, int) and wanted != side for wanted, side in zip(self._input.shape, images.shape, strict=True)):
             raise SegError(f"{self.path} takes images {list(self._input.shape)} alone; training hands it {list(images.shape)}. "
                            "Set --data.crop_hw and --data.batch_size to that, or export it for any size.")
         x = images if self._input.type == "tensor(uint8)" else normalise(images, self._mean, self._std)
@@ -179,15 +175,10 @@ def _smp_teacher(path: Path, config: Distillation, mean: Sequence[float], std: S
                                   key: value for key, value in arguments.items() if key != "encoder_name"}))
     except Exception as error:  # SMP lets through what timm and torch raise
         raise SegError(f"model.distillation.smp describes no network of segmentation-models-pytorch: {error}.") from None
-    state = read_state(path)
-    own = network.state_dict()
-    prefix = "model." if all(name.startswith("model.") for name in own) else ""
-    state = {name if name in own else prefix + name: tensor for name, tensor in state.items()}
-    state = {name: tensor for name, tensor in state.items() if name in own}
-    lacking = [name for name in own if name not in state or state[name].shape != own[name].shape]
+    state, lacking = match_names(network, read_state(path))
     if lacking:
-        raise SegError(f"{path} isn't the state dict of that network: {lacking[0]!r} and {len(lacking) - 1} more tensors are "
-                       "missing or of another shape.")
+        raise SegError(f"{path} isn't the state dict of that network: {lacking[0]}, and {len(lacking) - 1} more tensors don't "
+                       "fit.")
     network.load_state_dict(state)
     alone = "arch" not in arguments
     if alone and config.share:
@@ -244,15 +235,16 @@ class DistillationLoss(nn.Module):
         with torch.no_grad():
             student.eval().logits(images)
         student.train(was_training)
+        told = self._teacher[0](images).features
         pairs = [(ours.shape[2] * ours.shape[3], -i, -j) for i, ours in enumerate(self._seen)
-                 for j, theirs in enumerate(self._teacher[0](images).features) if ours.shape[2:] == theirs.shape[2:] and i and j]
+                 for j, theirs in enumerate(told) if ours.shape[2:] == theirs.shape[2:] and i and j]
         if not pairs:
             raise SegError("Teacher and student have no features of one size; set model.distillation.features to 0, or give both "
                            "the same encoder_output_stride.")
         _, i, j = min(pairs)
         self._pair = (-i, -j)
-        theirs = self._teacher[0](images).features[-j]
-        self.head = nn.Conv2d(self._seen[-i].shape[1], theirs.shape[1], 1)
+        self.head = nn.Conv2d(self._seen[-i].shape[1], told[-j].shape[1], 1)
+        self._seen = ()
 
     def forward(self, images: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Asks the teacher about images (N, 3, H, W) uint8, of which the student has just said `logits` (N, C, h, w).
