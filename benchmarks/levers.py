@@ -62,6 +62,7 @@ LEVERS: Mapping[str, Callable[[Settings], None]] = {
     "without another camera": _in_data(camera_jitter=0.0, color_jitter=0.1),
     "without balanced crops": _in_data(balanced_crops=0.0),
     "with copied rare classes": _in_data(copy_paste=0.3),
+    "with an auxiliary head": lambda settings: settings["model"].update(auxiliary={"weight": 0.4}),
 }
 
 

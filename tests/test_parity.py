@@ -28,7 +28,7 @@ X = torch.randn(1, 3, 97, 129, generator=torch.Generator().manual_seed(1))
 def test_encoders_give_timms_features_with_the_papers_dilation(name: str, output_stride: int) -> None:
     theirs = randomize(timm.create_model(find_variant(name).timm_name, features_only=True, output_stride=output_stride))
     ours = MobileNetEncoder(name, output_stride=output_stride).eval()
-    assert ours.load_timm(theirs.state_dict()) == []
+    ours.load_timm(theirs.state_dict())
     assert ours.norm_eps == next(m.eps for m in theirs.modules() if isinstance(m, nn.BatchNorm2d))
     with torch.no_grad():
         features, expected = ours(X)[1:], theirs(X)

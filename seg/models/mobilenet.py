@@ -4,7 +4,6 @@ Source: A. Howard et al., Searching for MobileNetV3, arXiv 1905.02244; the dilat
 segmentation code (tensorflow/models, research/deeplab). The tables are in `seg.architecture`.
 """
 
-import logging
 from typing import Any, Literal, cast
 
 import segmentation_models_pytorch as smp
@@ -15,8 +14,7 @@ from seg.architecture import NAMES, NORM_EPS, find_variant
 from seg.errors import SegError
 from seg.models import keymaps
 from seg.models.blocks import ACTIVATIONS, ConvNorm, InvertedResidual
-
-log = logging.getLogger(__name__)
+from seg.models.fitting import check_whole, fitted, match_names
 
 Skip = Literal["expansion", "last", "first"]
 SKIPS = ("expansion", "last", "first")
@@ -129,45 +127,23 @@ class MobileNetEncoder(nn.Module, EncoderMixin):
             features[32] = self.tail(x)
         return [features[2**level] for level in range(self._depth + 1)]
 
-    def load_timm(self, state: dict[str, Tensor]) -> list[str]:
-        """Takes over the weights of its twin in timm, and the epsilon of their batch norms.
-
-        Returns:
-            The names of the tensors that keep their random start, since RF2 halves them.
+    def load_timm(self, state: dict[str, Tensor]) -> None:
+        """Takes over the weights of its twin in timm, fitted by `seg.models.fitting`, and the epsilon of their batch norms.
 
         Raises:
             SegError: the state dict is not that of the twin in timm.
         """
-        mapped = keymaps.encoder_from_timm(state, self)
-        own = self.state_dict()
-        missing = sorted(set(own) - set(mapped))
-        if missing:
-            raise SegError(f"These are not the weights of timm's {self.timm_name}: "
-                           f"{len(missing)} are missing, {missing[0]!r} for one.")
-        differing = [name for name in own if mapped[name].shape != own[name].shape]
-        unexpected = [name for name in differing if not self._is_halved(name)]
-        if unexpected:
-            raise SegError(f"These are not the weights of timm's {self.timm_name}: {unexpected[0]} is "
-                           f"{tuple(mapped[unexpected[0]].shape)} there and {tuple(own[unexpected[0]].shape)} here.")
-        nn.Module.load_state_dict(self, own | {k: v for k, v in mapped.items() if k in own and k not in differing})
+        matched, lacking = match_names(self, fitted(keymaps.encoder_from_timm(state, self), self))
+        check_whole(f"These are not the weights of timm's {self.timm_name}", lacking)
+        nn.Module.load_state_dict(self, matched)
         self.set_norm_eps(NORM_EPS if self.timm_name.startswith("tf_") else TIMM_NORM_EPS)
-        return differing
-
-    def _is_halved(self, name: str) -> bool:
-        part, _, rest = name.partition(".")
-        return part == "tail" or (part == "blocks" and int(rest.split(".")[0]) >= self.first_halved)
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """Loads our own weights, or timm's, which SMP downloads for `encoder_weights="imagenet"`."""
         if "conv_stem.weight" not in state_dict:
             return super().load_state_dict(state_dict, strict, assign)
-        _log_left_out(self.variant, self.load_timm(state_dict))
+        self.load_timm(state_dict)
         return None
-
-
-def _log_left_out(variant: str, names: list[str]) -> None:
-    if names:
-        log.warning("%s: %d tensors keep their random start, since RF2 halves them: %s", variant, len(names), ", ".join(names))
 
 
 def check_output_stride(output_stride: int) -> None:
@@ -196,7 +172,7 @@ def load_imagenet(encoder: MobileNetEncoder) -> tuple[tuple[float, ...], tuple[f
     except Exception as error:  # timm lets through whatever its hub client raises
         raise SegError(f"timm can't get the ImageNet weights of {name} ({type(error).__name__}: {error}). Use "
                        "encoder_weights=None to start from random ones, or run once with a network.") from None
-    _log_left_out(encoder.variant, encoder.load_timm(twin.state_dict()))
+    encoder.load_timm(twin.state_dict())
     return tuple(twin.pretrained_cfg["mean"]), tuple(twin.pretrained_cfg["std"])
 
 

@@ -19,6 +19,7 @@ from seg.metrics import Scores
 from seg.models import SegmentationNetwork, init_from
 from seg.models.network import resize
 from seg.models.pretrained import norms_are_folded, unfold_norms
+from seg.training.auxiliary import Auxiliary, AuxiliaryHead
 from seg.training.ema import EMA
 from seg.training.losses import LossConfig, SegmentationLoss, class_weights_from_counts, thin_out
 from seg.training.record import RunRecord
@@ -26,6 +27,8 @@ from seg.training.schedules import Schedule, learning_rate_factor
 from seg.training.teacher import Distillation, DistillationLoss, load_teacher
 
 CHECKPOINT_KEY = "lraspp"
+HELPERS = {"distillation.": ("a teacher of features", "model.teacher and model.distillation.features"),
+           "auxiliary.": ("an auxiliary head", "model.auxiliary")}  # what is trained beside the network and not exported
 UNFOLDING_PICTURES = 24
 
 
@@ -49,6 +52,7 @@ class SegmentationTask(LightningModule):
         class_sets: list[tuple[int, ...]] | None = None,
         teacher: str | None = None,
         distillation: Distillation = Distillation(),  # noqa: B008  (as `loss`)
+        auxiliary: Auxiliary = Auxiliary(),  # noqa: B008  (as `loss`)
     ) -> None:
         """Builds the task.
 
@@ -70,6 +74,7 @@ class SegmentationTask(LightningModule):
             teacher: a trained network that teaches this one: weights of this project, an ONNX file, or a state dict with
                 `distillation.smp`.
             distillation: how its word counts.
+            auxiliary: a second classifier on earlier features, which is trained along and thrown away.
 
         Raises:
             SegError: an argument lies outside its range, or `init_from` doesn't fit.
@@ -97,6 +102,8 @@ class SegmentationTask(LightningModule):
         self.loss: SegmentationLoss | None = None
         self.teacher, self.distillation_config = teacher, distillation
         self.distillation: DistillationLoss | None = None
+        self.auxiliary_config = auxiliary
+        self.auxiliary: AuxiliaryHead | None = None
         self.record = RunRecord()
         self.scores: Scores | None = None
         classes = len(label_set)
@@ -132,6 +139,8 @@ class SegmentationTask(LightningModule):
             elif unlabelled:
                 raise SegError(f"The pictures in {unlabelled[0]} have no labels, so that they teach nothing without a teacher: "
                                "give --model.teacher FILE, or leave them out.")
+            if self.auxiliary_config.weight:
+                self.auxiliary = AuxiliaryHead(self.auxiliary_config, self.network, len(self.label_set))
             self.loss = SegmentationLoss(self.loss_config, self._class_weights(), self.class_sets, len(self.label_set))
             self._unfold_norms()
             if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":  # it exists for GPUs alone
@@ -168,12 +177,11 @@ class SegmentationTask(LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
         """Returns the loss of a batch."""
-        assert self.loss is not None
-        images, labels, stride = batch["image"], batch["labels"], self.loss_config.pixel_stride
+        images, labels = batch["image"], batch["labels"]
         logits = self.network.logits(images)
-        scores = ((resize(logits, images.shape[2:]), labels) if stride == 1 else
-                  thin_out(logits, labels, stride, self.global_step))
-        loss: Tensor = self.loss(*scores)
+        loss = self._loss(logits, labels)
+        if self.auxiliary is not None:
+            loss = loss + self.auxiliary_config.weight * self._loss(self.auxiliary(), labels)
         if self.distillation is not None:
             on_scores, on_features = self.distillation(images, logits)
             self.log_dict({"train/loss_labels": loss, "train/loss_teacher": on_scores}, batch_size=len(images))
@@ -186,6 +194,15 @@ class SegmentationTask(LightningModule):
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["image"]))
         return loss
 
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss of scores (N, C, h, w) of any size for labels (N, H, W)."""
+        assert self.loss is not None
+        stride = self.loss_config.pixel_stride
+        scores = ((resize(logits, labels.shape[1:]), labels) if stride == 1 else
+                  thin_out(logits, labels, stride, self.global_step))
+        loss: Tensor = self.loss(*scores)
+        return loss
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Steps the optimizer, then the averaged weights, so that every checkpoint holds both of the same step."""
         super().optimizer_step(*args, **kwargs)
@@ -194,7 +211,8 @@ class SegmentationTask(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Returns optimizer and per-step schedule; norms and biases are spared by weight decay."""
-        learned = [*self.network.parameters(), *(self.distillation.parameters() if self.distillation else ())]
+        modules = [module for module in (self.network, self.distillation, self.auxiliary) if module is not None]
+        learned = [parameter for module in modules for parameter in module.parameters()]
         decayed = [p for p in learned if p.requires_grad and p.ndim > 1]
         spared = [p for p in learned if p.requires_grad and p.ndim <= 1]
         groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
@@ -278,11 +296,12 @@ class SegmentationTask(LightningModule):
         if differing:
             raise SegError("The checkpoint is of another network: " + ", ".join(
                 f"{key} is {then.get(key)!r} there and {now[key]!r} here" for key in differing) + ".")
-        own = {name for name in self.state_dict() if name.startswith("distillation.")}
-        kept = {name for name in checkpoint["state_dict"] if name.startswith("distillation.")}
-        if own != kept and self.trainer.state.fn == "fit":
-            raise SegError(f"The checkpoint was made {'with' if kept else 'without'} a teacher of features. Set "
-                           "model.teacher and model.distillation.features as they were to go on from it.")
-        for name in kept - own:  # what taught the network isn't needed to score it
-            del checkpoint["state_dict"][name]
+        for prefix, (what, settings) in HELPERS.items():
+            own = {name for name in self.state_dict() if name.startswith(prefix)}
+            kept = {name for name in checkpoint["state_dict"] if name.startswith(prefix)}
+            if own != kept and self.trainer.state.fn == "fit":
+                raise SegError(f"The checkpoint was made {'with' if kept else 'without'} {what}. Set {settings} as it was to go "
+                               "on from it.")
+            for name in kept - own:  # what taught the network isn't needed to score it
+                del checkpoint["state_dict"][name]
         self.record.load_state_dict(saved["record"])

@@ -20,8 +20,9 @@ from seg.errors import SegError
 from seg.label_sets import ClassMap, LabelSet, map_classes
 from seg.machine import switch_off_telemetry
 from seg.models import load
+from seg.models.fitting import match_names
 from seg.models.network import full_precision, resize
-from seg.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, match_names, read_state
+from seg.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, read_state
 
 _PROBE_HW = (128, 192)  # large enough that features at 1/16 and 1/32 differ in size
 
