@@ -1,5 +1,6 @@
 """int8: what is quantised and what is not, that both engines run it, and that the frames are used as said."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from networks import make_frame, make_network
 from seg.errors import SegError
 from seg.export import quantize
 from seg.export.choices import Choices
-from seg.export.compare import Comparison
+from seg.export.compare import Comparison, read_frames
 from seg.export.exporter import export_weights
 from seg.export.onnx_export import trace
 from seg.export.quantize import parts_of, split
@@ -120,6 +121,16 @@ def test_more_stays_in_fp32_where_labels_are_lost(pictures: Path, tiny_weights: 
     agreements = iter((0.985, 0.992))
     assert quantize.quantize(network, trace(network, choices), choices).kept_fp32 == ("scores", "gates", "1/2")
     assert len(asked) == 2, "it went on although the goal was reached"
+
+
+def test_frames_come_at_the_size_that_the_network_is_best_at(pictures: Path, tiny_weights: Path) -> None:
+    network = load(tiny_weights)
+    paths = [pictures / "0.png", pictures / "1.png"]
+    own = [frame.shape[:2] for frame in read_frames(paths, None, network)]
+    network.description = replace(network.description, long_side=128)
+    best = [frame.shape[:2] for frame in read_frames(paths, None, network)]
+    assert (own, best) == ([(64, 101), (96, 160)], [(80, 128), (80, 128)])
+    assert [frame.shape[:2] for frame in read_frames(paths, (32, 64), network)] == [(32, 64)] * 2
 
 
 def test_frames_are_spread_and_held_out(pictures: Path, tmp_path: Path) -> None:

@@ -113,15 +113,16 @@ def made_up_frames(sizes_hw: Iterable[tuple[int, int]] = COMPARED_SIZES_HW) -> I
         yield (blobs[:height, :width] + random.integers(0, 56, (height, width, 3))).astype(np.uint8)
 
 
-def read_frames(paths: Iterable[Path], size_hw: tuple[int, int] | None, mean_rgb: tuple[float, ...]) -> Iterator[Frame]:
-    """Yields pictures at the size that the network takes: `size_hw`, or their own.
+def read_frames(paths: Iterable[Path], size_hw: tuple[int, int] | None, model: SegmentationNetwork) -> Iterator[Frame]:
+    """Yields pictures at the size that the network takes: `size_hw`, or where it is most accurate, or their own.
 
     Raises:
         SegError: one can't be read.
     """
     for path in paths:
         frame = read_image_bgr(path)
-        yield fit_frame(frame, place((frame.shape[0], frame.shape[1]), size_hw, "stretch"), mean_rgb)
+        placement = place((frame.shape[0], frame.shape[1]), size_hw, "stretch", model.description.long_side)
+        yield fit_frame(frame, placement, model.mean)
 
 
 def to_images(frame_bgr: Frame) -> Frame:

@@ -64,7 +64,7 @@ def export_weights(weights: str | Path, path: str | Path | None = None,
             from seg.export.quantize import quantize
 
             network, kept, calibration_frames, held_out = quantize(model, network, choices)
-            frames = read_frames(held_out, choices.size_hw, model.mean)
+            frames = read_frames(held_out, choices.size_hw, model)
         if choices.format == "openvino":
             from seg.export.openvino_export import OpenVINOFiles
 

@@ -65,7 +65,7 @@ def quantize(model: SegmentationNetwork, exported: bytes, choices: Choices) -> Q
     """Quantises an ONNX export of `model`; a few seconds for each attempt.
 
     Args:
-        model: that it is compared with.
+        model: that it is compared with; loaded from a file, whose description says at which size frames are taken.
         exported: in float32.
         choices: as it was exported; names the frames.
 
@@ -80,7 +80,7 @@ def quantize(model: SegmentationNetwork, exported: bytes, choices: Choices) -> Q
     calibration, held_out = split(choices.calibrate)
     network = onnx.load_model_from_string(exported)
     parts = parts_of(network, choices.size_hw or _SHAPES_HW)
-    dataset = nncf.Dataset(_Pictures(calibration, choices, model.mean))
+    dataset = nncf.Dataset(_Pictures(calibration, choices, model))
     best, highest = Quantized(exported, (), len(calibration), held_out), -1.0
     for more in _ATTEMPTS:
         kept = (*_ALWAYS, *more)
@@ -93,7 +93,7 @@ def quantize(model: SegmentationNetwork, exported: bytes, choices: Choices) -> Q
                 # Weights have 7 bits: with 8, processors without VNNI lose what overflows 16 bits, and labels with it.
                 advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
             ).SerializeToString()
-        frames = read_frames(held_out, choices.size_hw, model.mean)
+        frames = read_frames(held_out, choices.size_hw, model)
         agreement = compare(model, OnnxFile(quantized).runners(), frames, choices.output).agreement
         if agreement > highest:
             best, highest = best._replace(network=quantized, kept_fp32=kept), agreement
@@ -105,14 +105,14 @@ def quantize(model: SegmentationNetwork, exported: bytes, choices: Choices) -> Q
 class _Pictures:
     """Pictures as NNCF wants its data: what the network takes, by the input's name, read when it is their turn."""
 
-    def __init__(self, paths: Sequence[Path], choices: Choices, mean_rgb: tuple[float, ...]) -> None:
-        self._paths, self._choices, self._mean_rgb = paths, choices, mean_rgb
+    def __init__(self, paths: Sequence[Path], choices: Choices, model: SegmentationNetwork) -> None:
+        self._paths, self._choices, self._model = paths, choices, model
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def __iter__(self) -> Any:
-        for frame in read_frames(self._paths, self._choices.size_hw, self._mean_rgb):
+        for frame in read_frames(self._paths, self._choices.size_hw, self._model):
             yield {INPUT: to_images(frame)}
 
 
