@@ -40,15 +40,23 @@ class Part:
     Args:
         table: (256,) from the reader's train ids to the network's labels; None where they are the same.
         augmentation: what is done to training samples; None leaves them as they are.
-        cache: keep all decoded samples in memory; they are read here, so that the workers share them.
+        cached: whether `keep` shall be called.
     """
 
-    def __init__(self, reader: Reader, table: UInt8Array | None, augmentation: Augmentation | None, cache: bool) -> None:
-        self.reader, self.table, self.augmentation = reader, table, augmentation
-        self._cached = _read_all(reader) if cache else None
+    def __init__(self, reader: Reader, table: UInt8Array | None, augmentation: Augmentation | None, cached: bool) -> None:
+        self.reader, self.table, self.augmentation, self.cached = reader, table, augmentation, cached
+        self._kept: list[tuple[UInt8Array, UInt8Array]] = []
 
     def __len__(self) -> int:
         return len(self.reader)
+
+    def needed_bytes(self) -> int:
+        """How much memory all decoded samples take, if they are as large as the first."""
+        return len(self) * sum(array.nbytes for array in _read(self.reader, 0)) if len(self) else 0
+
+    def keep(self) -> None:
+        """Reads all samples into memory; before workers start, so that they share it."""
+        self._kept = [_read(self.reader, index) for index in range(len(self))]
 
     def read(self, index: int) -> tuple[UInt8Array, UInt8Array]:
         """Returns frame and labels, all ignored where the data set has none.
@@ -56,7 +64,7 @@ class Part:
         Raises:
             SegError: as the reader's `read`, or the sample has no labels.
         """
-        image, train_ids = self._cached[index] if self._cached else _read(self.reader, index)
+        image, train_ids = self._kept[index] if self._kept else _read(self.reader, index)
         return image, train_ids if self.table is None else cv2.LUT(train_ids, self.table)  # type: ignore[return-value]
 
 
@@ -67,12 +75,16 @@ class SegmentationDataset(Dataset[Any]):
         parts: the data sets.
         seed: decides all that is random, together with the key.
         copy_paste: share of the samples into which a class of another sample is copied, see `paste_class`.
+        shares: how often each part is copied from, in proportion; as often as it has samples by default.
         classes: how many the network has; labels from there up are sets, and never copied.
     """
 
-    def __init__(self, parts: Sequence[Part], seed: int, copy_paste: float = 0.0, classes: int = IGNORE) -> None:
+    def __init__(self, parts: Sequence[Part], seed: int, copy_paste: float = 0.0, classes: int = IGNORE,
+                 shares: Sequence[float] = ()) -> None:
         self.parts, self.seed, self.copy_paste, self.classes = parts, seed, copy_paste, classes
         self._starts = [0, *accumulate(map(len, parts))]
+        weights = np.asarray(shares or list(map(len, parts)), float)
+        self._chances = weights / max(weights.sum(), 1e-9)
 
     @property
     def reader(self) -> Reader:
@@ -90,7 +102,7 @@ class SegmentationDataset(Dataset[Any]):
             if self.copy_paste:
                 random = np.random.default_rng((self.seed, epoch, index, 1))
                 if random.random() < self.copy_paste:
-                    donor = self._sample(int(random.integers(len(self))), (self.seed, epoch, index, 2))
+                    donor = self._sample(self._donor(random), (self.seed, epoch, index, 2))
                     image, train_ids = paste_class((image, train_ids), donor, self.classes, random)
         except SegError as error:
             return error
@@ -99,6 +111,10 @@ class SegmentationDataset(Dataset[Any]):
         if index == PADDING:
             labels.fill_(IGNORE)
         return {"image": image_chw, "labels": labels, "index": index}
+
+    def _donor(self, random: np.random.Generator) -> int:
+        part = random.choice(len(self.parts), p=self._chances)
+        return self._starts[part] + int(random.integers(len(self.parts[part])))
 
     def _sample(self, index: int, key: tuple[int, ...]) -> tuple[UInt8Array, UInt8Array]:
         part = self.parts[number := bisect_right(self._starts, index) - 1]
@@ -243,9 +259,23 @@ class SegmentationData(pl.LightningDataModule):
                 parts += [self._part(other.dataset, other.root, split, table, other.scale_range or self.scale_range,
                                      self.cache if other.cache is None else other.cache)
                           for other, table in zip(self.others, self._tables, strict=True)]
+            self._keep_cached(parts)
             copy_paste = self.copy_paste if split == "train" else 0.0
-            self._datasets[split] = SegmentationDataset(parts, self.seed, copy_paste, self.classes)
+            shares = self.shares if len(parts) > 1 else ()
+            self._datasets[split] = SegmentationDataset(parts, self.seed, copy_paste, self.classes, shares)
         return self._datasets[split]
+
+    def _keep_cached(self, parts: Sequence[Part]) -> None:
+        """Reads what shall stay in memory, unless all of it, with what is there already, would take more than half."""
+        wanted = [part for part in parts if part.cached]
+        there = [part for dataset in self._datasets.values() for part in dataset.parts if part.cached]
+        needed_gib = sum(part.needed_bytes() for part in wanted + there) / 2**30
+        memory_gib = machine.describe().memory_gib
+        if wanted and needed_gib > memory_gib / 2:
+            raise SegError(f"Keeping {sum(map(len, wanted + there))} frames would take about {needed_gib:.1f} GiB of this "
+                           f"machine's {memory_gib:g} GiB. Set --data.cache false.")
+        for part in wanted:
+            part.keep()
 
     def _part(self, dataset: str, root: str, split: str, table: UInt8Array | None, scale_range: tuple[float, float],
               cache: bool) -> Part:
@@ -280,19 +310,6 @@ def _read(reader: Reader, index: int) -> tuple[UInt8Array, UInt8Array]:
     if train_ids is None:
         raise SegError(f"{reader.samples[index].image_path} has no labels; training and evaluation need them.")
     return image_rgb, train_ids
-
-
-def _read_all(reader: Reader) -> list[tuple[UInt8Array, UInt8Array]]:
-    pairs = []
-    for index in range(len(reader)):
-        pairs.append(_read(reader, index))
-        if index == 0:
-            needed_gib = len(reader) * sum(array.nbytes for array in pairs[0]) / 2**30
-            memory_gib = machine.describe().memory_gib
-            if needed_gib > memory_gib / 2:
-                raise SegError(f"Keeping {len(reader)} frames would take about {needed_gib:.1f} GiB of this machine's "
-                               f"{memory_gib:g} GiB. Set --data.cache false.")
-    return pairs
 
 
 def _collate(items: list[dict[str, Any] | SegError]) -> dict[str, torch.Tensor] | SegError:

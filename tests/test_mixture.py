@@ -1,6 +1,7 @@
 """Several data sets at once: classes in the network's terms, shares of every batch, refusals."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from training_runs import make_camvid
 
 from datasets.mixture import ClassSets, OtherData, mixed_order
 from datasets.module import SegmentationData
+from seg import machine
 from seg.errors import SegError
 from seg.label_sets import CAMVID, CITYSCAPES, LabelSet, known
 
@@ -167,3 +169,27 @@ def test_padding_is_what_the_network_is_normalised_with(roots: tuple[Path, Path]
     outside = sample["labels"] == 255
     padding = sample["image"].permute(1, 2, 0)[outside].mode(0).values
     assert torch.equal(padding, torch.tensor([64, 128, 191], dtype=torch.uint8))
+
+
+def test_memory_is_counted_over_all_data_sets(roots: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = 6 * 48 * 64 * 4 + 5 * 50 * 70 * 4  # bytes of both train splits: three channels and the labels
+    for spare, fits in ((1.01, True), (0.99, False)):
+        memory = replace(machine.describe(), memory_gib=2 * spare * frames / 2**30)
+        monkeypatch.setattr("datasets.module.machine.describe", lambda memory=memory: memory)
+        data = make(roots, cache=True)
+        if fits:
+            kept, read = data._dataset("train"), make(roots)._dataset("train")
+            assert torch.equal(kept[0, 3]["image"], read[0, 3]["image"])
+            with pytest.raises(SegError, match="Keeping 14 frames would take"):  # those of training are there already
+                data._dataset("val")
+        else:
+            with pytest.raises(SegError, match="Keeping 11 frames would take about"):
+                data._dataset("train")
+
+
+def test_what_is_copied_comes_by_share(roots: tuple[Path, Path]) -> None:
+    dataset = make(roots, share=0.9, copy_paste=1.0)._dataset("train")
+    random = np.random.default_rng(0)
+    donors = np.array([dataset._donor(random) for _ in range(2000)])
+    assert np.mean(donors < 6) == pytest.approx(0.9 / 1.3, abs=0.04)
+    assert set(donors) == set(range(11))
