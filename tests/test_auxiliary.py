@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from training_runs import load as load_checkpoint
+from training_runs import make_camvid, run, write_config
 
 from seg.errors import SegError
 from seg.models import LRASPP, load
 from seg.training.auxiliary import Auxiliary, AuxiliaryHead
-from tests.training_runs import load as load_checkpoint
-from tests.training_runs import make_camvid, run, write_config
 
 
 def images(height: int = 64, width: int = 96) -> torch.Tensor:
