@@ -18,7 +18,7 @@ from seg.export import exporter, onnx_export
 from seg.export.choices import Choices
 from seg.export.exporter import export_weights
 from seg.export.onnx_export import export_onnx
-from seg.models import describe, load
+from seg.models import LRASPP, describe, load, save
 from seg.runtime import Predictor
 from seg.runtime.engines.openvino_engine import core
 from seg.weights import (
@@ -116,6 +116,15 @@ def test_the_sliding_pool_needs_a_fixed_size(tmp_path: Path) -> None:
         assert predictor(make_frame(100, 130)).train_ids.shape == (100, 130)  # stretched to the size and back
         with pytest.raises(SegError, match="exported for 96x1200"):
             Predictor.load(tmp_path / "sliding.onnx", engine=engine, size=(64, 64))
+
+
+def test_a_network_that_torch_export_ties_to_sizes_needs_one(tmp_path: Path) -> None:
+    model = LRASPP("mit_b0", classes=5, encoder_output_stride=32, decoder_channels=8, pool="global").eval()
+    save(model, tmp_path / "mit.safetensors", LABEL_SET, (96, 160))
+    with pytest.raises(SegError, match=r"takes no frame of 32x32 .*Fix the size: --size HxW"):
+        export_weights(tmp_path / "mit.safetensors", choices=Choices("pt2"))
+    path, export = export_weights(tmp_path / "mit.safetensors", choices=Choices("pt2", size_hw=(64, 96)))
+    assert path.is_file() and export.agreement > 0.999
 
 
 def to_images(*frames: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from seg.cli.common import run
+from seg.cli.common import check_not_empty, run
 from seg.cli.trust import split_trust
 from seg.errors import SegError
 from seg.files import read_yaml
@@ -35,6 +35,7 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]] | None) -> No
     if data_class is None:
         raise SegError("The data sets' readers are not part of the installed package. Get a checkout of the project, and "
                        "train with python train_seg.py there.")
+    check_not_empty(argv)
     arguments, trusted = split_trust(argv)
     _check_settings_files(arguments)
 
