@@ -75,7 +75,7 @@ class OpenVINOEngine:
                 self._model = core().read_model(data)
         except OSError as error:
             raise SegError(f"{self._source} can't be read: {error.strerror or error}.") from None
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:  # the latter where its message is no UTF-8
             raise SegError(f"{self._source} can't be read by OpenVINO; it may be damaged: {_last_line(error)}"
                            ) from None
         _, _, height, width = self._model.input().get_partial_shape()
