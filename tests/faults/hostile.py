@@ -8,6 +8,7 @@ in a process of its own, so that a crash is seen, too.
 import argparse
 import faulthandler
 import json
+import os
 import random
 import resource
 import sys
@@ -112,6 +113,8 @@ def attack(files: int, seed: int, seconds: float) -> dict[str, tuple[int, int]]:
     """
     counts = dict[str, tuple[int, int]]()
     end = time.monotonic() + seconds
+    os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # as infer.py sets it
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sound = corpus(folder)
