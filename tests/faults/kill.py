@@ -60,7 +60,7 @@ def kill_training(folder: Path, times: int, random_: random.Random) -> int:
     """Kills a training and goes on with it; returns how often it was killed. Raises where something is lost."""
     make_camvid(folder / "camvid")
     write_config(folder)
-    settings = ["--checkpoints.every_steps", "1", "--trainer.max_epochs", "3", "--size_frames", "0"]
+    settings = ["--checkpoints.every_steps", "1", "--trainer.max_epochs", "2", "--size_frames", "0"]
     start = time.monotonic()
     assert forked(lambda: run(folder, "--name", "whole", *settings))
     whole_s = time.monotonic() - start
