@@ -5,11 +5,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TOOLS := $(VENV)/tools
 DEMO := runs/demo
 TRAIN_DEMO := runs/train_demo_scenes
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo train-demo test lint types layers tests lock clean
+.PHONY: help install demo train-demo test lint types layers tests lock audit sbom clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +68,18 @@ tests: $(INSTALLED)  ## pytest
 
 lock: $(INSTALLED)  ## write requirements.lock anew from what .venv has installed
 	$(BIN)/python tools/lock.py
+
+# Apart from .venv, whose versions are the lock's.
+$(TOOLS)/bin/pip-audit: $(INSTALLED)
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --disable-pip-version-check pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	@touch $@
+
+audit: $(TOOLS)/bin/pip-audit  ## known vulnerabilities of the locked versions, by pip-audit; asks the package index
+	$(TOOLS)/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
+
+sbom: $(TOOLS)/bin/pip-audit  ## sbom.json: what is installed in .venv, as CycloneDX
+	$(TOOLS)/bin/cyclonedx-py environment $(BIN)/python --of JSON --output-file sbom.json
 
 clean:  ## remove .venv, caches and what the demo wrote
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info $(DEMO) $(TRAIN_DEMO) runs/train_demo

@@ -16,16 +16,21 @@ import numpy as np
 import numpy.typing as npt
 
 from datasets.colors import OUTSIDE
-from datasets.faults import UnknownLabels, listing, ranges, sum_up
+from datasets.faults import UnknownLabels, listing, ranges, shortened, sum_up
 from seg.errors import SegError
-from seg.files import is_image, read_image_bgr, read_labels
+from seg.files import files_below, is_image, read_image_bgr, read_labels
+from seg.headers import exif_orientation
 from seg.label_sets import LabelSet
 
 UInt8Array = npt.NDArray[np.uint8]
 UInt16Array = npt.NDArray[np.uint16]
 Layout = TypeVar("Layout")
 
+MIN_SIDE = 32  # of a picture to train on [px]: the networks' deepest features are 32 times smaller
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
+
+
+_UPRIGHT = "save it upright and without that entry, so that picture and labels lie alike."
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,8 @@ class Reader:
         self.label_set = self.label_set_of(self.root)
         self.samples, self._pair_faults = self.find()
         if strict and self._pair_faults:
-            more = len(self._pair_faults) - 1
-            raise SegError(self._pair_faults[0] + (f" {more} more of the split {split!r} lack their partner, too; "
-                                                   "--data.verify true lists all faults." if more else ""))
+            raise SegError("\n  ".join([f"{len(self._pair_faults)} faults in the split {split!r}:", *shortened(self._pair_faults)]
+                                       if len(self._pair_faults) > 1 else self._pair_faults))
         if not self.samples and not self._pair_faults:
             raise SegError(f"The split {split!r} below {self.root} holds no pictures.")
         table = self.label_set.to_train_ids()
@@ -134,11 +138,23 @@ class Reader:
         if sample.label_path is None:
             return image_rgb, None
         labels = self.read_labels(sample.label_path)
-        if labels.shape[:2] != image_rgb.shape[:2]:
-            (h, w), (label_h, label_w) = image_rgb.shape[:2], labels.shape[:2]
-            raise SegError(f"{sample.label_path} is {label_w}x{label_h}, but its picture {sample.image_path} is {w}x{h} "
-                           "(width x height); both must be the same.")
+        self._check_fits(sample.image_path, image_rgb, sample.label_path, labels)
         return image_rgb, self.to_train_ids(labels, sample.label_path)
+
+    def _check_fits(self, image_path: Path, image_rgb: UInt8Array, label_path: Path, labels: UInt8Array) -> None:
+        """Checks that labels lie as their picture does. OpenCV turns pictures by their EXIF orientation, and labels never."""
+        orientation = _orientation(image_path)
+        (h, w), (label_h, label_w) = image_rgb.shape[:2], labels.shape[:2]
+        if (h, w) != (label_h, label_w):
+            as_stored = orientation > 4 and (h, w) == (label_w, label_h)
+            cause = f" The picture is turned by its EXIF orientation {orientation}: {_UPRIGHT}" if as_stored else ""
+            raise SegError(f"{label_path} is {label_w}x{label_h}, but its picture {image_path} is {w}x{h} (width x height); both "
+                           f"must be the same.{cause}")
+        if orientation != 1 and (orientation < 5 or h == w):  # else the sizes say that the labels were drawn on it as it is shown
+            raise SegError(f"{image_path} is turned by its EXIF orientation {orientation}, and nothing says whether its labels "
+                           f"{label_path} are, too: {_UPRIGHT}")
+        if _orientation(label_path) != 1:
+            raise SegError(f"The labels {label_path} have an EXIF orientation, by which labels aren't turned: {_UPRIGHT}")
 
     def read_instances(self, index: int) -> UInt16Array | None:
         """Returns a sample's instance ids (H, W) uint16, label id x 1000 + number; None where there are none, as here."""
@@ -158,6 +174,7 @@ class Reader:
         for index in track(range(len(self))):
             try:
                 image_rgb, train_ids = self.read(index)
+                check_not_tiny(image_rgb, self.samples[index].image_path)
             except UnknownLabels as error:
                 unknown.append(error)
             except SegError as error:
@@ -166,6 +183,24 @@ class Reader:
                 if on_sample is not None:
                     on_sample(index, image_rgb, train_ids)
         return faults + sum_up(unknown)
+
+
+def _orientation(path: Path) -> int:
+    try:
+        return exif_orientation(path.read_bytes())
+    except OSError:
+        return 1  # whoever reads it says what is wrong
+
+
+def check_not_tiny(image_rgb: UInt8Array, path: Path) -> None:
+    """Checks that a picture is large enough to train on and to validate on.
+
+    Raises:
+        SegError: it isn't.
+    """
+    height, width = image_rgb.shape[:2]
+    if min(height, width) < MIN_SIDE:
+        raise SegError(f"{path} is {width}x{height} (width x height); a network needs {MIN_SIDE}x{MIN_SIDE} at least.")
 
 
 def check_root(root: str | Path) -> Path:
@@ -233,9 +268,7 @@ def pictures_in(folder: Path, name_of: Callable[[Path], str | None]) -> dict[str
     for entry in entries_in(folder):
         path = folder / entry
         if is_image(path) and path.is_file() and (name := name_of(path)) is not None:
-            other = pictures.setdefault(name, path)
-            if other != path:
-                raise SegError(f"{other} and {path} belong to one frame by their names; remove one of them.")
+            _add(pictures, name, path)
     return pictures
 
 
@@ -245,12 +278,17 @@ def pictures_below(folder: Path) -> dict[str, Path]:
     Raises:
         SegError: as `pictures_in`.
     """
-    pictures, places = dict[str, Path](), [folder]
-    while places:
-        place = places.pop()
-        pictures |= pictures_in(place, lambda path: path.relative_to(folder).with_suffix("").as_posix())
-        places += [place / name for name in folders_in(place)]
+    pictures: dict[str, Path] = {}
+    for path in files_below(folder):
+        if is_image(path):
+            _add(pictures, path.relative_to(folder).with_suffix("").as_posix(), path)
     return pictures
+
+
+def _add(pictures: dict[str, Path], name: str, path: Path) -> None:
+    other = pictures.setdefault(name, path)
+    if other != path:
+        raise SegError(f"{other} and {path} belong to one frame by their names; remove one of them.")
 
 
 def entries_in(folder: Path) -> list[str]:

@@ -18,7 +18,18 @@ from typing import ClassVar
 
 import numpy as np
 
-from datasets.base import Found, Reader, Sample, UInt8Array, UInt16Array, folders_in, locate, match_pairs, pictures_in
+from datasets.base import (
+    Found,
+    Reader,
+    Sample,
+    UInt8Array,
+    UInt16Array,
+    entries_in,
+    folders_in,
+    locate,
+    match_pairs,
+    pictures_in,
+)
 from datasets.faults import listing, ranges
 from seg.errors import SegError
 from seg.files import read_instance_ids, read_labels
@@ -70,6 +81,7 @@ class Cityscapes(Reader):
         """
         if self.split not in self.parts:
             raise SegError(f"Cityscapes has no split {self.split!r}; its splits are {', '.join(self.parts)}.")
+        self._check_splits()
         locate(self.root, partial(_detect, labelled=self.split != "test"), _WANTED)
         samples, faults, remarks = list[Sample](), list[str](), list[str]()
         for split, labels in self.parts[self.split]:
@@ -78,6 +90,14 @@ class Cityscapes(Reader):
             remarks.append(_remark(split, found.samples))
         self.remark = " ".join(filter(None, remarks))
         return Found(samples, faults)
+
+    def _check_splits(self) -> None:
+        """Refuses folders of Cityscapes' names whose pictures lie in no split and city."""
+        for kind in ("leftImg8bit", "gtFine", "gtCoarse"):
+            folder = self.root / kind
+            if folder.is_dir() and not any((folder / split).is_dir() for split in _CITIES):
+                raise SegError(f"{folder} holds {listing(entries_in(folder), 3) or 'nothing'} and none of the folders "
+                               f"{', '.join(_CITIES)}: pictures lie in SPLIT/CITY/ below it, as the archives have them.")
 
     def _find(self, split: str, kind: str) -> Found:
         """Finds the pairs of one folder of pictures; labels without their picture belong to a copy that is not whole."""

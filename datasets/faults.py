@@ -43,8 +43,14 @@ def sum_up(errors: Sequence[UnknownLabels], most: int = 20) -> list[str]:
         hold = "file holds" if len(files[what]) == 1 else "files hold"
         sentences.append(f"{len(files[what])} {hold} {what} in {pixels[what]} pixels ({places}); {errors[0].known}.")
     if len(worst) > most:
-        sentences.append(f"{len(worst) - most} more such values stand in {sum(pixels[what] for what in worst[most:])} pixels.")
+        sentences.append(f"{len(worst) - most} more such values stand in {sum(pixels[what] for what in worst[most:])} pixels. "
+                         "So many come of smoothing, resizing or JPEG compression; export the labels again without it.")
     return sentences
+
+
+def shortened(sentences: Sequence[str], most: int = 20) -> list[str]:
+    """Returns the first `most` sentences, and one that says how many more there are."""
+    return [*sentences[:most], *([f"And {len(sentences) - most} more."] if len(sentences) > most else [])]
 
 
 def listing(values: Iterable[object], most: int = 8) -> str:

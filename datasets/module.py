@@ -20,7 +20,7 @@ from rich.progress import track
 from torch.utils.data import Dataset
 
 from datasets import READERS
-from datasets.base import Reader, UInt8Array
+from datasets.base import Reader, UInt8Array, check_not_tiny
 from datasets.mixture import ClassSets, OtherData, check_shares, mixed_order
 from datasets.pictures import Pictures
 from datasets.sampling import PADDING, EvalBatches, Key, Loader, ResumableLoader, TrainBatches
@@ -305,6 +305,7 @@ class SegmentationData(pl.LightningDataModule):
 
 def _read(reader: Reader, index: int) -> tuple[UInt8Array, UInt8Array]:
     image_rgb, train_ids = reader.read(index)
+    check_not_tiny(image_rgb, reader.samples[index].image_path)
     if isinstance(reader, Pictures):
         return image_rgb, np.full(image_rgb.shape[:2], IGNORE, np.uint8)
     if train_ids is None:

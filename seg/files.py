@@ -7,6 +7,7 @@ renamed when it is whole.
 import glob
 import os
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +19,36 @@ import numpy.typing as npt
 
 from seg.errors import SegError
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".avif", ".gif",
+                            ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"})
+OTHER_IMAGE_SUFFIXES = frozenset({".heic", ".heif", ".jxl", ".psd", ".tga", ".svg", ".exr", ".hdr", ".raw", ".dng", ".cr2",
+                                  ".cr3", ".nef", ".arw"})  # what OpenCV doesn't read: passed over, but not without a word
 
 UInt8Array = npt.NDArray[np.uint8]
 UInt16Array = npt.NDArray[np.uint16]
 T = TypeVar("T")
+
+
+_stderr_lock = threading.Lock()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the lines of C libraries, such as libpng's, from standard error; what is wrong is said by us, in one sentence."""
+    with _stderr_lock:
+        try:
+            kept = os.dup(2)
+        except OSError:  # standard error is closed
+            yield
+            return
+        try:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 2)
+            os.close(null)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _decode(path: Path, flags: int) -> np.ndarray:
@@ -33,23 +59,52 @@ def _decode(path: Path, flags: int) -> np.ndarray:
     except (IsADirectoryError, PermissionError, OSError) as error:
         raise SegError(f"{path} can't be read: {error.strerror or error}.") from None
     try:
-        image = cv2.imdecode(data, flags) if data.size else None
-    except cv2.error:
-        image = None
+        image = decode(data, flags)
+    except TooManyPixels:
+        raise SegError(f"{path} claims to have more pixels than OpenCV reads ({data.size} bytes); it is damaged, or must be made "
+                       "smaller first.") from None
     if image is None:
         what = "is empty" if not data.size else "is not a picture that OpenCV can decode, or it is damaged"
         raise SegError(f"{path} {what} ({data.size} bytes).")
     return image
 
 
+class TooManyPixels(ValueError):
+    """A picture claims a size for which OpenCV takes no memory."""
+
+
+def decode(data: npt.NDArray[np.uint8], flags: int) -> np.ndarray | None:
+    """Decodes a picture that lies in memory; None where it is damaged or none.
+
+    Raises:
+        TooManyPixels: its header claims more than OpenCV's limit, which is looked at before memory is taken.
+    """
+    try:
+        with _quiet():
+            return cv2.imdecode(data, flags) if data.size else None
+    except cv2.error as error:
+        if "CV_IO_MAX_IMAGE" in str(error):
+            raise TooManyPixels from None
+        return None
+
+
 def read_image_bgr(path: str | Path) -> UInt8Array:
     """Reads a picture as (H, W, 3) uint8 BGR. Grey, RGBA and 16-bit pictures are converted, EXIF orientation is honoured.
 
     Raises:
-        SegError: the file is missing, unreadable or not a picture.
+        SegError: the file is missing, unreadable or not a picture, or has 10 or 12 bits in the lower end of 16.
     """
     path = Path(path)
-    image = _decode(path, cv2.IMREAD_COLOR)
+    image = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image.dtype == np.uint16:
+        largest = int(image.max())
+        if 0 < largest < 2**12:
+            bits = max(10, largest.bit_length())
+            raise SegError(f"{path} has 16 bits per value and none above {largest}: it seems to hold data of {bits} bits, which "
+                           "would be seen as nearly black. Scale the values to all 16 bits, or save it in 8.")
+        image = image >> 8
+    if image.dtype not in (np.uint8, np.uint16):
+        raise SegError(f"{path} holds {image.dtype} values; pictures have 8 or 16 bits per value.")
     return image.astype(np.uint8, copy=False)
 
 
@@ -93,6 +148,11 @@ def publish(temporary: str | Path, path: str | Path) -> None:
     os.replace(temporary, path)
 
 
+def temporary_prefix(path: Path) -> str:
+    """Returns what a temporary file's name begins with: hidden, never too long, and telling what was in the making."""
+    return f".{os.fsencode(path.name)[:100].decode('ascii', 'ignore')}."
+
+
 @contextmanager
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Opens a temporary file beside `path` and renames it to `path` when the block ends well; else removes it.
@@ -101,14 +161,15 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         SegError: the folder can't be made or written.
     """
     path = Path(path)
-    encoding = None if "b" in mode else "utf-8"
+    # The names of files, which a text may carry, need not be UTF-8; they are written as they are on disk.
+    encoding, errors = (None, None) if "b" in mode else ("utf-8", "surrogateescape")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=temporary_prefix(path), suffix=".part")
     except OSError as error:
         raise SegError(f"Can't write {path}: {error.strerror or error}.") from None
     try:
-        with os.fdopen(handle, mode, encoding=encoding) as file:
+        with os.fdopen(handle, mode, encoding=encoding, errors=errors) as file:
             yield file
         publish(name, path)
     except BaseException as error:
@@ -180,7 +241,40 @@ def check_writable_folder(folder: str | Path) -> Path:
 
 def is_image(path: Path) -> bool:
     """Whether the suffix is one of a picture and the name is not hidden."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path)
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether the name begins with a dot, as those of caches and of files in the making do."""
+    return path.name.startswith(".")
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yields the files in `folder` and the folders below, sorted, without what is hidden.
+
+    Links are followed, but never into a folder that they lie in themselves.
+
+    Raises:
+        SegError: a folder can't be read.
+    """
+    yield from _files_below(folder, frozenset())
+
+
+def _files_below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    place = folder.resolve()
+    if place in above:
+        return
+    try:
+        entries = sorted(folder / entry.name for entry in os.scandir(folder))
+    except OSError as error:
+        raise SegError(f"The folder {folder} can't be read: {error.strerror or error}.") from None
+    for entry in entries:
+        if is_hidden(entry):
+            continue
+        if entry.is_dir():
+            yield from _files_below(entry, above | {place})
+        elif entry.is_file():
+            yield entry
 
 
 class InputImage(NamedTuple):
@@ -191,25 +285,27 @@ class InputImage(NamedTuple):
 
 
 def find_images(inputs: Iterable[str | Path]) -> list[InputImage]:
-    """Expands pictures, folders (searched in depth) and globs; sorted, each picture once.
+    """Expands pictures, folders (searched in depth, links followed, hidden ones passed over) and globs; sorted, each once.
 
     `relative` mirrors the tree below the deepest folder that holds all inputs, so that two inputs never share an output.
 
     Raises:
         SegError: an input doesn't exist, a folder or glob holds no picture, a file isn't a picture by its suffix.
     """
-    paths: dict[Path, None] = {}
+    paths: dict[Path, Path] = {}  # by where they really lie
     tops: list[Path] = []
     for item in inputs:
         path = Path(item)
+        if not str(item):  # it would mean the current folder
+            raise SegError("An input is empty: is a variable not set? Give pictures, folders or globs.")
         if path.is_dir():
-            path = path.resolve()
-            found = sorted(p for p in path.rglob("*") if p.is_file() and is_image(p))
+            path = _without_dots(path)
+            found = [file for file in files_below(path) if is_image(file)]
             if not found:
                 raise SegError(f"The folder {path} holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))}).")
             tops.append(path)
         elif path.exists():
-            if not is_image(path):
+            if path.suffix.lower() not in IMAGE_SUFFIXES:
                 raise SegError(f"{path} is not a picture by its suffix ({', '.join(sorted(IMAGE_SUFFIXES))}). "
                                "For videos use --video.")
             found = [_without_dots(path)]
@@ -222,13 +318,22 @@ def find_images(inputs: Iterable[str | Path]) -> list[InputImage]:
             tops.extend(p.parent for p in found)
         else:
             raise SegError(f"There is no file or folder {item}.")
-        paths.update(dict.fromkeys(found))
+        for file in found:
+            paths.setdefault(file.parent.resolve() / file.name, file)
     if not paths:
         return []
     top = Path(os.path.commonpath(tops))
-    return [InputImage(path, path.relative_to(top)) for path in paths]
+    return [InputImage(path, path.relative_to(top)) for path in paths.values()]
+
+
+def passed_over(inputs: Iterable[str | Path]) -> dict[str, int]:
+    """Counts, by suffix, the pictures in the folders among `inputs` that are in formats OpenCV doesn't read."""
+    suffixes = [file.suffix.lower() for item in inputs if str(item) and Path(item).is_dir() for file in files_below(Path(item))]
+    return {suffix: suffixes.count(suffix) for suffix in sorted(set(suffixes) & OTHER_IMAGE_SUFFIXES)}
 
 
 def _without_dots(path: Path) -> Path:
-    """Returns the absolute path without "..", which would lead out of a mirrored tree; a link keeps its own name."""
-    return path.parent.resolve() / path.name
+    """Returns the absolute path without "..", which would lead out of a mirrored tree; links keep their names."""
+    if ".." not in path.parts:
+        return path.absolute()
+    return path.resolve() if path.name == ".." else path.parent.resolve() / path.name

@@ -1,6 +1,7 @@
-"""The texts that safetensors and ONNX files carry in their metadata, read and changed without a package.
+"""The texts that safetensors and ONNX files carry in their metadata, and how pictures are to be turned; without a package.
 
-Formats: https://github.com/huggingface/safetensors#format and https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
+Formats: https://github.com/huggingface/safetensors#format, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto and, for
+pictures, Exif 2.32 (CIPA DC-008), whose entries are TIFF's.
 """
 
 import json
@@ -11,6 +12,8 @@ from typing import IO, Any
 
 _MAX_HEADER_BYTES = 100_000_000  # the safetensors format's own limit
 _ONNX_METADATA_PROPS = 14  # field of ModelProto, repeated; each holds a key (1) and a value (2)
+_EXIF_MARKS = ((b"\xff\xd8", b"Exif\0\0", 6), (b"\x89PNG", b"eXIf", 4), (b"RIFF", b"EXIF", 8))  # head, mark, its length
+_ORIENTATION = 0x0112
 
 
 def of_safetensors(path: Path) -> dict[str, str]:
@@ -89,6 +92,26 @@ def with_texts(path: Path, texts: dict[str, str]) -> bytes:
         entry = _protobuf_bytes(1, key.encode()) + _protobuf_bytes(2, text.encode())
         kept.append(_protobuf_bytes(_ONNX_METADATA_PROPS, entry))
     return b"".join(kept)
+
+
+def exif_orientation(picture: bytes) -> int:
+    """Returns how a JPEG, PNG, WebP or TIFF says that it is to be turned: 1 not at all, 2 to 8 as Exif has it."""
+    block = picture if picture[:4] in (b"II*\0", b"MM\0*") else b""
+    for head, mark, length in _EXIF_MARKS:
+        if picture.startswith(head) and (place := picture.find(mark)) >= 0:
+            block = picture[place + length :]
+    order = {b"II": "<", b"MM": ">"}.get(block[:2])
+    try:
+        if order is None:
+            return 1
+        start = struct.unpack_from(f"{order}I", block, 4)[0]
+        for number in range(struct.unpack_from(f"{order}H", block, start)[0]):
+            tag, _, _, value = struct.unpack_from(f"{order}HHIH", block, start + 2 + 12 * number)
+            if tag == _ORIENTATION:
+                return value if 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1
 
 
 def _protobuf_bytes(number: int, content: bytes) -> bytes:

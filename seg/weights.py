@@ -27,6 +27,9 @@ METADATA_KEY, EXPORT_KEY = "lraspp", "lraspp_export"
 FORMAT_VERSION = 2  # 2 brought `long_side`
 SHIPPED_FOLDER = Path(__file__).parent / "assets"
 DEFAULT = "street_small"
+# What is taken for weights by mistake.
+_OTHERS = {".ckpt": "a checkpoint of a training", ".pt": "a file of torch", ".pth": "a file of torch",
+           ".pt2": "an export for torch", ".xml": "an export for OpenVINO", ".bin": "a part of an export for OpenVINO"}
 _NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}  # of safetensors
 
 
@@ -167,6 +170,11 @@ def find(name_or_path: str | Path) -> Path:
     """
     path = Path(name_or_path)
     if path.is_file():
+        if path.suffix.lower() in _OTHERS:
+            run = path.parent.parent if path.parent.name == "checkpoints" else "RUN"
+            raise SegError(f"{path} is {_OTHERS[path.suffix.lower()]}, and no weights file. " + (
+                f"Make one of it: python -m seg.cli.weights {run}" if path.suffix.lower() == ".ckpt" else
+                "Give a .safetensors, which training ends with, or an .onnx that was made of it."))
         return path
     name = str(name_or_path)
     if name in shipped():

@@ -1,5 +1,6 @@
 """Whatever is wrong with what a user gives: exit code 2, one sentence that says what to do, nothing half-written."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,11 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
-from networks import make_frame
+from networks import LABEL_SET, make_frame
 
+import train_seg
+from datasets.camvid import CamVid
+from datasets.folder.__main__ import main as folder_main
 from seg.cli.common import Parser, run
+from seg.cli.export import main as export_main
 from seg.cli.infer import main
+from seg.cli.train import main as train
+from seg.cli.weights import main as weights_main
 from seg.errors import SegError
 from seg.video import VideoFile
 
@@ -50,7 +58,7 @@ def fails(place: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -
         code = main([*arguments, *(["--weights", str(tiny_weights)] if weights else [])], readers=READERS)
         printed = capsys.readouterr()
         assert code == 2
-        errors = [line for line in printed.err.splitlines() if not line.startswith("libpng")]
+        errors = printed.err.splitlines()
         assert len(errors) == 1, printed.err
         assert errors[0].startswith("error: ")
         assert what_is_there(place) == before
@@ -86,6 +94,9 @@ def fails(place: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -
     ("good.png --output notes.txt/out", "Can't write"),
     ("good.png --output notes.txt", "Can't write"),
     ("absent.png", "There is no file or folder absent.png"),
+    (f"{'x' * 300}.png", "name too long"),
+    (f"good.png --output {'x' * 300}", "name too long"),
+    (f"--video {'x' * 300} --output o.mp4", "name too long"),
     ("empty", "holds no pictures"),
     ("*.jpg", "matches no pictures"),
     ("good.mp4", "For videos use --video"),
@@ -113,6 +124,81 @@ def test_weights_that_are_none(fails: Fails, tiny_weights: Path, place: Path) ->
         cut.write_bytes(tiny_weights.with_suffix(suffix).read_bytes()[:-100])
         assert cut.name in fails("good.png", "--weights", str(cut), weights=False)
     assert "good.png" in fails("good.png", "--weights", "good.png", weights=False)
+    assert "name too long" in fails("good.png", "--weights", "x" * 300, weights=False)
+
+
+@pytest.mark.parametrize("arguments", [[""], ["good.png", "--output", ""], ["good.png", "--output="], ["--video", " "],
+                                       ["--dataset", "camvid", "--root", ""], ["good.png", "--report", ""]])
+def test_empty_arguments_are_refused_in_every_place(arguments: list[str], fails: Fails) -> None:
+    assert "is empty; is a variable not set?" in fails(*arguments)
+
+
+@pytest.mark.parametrize("main", [folder_main, weights_main, export_main,
+                                  lambda argv: train(argv, train_seg.data_class)])
+def test_empty_arguments_are_refused_by_every_command(main: Callable[[list[str]], int],
+                                                      capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([""]) == 2
+    assert "is empty; is a variable not set?" in capsys.readouterr().err
+
+
+def test_files_of_another_kind_name_what_makes_weights_of_them(fails: Fails, place: Path) -> None:
+    Path("runs/mine/checkpoints").mkdir(parents=True)
+    for name in ("runs/mine/checkpoints/best.ckpt", "net.pth", "net.xml"):
+        Path(name).write_bytes(b"PK")
+    said = fails("good.png", "--weights", "runs/mine/checkpoints/best.ckpt", weights=False)
+    assert "a checkpoint" in said and "python -m seg.cli.weights runs/mine" in said
+    assert "a file of torch" in fails("good.png", "--weights", "net.pth", weights=False)
+    assert "an export for OpenVINO" in fails("good.png", "--weights", "net.xml", weights=False)
+
+
+def test_a_root_whose_name_is_too_long(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--dataset", "camvid", "--root", "x" * 300], readers={"camvid": CamVid}) == 2
+    assert "name too long" in capsys.readouterr().err
+
+
+def test_each_picture_stands_alone(place: Path, tiny_weights: Path, capfd: pytest.CaptureFixture[str],
+                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven that can't be read, one whose result can't be written, one that is too large: the others are there, all are named."""
+    folder = Path("in")
+    for name in ("a", "taken", "large", "z"):
+        folder.mkdir(exist_ok=True)
+        cv2.imwrite(f"in/{name}.png", make_frame(48, 96 if name == "large" else 64))
+    for number in range(7):
+        Path(f"in/bad{number}.png").write_bytes(Path("good.png").read_bytes()[:300 + 50 * number])
+    Path("out/overlay/taken.png").mkdir(parents=True)  # a folder where a picture should go
+    monkeypatch.setattr("seg.runtime.predictor.check_memory", lambda size_hw, engine: check_memory_of_64(size_hw))
+    assert main(["in", "--output", "out", "--weights", str(tiny_weights), "--engine", "openvino"], readers=READERS) == 2
+    said = capfd.readouterr()
+    assert "2 of 11 pictures segmented" in said.out
+    assert "libpng" not in said.err and len(said.err.splitlines()) == 10
+    for name in ("2 of 11 pictures", *(f"bad{number}.png" for number in range(7)), "taken.png", "large.png: At 48x96"):
+        assert name in said.err, said.err
+    assert sorted(path.name for path in Path("out/overlay").iterdir()) == ["a.png", "taken.png", "z.png"]
+
+
+def check_memory_of_64(size_hw: tuple[int, int]) -> None:
+    if size_hw[1] > 64:
+        raise SegError(f"At {size_hw[0]}x{size_hw[1]} it is too large.")
+
+
+def test_frames_of_a_data_set_that_can_not_be_read_are_named_and_the_others_scored(
+        place: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Small(CamVid):
+        label_set = LABEL_SET
+
+    for number in range(3):
+        for folder, picture in (("val", make_frame(48, 64)), ("valannot", np.zeros((48, 64), np.uint8))):
+            Path("set", folder).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(f"set/{folder}/{number}.png", picture)
+    Path("set/val/1.png").write_bytes(b"nothing")
+    arguments = ["--dataset", "small", "--root", "set",
+                 "--weights", str(tiny_weights), "--report", "r.json", "--engine", "openvino",
+                 "--precision", "fp32"]
+    assert main(arguments, readers={"small": Small}) == 2
+    said = capsys.readouterr().err
+    assert "Scored were 2 of 3 frames" in said and "1.png" in said
+    report = json.loads(Path("r.json").read_text())
+    assert report["frames"] == 2 and "1 frame could not be used" in report["note"]
 
 
 def test_dataset_needs_a_checkout(capsys: pytest.CaptureFixture[str]) -> None:

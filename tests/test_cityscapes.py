@@ -127,6 +127,16 @@ def test_roots_that_are_none(root: Path, tmp_path: Path) -> None:
     assert "it holds leftImg8bit. Wanted is a folder with leftImg8bit/ (pictures) and gtFine/" in message
 
 
+def test_pictures_without_split_and_city_are_told_where_they_belong(root: Path) -> None:
+    flat = root / "leftImg8bit"
+    for path in list(flat.rglob("*.png")):
+        path.rename(flat / path.name)
+    for split in ("train", "val"):
+        shutil.rmtree(flat / split)
+    assert "leftImg8bit holds aachen_" in (message := refusal(root))
+    assert "pictures lie in SPLIT/CITY/ below it" in message
+
+
 def test_splits_that_are_not_there(root: Path) -> None:
     assert "its splits are train, val, test, train_extra" in refusal(root, "valid")
     message = refusal(root, "train_extra")

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -116,6 +117,20 @@ def test_the_sliding_pool_needs_a_fixed_size(tmp_path: Path) -> None:
         assert predictor(make_frame(100, 130)).train_ids.shape == (100, 130)  # stretched to the size and back
         with pytest.raises(SegError, match="exported for 96x1200"):
             Predictor.load(tmp_path / "sliding.onnx", engine=engine, size=(64, 64))
+
+
+def test_a_network_that_torch_export_ties_to_sizes_needs_one(tiny_weights: Path, tmp_path: Path,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does with mit_b0, whose export takes a minute: its guards come as an AssertionError when it runs."""
+    def guarded(images: torch.Tensor) -> None:
+        raise AssertionError("Guard failed: images.size()[2] >= 33")
+
+    monkeypatch.setattr(torch.export, "export", lambda *_, **__: None)
+    monkeypatch.setattr(torch.export, "save", lambda *_, **__: None)
+    monkeypatch.setattr(torch.export, "load", lambda _: SimpleNamespace(module=lambda: guarded))
+    with pytest.raises(SegError, match=r"takes no frame of 32x32 \(Guard failed: .*Fix the size: --size HxW"):
+        export_weights(tiny_weights, tmp_path / "net.pt2", Choices("pt2"))
+    assert not list(tmp_path.iterdir())
 
 
 def to_images(*frames: np.ndarray) -> np.ndarray:

@@ -1,8 +1,11 @@
 """Pictures are read whatever their form, outputs are whole or absent, folders are mirrored without collisions."""
 
 import os
+import resource
 import stat
 import struct
+import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -11,17 +14,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datasets.base import pictures_below
 from seg.cli.outputs import output_names
 from seg.errors import SegError
 from seg.files import (
     atomic_write,
     check_writable_folder,
     find_images,
+    passed_over,
     read_image_bgr,
     read_labels,
     write_image,
     write_text,
 )
+from seg.headers import exif_orientation
 
 
 @pytest.fixture
@@ -56,6 +62,85 @@ def test_exif_orientation_is_honoured(tmp_path: Path) -> None:
     assert image.shape == (32, 16, 3)
     assert image[:12].mean() > 240
     assert image[20:].mean() < 15
+
+
+def exif(orientation: int) -> bytes:
+    """Exif's TIFF block with the orientation alone."""
+    return b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0) + b"\0\0\0\0"
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_the_orientation_that_is_read_is_the_one_that_opencv_turns_by(suffix: str, orientation: int, tmp_path: Path) -> None:
+    stored = np.zeros((32, 64, 3), np.uint8)
+    stored[:, :32] = 255
+    block = np.frombuffer(exif(orientation), np.uint8)
+    _, data = cv2.imencodeWithMetadata(suffix, stored, [cv2.IMAGE_METADATA_EXIF], [block])
+    (tmp_path / f"a{suffix}").write_bytes(data.tobytes())
+    shown = read_image_bgr(tmp_path / f"a{suffix}")
+    expected = {1: stored, 3: stored[::-1, ::-1], 6: stored.transpose(1, 0, 2)[:, ::-1]}[exif_orientation(data.tobytes())]
+    assert exif_orientation(data.tobytes()) == orientation
+    assert np.abs(shown.astype(int) - expected).max() < 40
+
+
+@pytest.mark.parametrize("data", [b"", b"MM", b"MM\0*", b"II*\0\xff\xff\xff\xff", exif(9), exif(0), b"\xff\xd8Exif\0\0MM"])
+def test_an_orientation_that_is_none_is_upright(data: bytes) -> None:
+    assert exif_orientation(data) == 1
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_data_of_10_and_12_bits_in_16_is_refused(suffix: str, frame: np.ndarray, tmp_path: Path) -> None:
+    for bits in (10, 12):
+        path = tmp_path / f"bits{bits}{suffix}"
+        cv2.imwrite(str(path), (frame.astype(np.uint16) * 257) >> (16 - bits))
+        with pytest.raises(SegError, match=f"data of {bits} bits"):
+            read_image_bgr(path)
+    cv2.imwrite(str(tmp_path / f"black{suffix}"), np.zeros((8, 8, 3), np.uint16))
+    assert not read_image_bgr(tmp_path / f"black{suffix}").any()
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".avif", ".jpe", ".jfif", ".dib", ".pnm", ".pbm"])
+def test_what_opencv_reads_is_found_and_read(suffix: str, tmp_path: Path) -> None:
+    picture = np.full((40, 48, 3), 255, np.uint8)
+    written = ".jpg" if suffix == ".jfif" else suffix
+    assert cv2.imwrite(str(tmp_path / f"a{written}"), picture[:, :, 0] if suffix == ".pbm" else picture)
+    (tmp_path / f"a{written}").rename(tmp_path / f"b{suffix}")
+    (found,) = find_images([tmp_path])
+    assert np.abs(read_image_bgr(found.path).astype(int) - 255).max() <= 3
+
+
+def test_pictures_that_are_passed_over_are_counted(tmp_path: Path) -> None:
+    for name in ("1.heic", "deep/2.HEIC", "3.tga", "notes.txt", "a.png", ".hidden/4.heic"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert passed_over([tmp_path, tmp_path / "1.heic"]) == {".heic": 2, ".tga": 1}
+
+
+def test_a_picture_that_claims_too_much_takes_no_memory(tmp_path: Path) -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    (tmp_path / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for read in (read_image_bgr, read_labels):
+        with pytest.raises(SegError, match="more pixels than OpenCV reads"):
+            read(tmp_path / "huge.png")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB; the picture would take 10 GiB
+
+
+def test_nothing_of_a_library_reaches_the_terminal(frame: np.ndarray, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for suffix in (".png", ".jpg"):
+        data = bytearray(cv2.imencode(suffix, frame)[1].tobytes())
+        data[len(data) // 2] ^= 255
+        data[-30:-20] = b"\xff\xd9" + bytes(8)
+        (tmp_path / f"bad{suffix}").write_bytes(data)
+        with suppress(SegError):
+            read_image_bgr(tmp_path / f"bad{suffix}")
+    assert capfd.readouterr().err == ""
+    os.write(2, b"still there")
+    assert capfd.readouterr().err == "still there"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".webp"])
@@ -100,6 +185,18 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("name", ["x" * 251 + ".png", "街" * 83 + ".png", os.fsdecode(b"\xff\xfe.png")])
+def test_names_that_the_file_system_takes_are_written(name: str, tmp_path: Path) -> None:
+    write_image(tmp_path / name, np.zeros((2, 2), np.uint8))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_texts_carry_names_that_are_no_utf8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"a\xff.png")
+    write_text(tmp_path / "list.txt", f"{name}\n")
+    assert (tmp_path / "list.txt").read_bytes() == b"a\xff.png\n"
+
+
 def test_written_files_have_usual_permissions(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
@@ -138,10 +235,27 @@ def test_inputs_are_mirrored(tmp_path: Path) -> None:
     assert relatives() == []
 
 
+def test_hidden_folders_are_passed_over_and_links_followed_everywhere(tmp_path: Path) -> None:
+    """By `infer.py`, by a glob and by the readers of data sets."""
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    for path in (outside / "linked.png", root / "a/1.png", root / ".cache/2.png", root / "a/.3.png"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (root / "b").symlink_to(outside)
+    (root / "a" / "round").symlink_to(root)  # it leads into itself
+    (root / "gone").symlink_to(tmp_path / "nowhere")
+    assert [image.relative.as_posix() for image in find_images([root])] == ["a/1.png", "b/linked.png"]
+    assert sorted(pictures_below(root)) == ["a/1", "b/linked"]
+    assert [image.relative.as_posix() for image in find_images([f"{root}/*/*.png"])] == ["a/1.png", "b/linked.png"]
+    named = find_images([root / ".cache", root / "a/.3.png"])
+    assert [image.path.name for image in named] == ["2.png", ".3.png"]
+
+
 def test_inputs_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     for item, words in ((tmp_path / "absent", "no file or folder"), (tmp_path, "holds no pictures"),
-                        (tmp_path / "notes.txt", "not a picture"), (f"{tmp_path}/*.png", "matches no pictures")):
+                        (tmp_path / "notes.txt", "not a picture"), (f"{tmp_path}/*.png", "matches no pictures"),
+                        ("", "is empty")):
         with pytest.raises(SegError, match=words):
             find_images([item])
 

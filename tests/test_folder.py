@@ -1,6 +1,8 @@
 """Any folder: what its masks may hold, its splits, its classes.yaml and the proposal of one, and every fault by name."""
 
 import pickle
+import re
+import struct
 import subprocess
 import sys
 import zlib
@@ -277,6 +279,16 @@ def put(name: str, value: int, count: int) -> Callable[[Path], None]:
     return put_into
 
 
+def turn(root: Path, orientation: int, kind: str = "images") -> None:
+    """Gives a picture or mask an EXIF orientation."""
+    block = b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0) + b"\0\0\0\0"
+    path = root / kind / "p1.png"
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    ok, data = cv2.imencodeWithMetadata(".png", image, [cv2.IMAGE_METADATA_EXIF], [np.frombuffer(block, np.uint8)])
+    assert ok
+    path.write_bytes(data.tobytes())
+
+
 def disguise(root: Path) -> None:
     ok, data = cv2.imencode(".jpg", VALUES[which(0)])
     assert ok
@@ -290,6 +302,12 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no mask": (lambda r: (r / "masks/p1.png").unlink(), r"images/p1\.png of the split 'train' has no labels in .*masks"),
     "no picture": (lambda r: (r / "images/p1.png").unlink(), r"labels .*masks/p1\.png of the split 'train' have no picture"),
     "JPEG inside": (disguise, r"masks/p1\.png is a JPEG by its content\. Compression changes labels.*again as PNG"),
+    "tiny": (lambda r: [write(r / f"{kind}/p1.png", np.zeros((20, 40), np.uint8)) for kind in ("images", "masks")],
+             r"images/p1\.png is 40x20 .*a network needs 32x32 at least"),
+    "turned": (lambda r: turn(r, 3), r"images/p1\.png is turned by its EXIF orientation 3, and nothing says whether its labels"),
+    "turned by 90": (lambda r: turn(r, 6), r"masks/p1\.png is 64x40, but .*images/p1\.png is 40x64 .*by its EXIF orientation 6"),
+    "turned labels": (lambda r: turn(r, 3, "masks"), r"labels .*masks/p1\.png have an EXIF orientation"),
+    "12 bits": (lambda r: write(r / "images/p1.png", picture(1).astype(np.uint16) << 4), r"images/p1\.png has 16 bits .*12 bits"),
     "damaged": (lambda r: (r / "masks/p1.png").write_bytes(b"x"), r"masks/p1\.png is not a picture"),
 }
 
@@ -300,11 +318,38 @@ def test_each_fault_is_named(root: Path, what: str, capsys: pytest.CaptureFixtur
     assert "p1" in names  # the hash says so
     spoil, message = FAULTS[what]
     spoil(root)
-    with pytest.raises(SegError, match=message):
-        Folder(root, "train").read(names.index("p1"))
+    data = SegmentationData(str(root), "folder", crop_hw=(32, 32), batch_size=1, workers=0)
+    with pytest.raises(SegError, match=message):  # training comes to the same judgement as the check
+        list(data.train_dataloader())
     assert main([str(root)]) == 2
     with pytest.raises(SegError, match=rf"1 fault in .*\n  .*{message}"):
         raise SegError(capsys.readouterr().err)
+
+
+def test_labels_of_the_size_that_a_turned_picture_is_shown_at_are_taken(root: Path) -> None:
+    turn(root, 6)
+    labels = VALUES[which(1)].T
+    write(root / "masks/p1.png", np.ascontiguousarray(labels))
+    reader = Folder(root, "train")
+    image_rgb, train_ids = reader.read([sample.name for sample in reader.samples].index("p1"))
+    assert image_rgb.shape[:2] == train_ids.shape == labels.shape
+
+
+@pytest.mark.parametrize("how", ["blurred", "jpeg", "resized"])
+@pytest.mark.parametrize("in_colors", [False, True])
+def test_masks_that_were_smoothed_are_no_list_of_classes(how: str, in_colors: bool, tmp_path: Path,
+                                                         capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(3):
+        here = np.roll(which(seed), (3, 3), (0, 1))  # off the grid of JPEG
+        mask = COLORS[here] if in_colors else VALUES[here]
+        smoothed = {"blurred": lambda mask: cv2.GaussianBlur(mask, (3, 3), 0),
+                    "jpeg": lambda mask: cv2.imdecode(cv2.imencode(".jpg", mask)[1], cv2.IMREAD_UNCHANGED),
+                    "resized": lambda mask: cv2.resize(mask, (96, 60), interpolation=cv2.INTER_LINEAR)}[how](mask)
+        write(tmp_path / f"images/{seed}.png", picture(seed))
+        write(tmp_path / f"masks/{seed}.png", smoothed)
+    assert main([str(tmp_path)]) == 2
+    assert re.search(r"smoothed", capsys.readouterr().err)
+    assert not (tmp_path / "classes.yaml").exists()
 
 
 def test_masks_that_lose_detail_are_refused(root: Path) -> None:
@@ -419,7 +464,7 @@ def test_ids_are_proposed(root: Path, capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize("kind", ["colours", "palette"])
 def test_known_colours_give_names(tmp_path: Path, label_set: Any, kind: str) -> None:
     palette = label_set.palette()[:14]
-    ids = np.arange(SIZE_HW[0] * SIZE_HW[1]).reshape(SIZE_HW).astype(np.uint8) % 14
+    ids = np.arange(SIZE_HW[0] * SIZE_HW[1] // 16).reshape(SIZE_HW[0] // 4, -1).repeat(4, 0).repeat(4, 1).astype(np.uint8) % 14
     root = make(tmp_path, ["train/a", "val/b"])
     for name in ("train/a", "val/b"):
         if kind == "palette":

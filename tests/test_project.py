@@ -92,7 +92,7 @@ def test_cv2_has_windows() -> None:
 
 def test_every_import_is_declared() -> None:
     """A package that is here only because another one needs it may be gone with that one's next version."""
-    own = {"seg", "datasets", "benchmarks", *(file.stem for folder in (ROOT, ROOT / "tests") for file in folder.glob("*.py"))}
+    own = {"seg", "datasets", "benchmarks", *(file.stem for file in (*ROOT.glob("*.py"), *(ROOT / "tests").rglob("*.py")))}
     names = {canonicalize_name(name) for name in declared()}
     packages = metadata.packages_distributions()
     missing = set()

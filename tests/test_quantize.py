@@ -155,3 +155,18 @@ def test_a_damaged_picture_is_named(tiny_weights: Path, tmp_path: Path) -> None:
     with pytest.raises(SegError, match=r"broken\.png is not a picture"):
         export_weights(tiny_weights, tmp_path / "n.onnx", Choices(precision="int8", calibrate=[tmp_path / "broken.png"]))
     assert not (tmp_path / "n.onnx").exists()
+
+
+def test_a_network_that_no_engine_runs_in_int8_is_not_called_damaged(pictures: Path, tiny_weights: Path, tmp_path: Path,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing:
+        def __init__(self, data: bytes) -> None:
+            pass
+
+        def runners(self) -> None:
+            raise SegError("The exported network can't be read by OpenVINO; it may be damaged: Conversion is failed for: Some-1")
+
+    monkeypatch.setattr(quantize, "OnnxFile", Refusing)
+    with pytest.raises(SegError, match=r"can't run this network in int8 as NNCF makes it.*Some-1") as refused:
+        export_weights(tiny_weights, tmp_path / "n.onnx", Choices(precision="int8", calibrate=[pictures]))
+    assert "damaged" not in str(refused.value)

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from training_runs import make_camvid, run, write_config
@@ -51,6 +53,12 @@ def refusal(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str, s
     (["--ckpt_path", "last"], ("last.ckpt", "no checkpoint")),
     (["--ckpt_path", "lasst"], ("lasst", "last")),
     (["--threads", "1000000"], ("1000000",)),
+    (["--trainer.precision", "64-true"], ("64-true", "32-true, 16-mixed, bf16-mixed")),
+    (["--trainer.precision", "bf16-true"], ("bf16-true",)),
+    (["--trainer.accelerator", "tpu"], ("torch_xla", "pip install")),
+    (["--trainer.logger", "pytorch_lightning.loggers.WandbLogger"], ("wandb", "pip install")),
+    (["--name", ""], ("--name is empty",)),
+    (["--data.root="], ("--data.root is empty",)),
     (["--trainer.accelerator", "gpu"], ("trainer",)) if not torch.cuda.is_available() else (["--no"], ()),
 ])
 def test_refusals_are_one_sentence(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str],
@@ -84,6 +92,28 @@ def test_checkpoints_of_another_network_are_refused(folder: Path, tmp_path: Path
     assert run(folder, "--runs", str(tmp_path), "--trainer.max_steps", "1") == 0
     message = refusal(capsys, folder, "--runs", str(tmp_path), "--ckpt_path", "last", "--model.network.decoder_channels", "8")
     assert "decoder_channels is 16 there and 8 here" in message
+
+
+def test_checkpoints_of_other_classes_are_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "--runs", str(tmp_path), "--trainer.max_steps", "1") == 0
+    path = tmp_path / "tiny" / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["lraspp"]["label_set"]["classes"][0] = "heaven"
+    torch.save(checkpoint, path)
+    assert "is of the classes heaven, " in refusal(capsys, folder, "--runs", str(tmp_path), "--ckpt_path", "last")
+
+
+def test_one_class_teaches_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_config(tmp_path)
+    for kind in ("images", "masks"):
+        for split in ("train", "val"):
+            folder = tmp_path / "camvid" / kind / split
+            folder.mkdir(parents=True)
+            for number in range(2):
+                cv2.imwrite(str(folder / f"{number}.png"), np.zeros((48, 64, 3 if kind == "images" else 1), np.uint8))
+    (tmp_path / "camvid" / "classes.yaml").write_text("classes: [{name: road, value: 0}]")
+    terms = ["--data.dataset", "folder", "--model.loss.terms", "{lovasz: 1}"]
+    assert "one class, 'road': there is nothing to tell apart" in refusal(capsys, tmp_path, *terms)
 
 
 def test_validation_needs_weights(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from seg.metrics import Scores
 from seg.models import LRASPP
 from seg.training.ema import EMA
 from seg.training.export import export_run
+from seg.training.progress import CurvesInCsv
 from seg.training.schedules import learning_rate_factor
 from seg.training.task import SegmentationTask
 from seg.weights import read_description
@@ -100,8 +101,7 @@ def test_max_steps_and_frequent_checkpoints_resume_as_well(folder: Path, monkeyp
 
     with monkeypatch.context() as context:
         context.setattr(SegmentationTask, "training_step", training_step)
-        with pytest.raises(MemoryError):
-            run(folder, "--name", "steps", *settings)
+        assert run(folder, "--name", "steps", *settings) == 2
     assert load(folder, "steps")["global_step"] == 5, "step 6 is followed by a validation, behind which none was written"
     assert run(folder, "--name", "steps", *settings, "--ckpt_path", "last") == 0
     assert_same_training(load(folder, "steps_whole"), load(folder, "steps"))
@@ -112,6 +112,76 @@ def test_longer_training_continues_a_finished_one(folder: Path) -> None:
     assert run(folder, "--name", "longer", "--trainer.max_epochs", "3", "--ckpt_path", "last") == 0
     assert load(folder, "longer")["global_step"] == 12
     assert [entry["step"] for entry in load(folder, "longer")["lraspp"]["record"]["curve"]] == [4, 8, 12]
+
+
+def test_settings_that_changed_hold_when_a_run_goes_on(folder: Path, capsys: pytest.CaptureFixture[str],
+                                                       caplog: pytest.LogCaptureFixture) -> None:
+    steps = ["--name", "changed", "--model.schedule", "constant", "--trainer.max_epochs", "9", "--trainer.max_steps"]
+    assert run(folder, *steps, "4") == 0
+    lr, decay = "--model.optimizer.init_args.lr", "--model.optimizer.init_args.weight_decay"
+    assert run(folder, *steps, "6", "--ckpt_path", "last", lr, "0.0005", decay, "0.1") == 0
+    assert "weight_decay 0.1 (was 0.01)" in caplog.text and "lr 0.0005 (was 0.002)" in caplog.text
+    groups = load(folder, "changed")["optimizer_states"][0]["param_groups"]
+    assert [group["lr"] for group in groups] == [0.0005, 0.0005]
+    assert [group["weight_decay"] for group in groups] == [0.1, 0.0]  # norms and biases stay spared
+    capsys.readouterr()
+    for wanted in ("SGD", "Adam"):
+        assert run(folder, *steps, "8", "--ckpt_path", "last", "--model.optimizer", f"torch.optim.{wanted}", lr, "0.1") == 2
+        assert f"made with AdamW, and model.optimizer is {wanted}" in capsys.readouterr().err
+    assert load(folder, "changed")["global_step"] == 6
+
+
+def test_no_run_is_written_over_by_another(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "--name", "taken", "--trainer.max_steps", "2") == 0
+    taken = folder / "runs" / "taken"
+    before = {path: path.read_bytes() for path in taken.rglob("*") if path.is_file()}
+    other = str(folder / "runs/whole/checkpoints/last.ckpt")
+    capsys.readouterr()
+    assert run(folder, "--name", "taken", "--ckpt_path", other, "--trainer.max_epochs", "3") == 2
+    assert "is of another run; give this one another --name" in capsys.readouterr().err
+    for checkpoint in (taken / "checkpoints").iterdir():
+        before.pop(checkpoint)
+        checkpoint.unlink()
+    assert run(folder, "--name", "taken", "--trainer.max_steps", "1") == 2, "its weights are there"
+    assert "whose taken.safetensors would be written over" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in taken.rglob("*") if path.is_file()} == before
+    # A run of a new name may begin with a checkpoint of another, and has its own best one.
+    assert run(folder, "--name", "branch", "--ckpt_path", other, "--trainer.max_epochs", "3") == 0
+    assert load(folder, "branch", "best")["global_step"] == 12
+
+
+def test_a_signal_to_one_of_two_processes_stops_both_and_loses_nothing(folder: Path) -> None:
+    """To the second one, which the first must learn of."""
+    common = ["--config", str(folder / "tiny.yaml"), "--data.root", str(folder / "camvid"), "--runs", str(folder / "runs"),
+              "--trainer.devices", "2", "--trainer.strategy", "ddp", "--data.batch_size", "1", "--trainer.max_epochs", "200",
+              "--trainer.limit_val_batches", "1"]
+    command = [sys.executable, str(REPOSITORY / "train_seg.py"), "fit", *common, "--name", "signal"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch 2"):
+            break
+    children = [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    trainers = [child for child in children if b"train_seg.py" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    os.kill(trainers[0], signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "--ckpt_path last goes on from there" in said and "Traceback" not in said
+    assert load(folder, "signal")["global_step"] >= 4
+
+
+def test_curves_are_written_in_every_locale(tmp_path: Path) -> None:
+    """As where texts are ASCII by default, with a class whose name isn't."""
+    logger = CurvesInCsv(tmp_path)
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr("locale.getpreferredencoding", lambda *_: "ascii")
+        context.setattr("io.text_encoding", lambda encoding, *_: encoding or "ascii")
+        for step in range(2):
+            logger.log_metrics({"val/iou/街道": 0.5, f"more{step}": 1.0}, step)
+            logger.save()
+    (path,) = tmp_path.rglob("metrics.csv")
+    assert "街道" in path.read_text(encoding="utf-8")
 
 
 def test_a_run_leaves_weights_pictures_and_curves(folder: Path) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 from datasets.base import UInt8Array, pictures_below
 from datasets.faults import listing
 from seg.errors import SegError
-from seg.files import read_labels
+from seg.files import TooManyPixels, decode, read_labels
 
-LOSSLESS = (".png", ".bmp", ".tif", ".tiff", ".pgm", ".ppm")
+LOSSLESS = (".png", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm")
 
 _MEND = ("Compression changes labels, and saving such a file as PNG doesn't bring them back: export the masks again as PNG "
          "from where they were made.")
@@ -97,8 +97,8 @@ def _read_indices(png: bytes) -> tuple[UInt8Array | None, UInt8Array]:
             grey += png[place : place + 12 + length]
         place += 12 + length
     try:
-        samples = cv2.imdecode(np.frombuffer(grey, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
+        samples = decode(np.frombuffer(grey, np.uint8), cv2.IMREAD_UNCHANGED)
+    except TooManyPixels:
         samples = None
     # OpenCV stretches grey samples of 1, 2 or 4 bits to 0..255.
     return None if samples is None else (samples // (255 // (2**bits - 1))).astype(np.uint8), palette

@@ -18,6 +18,7 @@ from seg.label_sets import CAMVID, CITYSCAPES, IGNORE
 
 VAL_SHARE = 0.2
 MOST_CLASSES = 254  # what a label set can have
+MOST_LINES = 8  # values that fill no area; poles and wires may be that thin
 
 _BLACK = (0, 0, 0)  # in colour masks of the known data sets: not labelled
 # Names by colour, of the data sets whose colours others borrow; None is ignored there.
@@ -36,6 +37,7 @@ class Survey:
         masks: how many there are.
         in_colors: whether what they hold are colours, as packed by `colors.pack`; else values.
         pixels, files: by value or colour, how many hold it.
+    areas: values or colours that somewhere fill a square of 3x3 pixels, as what somebody has drawn does.
         richest: by value or colour, the mask with most of it, and how many pixels these are.
         palette: (256, 3) of the first mask that has one.
     """
@@ -44,6 +46,7 @@ class Survey:
     in_colors: bool = False
     pixels: dict[int, int] = field(default_factory=dict)
     files: dict[int, int] = field(default_factory=dict)
+    areas: set[int] = field(default_factory=set)
     richest: dict[int, tuple[Path, int]] = field(default_factory=dict)
     palette: UInt8Array | None = None
 
@@ -102,16 +105,34 @@ def survey(masks: list[Path], track: Callable[[Iterable[Path]], Iterable[Path]] 
     if len(found.pixels) > MOST_CLASSES:
         raise SegError(f"The masks hold {len(found.pixels)} values; there can be {MOST_CLASSES} classes. They seem to be "
                        "pictures, or depth.")
+    lines = [value for value in found.pixels if value not in found.areas]
+    if len(lines) > max(MOST_LINES, len(found.areas)):
+        example = found.richest[max(lines, key=found.pixels.__getitem__)][0]
+        raise SegError(f"Of the {len(found.pixels)} {'colours' if colors_alone else 'values'} in the masks, {len(lines)} fill no "
+                       f"area anywhere, not even 3x3 pixels, as in {example}: the masks seem to have been smoothed, resized with "
+                       "interpolation, or compressed as JPEG. Export them again as PNG without either.")
     return found
 
 
 def _count(total: Survey, labels: np.ndarray, path: Path) -> None:
     values, counts = np.unique(labels, return_counts=True)
+    total.areas |= set(_areas(labels))
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):
         total.pixels[value] = total.pixels.get(value, 0) + count
         total.files[value] = total.files.get(value, 0) + 1
         if count > total.richest.get(value, (path, 0))[1]:
             total.richest[value] = path, count
+
+
+def _areas(labels: np.ndarray) -> list[int]:
+    """Returns the values of (H, W) labels that fill a square of 3x3 pixels somewhere."""
+    same = np.ones((max(0, labels.shape[0] - 2), max(0, labels.shape[1] - 2)), bool)
+    height, width = same.shape
+    for row in range(3):
+        for column in range(3):
+            same &= labels[row:row + height, column:column + width] == labels[1:1 + height, 1:1 + width] if same.size else same
+    found: list[int] = np.unique(labels[1:1 + height, 1:1 + width][same]).tolist() if same.size else []
+    return found
 
 
 def suggest(found: Survey) -> list[Entry]:

@@ -1,16 +1,18 @@
 """The one handler under every command line: what a user can mend becomes a sentence and an exit code, no traceback.
 
-Exit codes: 0 done; 2 the user must mend something (argparse uses the same); 130 interrupted by Ctrl-C. Anything else
-that escapes is a defect of ours, and its traceback is what we need to see.
+Exit codes: 0 done; 2 the user must mend something (argparse uses the same), or the machine has no more disk or memory; 130
+interrupted by Ctrl-C. Anything else that escapes is a defect of ours, and its traceback is what we need to see.
 """
 
 import argparse
+import io
 import os
 import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, Self
@@ -36,26 +38,49 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
         argv: handed on to `main`.
     """
     switch_off_telemetry()
+    # A terminal that can't show a character, as of a file's name, is no reason to stop.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = main(argv)
-        sys.stdout.flush()  # a closed pipe shows here, not at exit
+        if sys.stdout is not None:  # as where the parent has closed it
+            sys.stdout.flush()  # a closed pipe or a full disk shows here, not at exit
         return code or 0
     except SegError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package in ("", "seg", "datasets"):  # a defect of ours
+        foreign = re.search(r"'([A-Za-z][\w-]*)", str(error)) if not package else None  # Lightning's have no name, but quote it
+        if foreign is None and package in ("", "seg", "datasets"):  # a defect of ours
             raise
-        print(f"error: This needs {package}, which is not installed. In a checkout: make install, or pip install "
-              "'.[train,export]'.", file=sys.stderr)
+        how = f"pip install {foreign[1]}" if foreign else "In a checkout: make install, or pip install '.[train,export]'"
+        print(f"error: This needs {foreign[1] if foreign else package}, which is not installed. {how}.", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt as interrupt:
         print("\n" + " ".join(["Interrupted.", *map(str, interrupt.args)]), file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # as in `infer.py ... | head`: the reader has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as error:  # what a library met where none of us looked: a full disk, a name that is too long, no rights
+        if error.errno is None:
+            raise
+        if error.filename is None:
+            _drop_output()
+        place = f" {error.filename}" if error.filename is not None else ""
+        print(f"error: A file{place} can't be read or written: {error.strerror or error}.", file=sys.stderr)
+        return EXIT_ERROR
+    except MemoryError:
+        print("error: This machine has too little free memory for that. Give smaller frames, or fewer at once.", file=sys.stderr)
+        return EXIT_ERROR
+
+
+def _drop_output() -> None:
+    """Lets what standard output still holds go nowhere, for at exit Python would try again and fail."""
+    with suppress(OSError, AttributeError):  # it is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,12 +90,30 @@ class Parser(argparse.ArgumentParser):
         """Takes argparse's settings. No abbreviations: a new option would change what an old line means."""
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parses, once it is sure that no argument is empty."""
+        check_not_empty(sys.argv[1:] if args is None else args)
+        return super().parse_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Raises a `SegError` where argparse would print its usage and leave."""
         known = [option for option in self._option_string_actions if option.startswith("--")]
         unknown = re.search(r"unrecognized arguments:.*?(--[\w-]+)", message)
         hint = f" {did_you_mean(unknown[1], known)}" if unknown else f" {self.prog} --help lists the options."
         raise SegError(f"{message[:1].upper()}{message[1:]}.{hint}")
+
+
+def check_not_empty(arguments: Sequence[str]) -> None:
+    """Refuses empty arguments, for as a path one would mean the current folder.
+
+    Raises:
+        SegError: there is one; the message names the option before it.
+    """
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        option = argument.removesuffix("=") if re.fullmatch(r"--[\w.-]+=", argument) else before
+        if not argument.strip() or option is not before:
+            behind = f" behind {option}" if option.startswith("-") else ""
+            raise SegError(f"An argument{behind} is empty; is a variable not set? Give a value, or leave it out.")
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -1,13 +1,12 @@
 """The three things `infer.py` does: pictures, a video, a data set. Each checks what can be checked before it works."""
 
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import cv2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -26,13 +25,14 @@ from seg.evaluate import (
     merging_table,
     read_sample,
 )
-from seg.files import InputImage, UInt8Array, check_writable_folder, find_images, read_image_bgr, spread
+from seg.files import UInt8Array, check_writable_folder, find_images, passed_over, read_image_bgr, spread
 from seg.report import ExampleCollector, check_report_path, print_result, print_sizes, write_report
 from seg.report.facts import count
 from seg.runtime import Prediction, Predictor
 from seg.video import VIDEO_SUFFIX, VideoFile, VideoSource, Window, has_display, segment_video
 
 _PICTURES_FOLDER = Path("runs/infer")
+_FAULTS_SHOWN = 20
 _TRIED_FRAMES = 3  # that "auto" chooses on, spread over all
 _T = TypeVar("_T")
 
@@ -48,7 +48,11 @@ def pictures(arguments: Namespace) -> None:
     check_writable_folder(writer.folder)
     names = dict(zip(map(str, output_names([image.relative for image in inputs])), inputs, strict=True))
     examples = ExampleCollector(len(inputs))
-    faults: list[SegError] = []
+    kept = 0
+    faults: list[str] = []  # of single pictures: the others are worked on all the same, and these are named at the end
+    if others := passed_over(arguments.inputs):
+        _say(arguments, f"Passed over, in formats that can't be read: "
+             f"{', '.join(f'{number} {suffix}' for suffix, number in others.items())}.")
 
     def samples() -> Iterator[EvalSample]:
         for name, image in _progress(names.items(), len(names), arguments.quiet):
@@ -56,33 +60,39 @@ def pictures(arguments: Namespace) -> None:
                 return
             try:
                 frame_bgr = read_image_bgr(image.path)
-            except SegError as fault:  # the others are worked on all the same; what failed is said at the end
-                faults.append(fault)
+                predictor.check(frame_bgr)
+            except SegError as fault:
+                faults.append(_about(image.path, fault))
             else:
                 yield EvalSample(name, frame_bgr)
 
     def save(sample: EvalSample, prediction: Prediction) -> None:
-        writer.write(Path(sample.name), sample.frame_bgr, prediction)
-        examples.offer(sample.name, sample.frame_bgr, None, prediction.train_ids)
+        nonlocal kept
+        try:
+            writer.write(Path(sample.name), sample.frame_bgr, prediction)
+        except SegError as fault:
+            faults.append(str(fault))
+        else:
+            kept += 1
+            examples.offer(sample.name, sample.frame_bgr, None, prediction.train_ids)
 
     with Interruption() as interruption:
-        _choose(predictor, _readable(spread(inputs, _TRIED_FRAMES)), arguments.quiet)
+        _choose(predictor, _usable(predictor, lambda image: read_image_bgr(image.path), spread(inputs, _TRIED_FRAMES)),
+                arguments.quiet)
         # Pictures may all differ in size, and each size would be warmed up: only where a report asks for speed.
         warm_up_runs = WARM_UP_RUNS if arguments.report else 0
         result = evaluate(predictor, samples(), predictor.label_set, save, warm_up_runs=warm_up_runs)
-    done = f"{result.frames} of {count(len(inputs), 'picture')}"
-    if result.frames:
+    done = f"{kept} of {count(len(inputs), 'picture')}"
+    if kept:
         if arguments.report:
             _finish(arguments, result, examples)
         elif result.note:
             _say(arguments, result.note)
         _say(arguments, f"{done} segmented; {count(writer.written, 'file')} under {writer.folder}/.")
     if interruption.wished:
-        raise KeyboardInterrupt(f"{done} were segmented and kept.")
+        raise KeyboardInterrupt(_all_of([f"{done} were segmented and kept."], faults))
     if faults:
-        others = f" So were {len(faults) - 1} others." if len(faults) > 1 else ""
-        rest = f" It was left out.{others} {done} were segmented." if len(inputs) > 1 else ""
-        raise SegError(f"{faults[0]}{rest}")
+        raise SegError(_all_of([f"{done} were segmented; what was left out:"] if len(inputs) > 1 else [], faults))
 
 
 def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
@@ -101,6 +111,7 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         check_writable_folder(writer.folder)
     submission = _submission(arguments.submit, reader, f"{name}_{split}.zip") if arguments.submit else None
     examples = ExampleCollector(len(indices))
+    faults: list[str] = []  # of single frames: the others are scored all the same, and these are named at the end
     if reader.remark:
         _say(arguments, reader.remark)
 
@@ -108,7 +119,13 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         for i in _progress(indices, len(indices), arguments.quiet):
             if interruption.wished:
                 return
-            yield read_sample(reader, i)
+            try:
+                sample = read_sample(reader, i)
+                predictor.check(sample.frame_bgr)
+            except SegError as fault:
+                faults.append(_about(reader.samples[i].image_path, fault))
+            else:
+                yield sample
 
     def save(sample: EvalSample, prediction: Prediction) -> None:
         writer.write(Path(f"{sample.name}.png"), sample.frame_bgr, prediction)
@@ -118,23 +135,27 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         examples.offer(sample.name, sample.frame_bgr, sample.train_ids, shown)
 
     with Interruption() as interruption:
-        tried = (cv2.cvtColor(reader.read(i)[0], cv2.COLOR_RGB2BGR) for i in spread(indices, _TRIED_FRAMES))
-        _choose(predictor, tried, arguments.quiet)
+        _choose(predictor, _usable(predictor, lambda i: read_sample(reader, i).frame_bgr, spread(indices, _TRIED_FRAMES)),
+                arguments.quiet)
         result = evaluate(predictor, samples(), reader.label_set, save, dataset=name, split=split, table=table)
     notes = [result.note, reader.remark]
     if result.frames < len(reader):
         notes.append(f"These are {result.frames} of the split's {len(reader)} frames.")
-    if not result.labelled:
+    if faults:
+        notes.append(f"{count(len(faults), 'frame')} could not be used, and the figures are without.")
+    if result.frames and not result.labelled:
         notes.append(f"The split {split!r} has no labels, so that nothing is scored.")
     result = replace(result, note=" ".join(filter(None, notes)) or None)
     if result.frames:
         _finish(arguments, result, examples)
         if kinds:
             _say(arguments, f"{count(writer.written, 'picture')} under {writer.folder}/.")
+    done = f"{'Scored' if result.labelled else 'Segmented'} were {result.frames} of {count(len(indices), 'frame')}"
+    no_zip = " No zip was written." if submission else ""
     if interruption.wished:
-        no_zip = " No zip was written." if submission else ""
-        raise KeyboardInterrupt(f"{'Scored' if result.labelled else 'Segmented'} were {result.frames} of "
-                                f"{count(len(indices), 'frame')}.{no_zip}")
+        raise KeyboardInterrupt(_all_of([f"{done}.{no_zip}"], faults))
+    if faults:
+        raise SegError(_all_of([f"{done}.{no_zip} What was left out:"], faults))
     if submission:
         _say(arguments, submission.pack())
 
@@ -271,11 +292,24 @@ def _choose(predictor: Predictor, frames_bgr: Iterable[UInt8Array], quiet: bool)
         predictor.choose(frames_bgr)
 
 
-def _readable(images: Iterable[InputImage]) -> Iterator[UInt8Array]:
-    """Reads pictures, without those that can't be read: what is wrong with them is said when their turn comes."""
-    for image in images:
+def _usable(predictor: Predictor, read: Callable[[_T], UInt8Array], items: Iterable[_T]) -> Iterator[UInt8Array]:
+    """Reads frames, without those that can't be used: what is wrong with them is said when their turn comes."""
+    for item in items:
         with suppress(SegError):
-            yield read_image_bgr(image.path)
+            frame_bgr = read(item)
+            predictor.check(frame_bgr)
+            yield frame_bgr
+
+
+def _about(path: Path, fault: SegError) -> str:
+    """Returns what is wrong with a file in words that name it."""
+    return str(fault) if str(path) in str(fault) else f"{path}: {fault}"
+
+
+def _all_of(heading: Sequence[str], faults: Sequence[str]) -> str:
+    """Returns the heading and each fault on a line of its own."""
+    shown = [*faults[:_FAULTS_SHOWN], *([f"And {len(faults) - _FAULTS_SHOWN} more."] if len(faults) > _FAULTS_SHOWN else [])]
+    return "\n  ".join([*heading, *shown])
 
 
 def _check_reports(arguments: Namespace) -> None:

@@ -14,7 +14,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateMonitor, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from seg.cli.trust import allow_only
@@ -27,10 +27,11 @@ from seg.training import SegmentationTask
 from seg.training.checkpoints import Checkpoints, find_checkpoint
 from seg.training.export import export_run, read_checkpoint
 from seg.training.pictures import PredictionPictures
-from seg.training.progress import ProgressLines
+from seg.training.progress import CurvesInCsv, ProgressLines
 from seg.weights import describe_anew
 
 SUBCOMMANDS = ("fit", "validate", "test")
+PRECISIONS: tuple[Any, ...] = ("32-true", "16-mixed", "bf16-mixed", "32", "16", "bf16", 32, 16, None)
 NOISE = ("GPU available", "TPU available", "HPU available", "💡 Tip", "Restor", "Loaded model weights", "`Trainer.fit` stopped")
 
 
@@ -95,20 +96,31 @@ class TrainCLI(LightningCLI):
         """Finds the checkpoint or refuses to overwrite one, before anything is built."""
         if self.settings.threads is not None:
             torch.set_num_threads(check_threads(self.settings.threads))
+        if self.settings.trainer.precision not in PRECISIONS:
+            raise SegError(f"trainer.precision is {self.settings.trainer.precision!r}; the weights of networks here stay in "
+                           f"float32, so that it can be {', '.join(PRECISIONS[:3])}.")
         checkpoints = self.folder / "checkpoints"
         if self.settings.ckpt_path is not None:
             path = find_checkpoint(checkpoints, self.settings.ckpt_path)
             read_checkpoint(path)  # Lightning would end in a traceback on a damaged one
             self.settings.ckpt_path = str(path)
+            if self.subcommand == "fit" and path.resolve().parent != checkpoints.resolve():
+                self._check_free(f"{path} is of another run; give this one another")
         elif self.subcommand == "fit":
-            # The first process alone looks: when the others come here it may have begun to write.
-            if getattr(rank_zero_only, "rank", 0) == 0 and any(checkpoints.glob("*.ckpt")):
-                raise SegError(f"{checkpoints} already holds checkpoints of a run. Go on with it by --ckpt_path last, or give "
-                               "another --name.")
+            self._check_free("Go on with it by --ckpt_path last, or give another")
         elif self.settings.model.init_from is None:
             raise SegError(f"{self.subcommand} needs weights: --ckpt_path best (or last, or a file), or --model.init_from.")
         if self.subcommand == "fit":
             check_writable_folder(self.folder)
+
+    def _check_free(self, advice: str) -> None:
+        """Refuses to write over a run."""
+        if getattr(rank_zero_only, "rank", 0) != 0:  # when the other processes come here the first may have begun to write
+            return
+        weights = self.folder / f"{self.folder.resolve().name}.safetensors"
+        for path in (*sorted((self.folder / "checkpoints").glob("*.ckpt")), weights):
+            if path.exists():
+                raise SegError(f"{self.folder} already holds a run, whose {path.name} would be written over. {advice} --name.")
 
     def _parse_ckpt_path(self) -> None:
         """Leaves the settings as they are: Lightning would look for some in the checkpoint, and ours holds none."""
@@ -124,7 +136,7 @@ class TrainCLI(LightningCLI):
             logger: Any = False
         elif given["logger"] in (None, True):
             # TensorBoard reads several files of a run as one; the CSV of a resumed run is a new version.
-            logger = [TensorBoardLogger(self.folder, name="tensorboard", version=""), CSVLogger(self.folder, name="csv")]
+            logger = [TensorBoardLogger(self.folder, name="tensorboard", version=""), CurvesInCsv(self.folder, name="csv")]
         else:
             logger = given["logger"]
         if logger:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from seg.cli.common import run
+from seg.cli.common import check_not_empty, run
 from seg.cli.trust import split_trust
 from seg.errors import SegError
 from seg.files import read_yaml
@@ -35,11 +35,13 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]] | None) -> No
     if data_class is None:
         raise SegError("The data sets' readers are not part of the installed package. Get a checkout of the project, and "
                        "train with python train_seg.py there.")
+    check_not_empty(argv)
     arguments, trusted = split_trust(argv)
     _check_settings_files(arguments)
 
     import jsonargparse  # from here on: inference alone is installed without what training needs
     from lightning_fabric.utilities.exceptions import MisconfigurationException
+    from pytorch_lightning.utilities import rank_zero_only
 
     from seg.cli.lightning import train
     from seg.training.checkpoints import Interrupted
@@ -54,7 +56,21 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]] | None) -> No
     except MisconfigurationException as error:
         raise SegError(f"The trainer can't do that: {' '.join(str(error).split())}") from None
     except Interrupted as stop:
+        if getattr(rank_zero_only, "rank", 0):  # the first process says it; where another ended with an error, it would be killed
+            return
         raise KeyboardInterrupt(str(stop)) from None
+    except ValueError as error:  # what a class that the settings name has raised; jsonargparse wraps it
+        lacking = re.search(r"(?:Requirement|Module) '([\w-]+)[^']*' not (?:met|found)|No module named '([\w-]+)", str(error))
+        if lacking is None:
+            raise
+        package = lacking[1] or lacking[2]
+        raise SegError(f"The settings need {package}, which is not installed: pip install {package}.") from None
+    except RuntimeError as error:
+        if not re.search(r"gloo|NCCL", str(error)):
+            raise
+        reason = " ".join(str(error).split())
+        raise SegError(f"Another process of this training has ended ({reason:.120}). Go on from what is kept: --ckpt_path "
+                       "last") from None
 
 
 def _check_settings_files(arguments: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from seg.errors import SegError
 from seg.export.choices import Choices
 from seg.export.compare import Frame, Runner, to_images
 from seg.export.onnx_export import Exported, check_size_is_fixed
@@ -31,7 +32,11 @@ class Pt2File:
         axes = {0: any_size} if choices.size_hw else {0: any_size, 2: any_size, 3: any_size}
         height, width = choices.size_hw or (96, 160)
         images = torch.zeros(2, 3, height, width, dtype=torch.uint8)  # a batch of one would be taken for a constant
-        self._program = torch.export.export(Exported(model, choices.output).eval(), (images,), dynamic_shapes={"images": axes})
+        try:
+            exported = Exported(model, choices.output).eval()
+            self._program = torch.export.export(exported, (images,), dynamic_shapes={"images": axes})
+        except (RuntimeError, torch._dynamo.exc.Unsupported) as error:
+            raise SegError(f"torch.export can't follow this network: {_first_line(error)}. Take another --format.") from None
 
     def runners(self) -> Sequence[Runner]:
         return (_Pt2Runner(self._saved({})),)
@@ -56,9 +61,18 @@ class _Pt2Runner:
         self._network = torch.export.load(io.BytesIO(saved)).module()
 
     def logits(self, frame_bgr: Frame) -> npt.NDArray[np.generic]:
-        with torch.inference_mode():
-            given: npt.NDArray[np.generic] = self._network(torch.from_numpy(to_images(frame_bgr)))[0].numpy()
+        try:
+            with torch.inference_mode():
+                given: npt.NDArray[np.generic] = self._network(torch.from_numpy(to_images(frame_bgr)))[0].numpy()
+        except (AssertionError, RuntimeError) as error:
+            height, width = frame_bgr.shape[:2]
+            raise SegError(f"torch.export makes one of it that takes no frame of {height}x{width} ({_first_line(error)}). "
+                           "Fix the size: --size HxW") from None
         return given
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
 
 
 def _in_bfloat16(model: SegmentationNetwork) -> SegmentationNetwork:

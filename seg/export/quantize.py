@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seg.errors import SegError
 from seg.export.choices import Choices
 from seg.export.compare import compare, read_frames, to_images
 from seg.export.onnx_export import INPUT, OnnxFile
@@ -70,7 +71,7 @@ def quantize(model: SegmentationNetwork, exported: bytes, choices: Choices) -> Q
         choices: as it was exported; names the frames.
 
     Raises:
-        SegError: a frame can't be read.
+        SegError: a frame can't be read, or no engine reads the network in int8.
     """
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # NNCF imports it; it misses a GPU, nobody else does
     import nncf
@@ -94,7 +95,12 @@ def quantize(model: SegmentationNetwork, exported: bytes, choices: Choices) -> Q
                 advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
             ).SerializeToString()
         frames = read_frames(held_out, choices.size_hw, model)
-        agreement = compare(model, OnnxFile(quantized).runners(), frames, choices.output).agreement
+        try:
+            runners = OnnxFile(quantized).runners()
+        except SegError as error:  # made a moment ago, it isn't damaged
+            raise SegError("The engines can't run this network in int8 as NNCF makes it; leave it in fp32. "
+                           f"({str(error).rpartition(': ')[2]:.200})") from None
+        agreement = compare(model, runners, frames, choices.output).agreement
         if agreement > highest:
             best, highest = best._replace(network=quantized, kept_fp32=kept), agreement
         if highest >= GOAL:

@@ -39,9 +39,6 @@ def write_report(result: Result, path: Path, examples: Sequence[Example] = ()) -
     """
     check_report_path(path)
     suffix = path.suffix.lower()
-    if suffix == ".json":
-        write_text(path, to_json(result))
-    elif suffix == ".md":
-        write_text(path, to_markdown(result))
-    else:
-        write_text(path, to_html(result, examples))
+    text = to_json(result) if suffix == ".json" else to_markdown(result) if suffix == ".md" else to_html(result, examples)
+    # Names of files need not be UTF-8, reports are: what isn't, stands there as in JSON.
+    write_text(path, text.encode("utf-8", "backslashreplace").decode())

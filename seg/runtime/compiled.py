@@ -10,6 +10,8 @@ from typing import Any
 
 import numba
 
+from seg.errors import SegError
+
 
 def compiled(function: Callable[..., None], try_out: Callable[[Callable[..., None]], None]) -> Callable[..., None]:
     """Returns a function compiled, which takes no interpreter's lock.
@@ -17,7 +19,12 @@ def compiled(function: Callable[..., None], try_out: Callable[[Callable[..., Non
     Args:
         function: what Numba can compile.
         try_out: calls it once on tiny inputs, which compiles it or loads it from disk, so that no frame waits for that.
+
+    Raises:
+        SegError: Numba is told not to compile; a frame would take minutes.
     """
+    if getattr(numba.config, "DISABLE_JIT", False):
+        raise SegError("NUMBA_DISABLE_JIT is set, and without compiling a frame would take minutes. Unset it.")
     options: dict[str, Any] = {"nogil": True}
     try:
         made = numba.njit(cache=True, **options)(function)

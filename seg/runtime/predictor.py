@@ -186,6 +186,14 @@ class Predictor:
         with self._lock:
             self._engine.choose(images())
 
+    def check(self, frame_bgr: npt.NDArray[np.uint8]) -> None:
+        """Checks that a frame can be labelled here, before the work.
+
+        Raises:
+            SegError: as from a call.
+        """
+        check_memory(self._place(_check_frame(frame_bgr)).size_hw, self.engine)
+
     def __call__(self, frame_bgr: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8] | None = None) -> Prediction:
         """Labels one frame.
 

@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from seg.errors import SegError, did_you_mean
 
 MONITOR = "val/miou"
+_ASK_EVERY = 10  # batches, whether a signal came to any of several processes: each time they wait for each other
 
 
 class Interrupted(Exception):
@@ -48,13 +49,20 @@ class Checkpoints(Checkpoint):
         self._handlers: dict[int, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Takes over Ctrl-C before workers start, which then survive it; with several processes none can stop by itself."""
-        if stage == "fit" and trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
+        """Takes over Ctrl-C before workers start, which then survive it."""
+        if stage == "fit":
+            self._take_signals()
+
+    def _take_signals(self) -> None:
+        if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._handlers[number] = signal.signal(number, self._ask_to_stop)
+                before = signal.signal(number, self._ask_to_stop)
+                self._handlers.setdefault(number, before)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clock, and restores the random state, which the start of the data workers may have moved."""
+        if self._stop is None:
+            self._take_signals()  # once more: Lightning has put its own before ours, which lets several processes wait for ever
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
         if self._random_state is not None:
             _set_random_state(self._random_state)
@@ -63,7 +71,7 @@ class Checkpoints(Checkpoint):
         self._stop = number
         signal.signal(number, self._handlers[number])  # the second one acts at once
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Writes `last.ckpt` if it is time, unless a validation follows right now."""
         if self._validation_follows(trainer):
             return
@@ -72,9 +80,12 @@ class Checkpoints(Checkpoint):
         minutes_due = time.monotonic() - self._saved_at >= 60 * self.every_minutes
         if trainer.world_size > 1 and not steps_due:
             minutes_due = bool(trainer.strategy.broadcast(minutes_due)) if trainer.global_step % 50 == 0 else False
-        if steps_due or minutes_due or self._stop is not None:
+        stop = self._stop is not None
+        if trainer.world_size > 1:  # a signal may have come to one of them alone
+            stop = _any(trainer, stop) if (batch_idx + 1) % _ASK_EVERY == 0 else False
+        if steps_due or minutes_due or stop:
             self._save_last(trainer)
-        if self._stop is not None:
+        if stop:
             raise Interrupted(self._kept())
 
     @staticmethod
@@ -95,7 +106,7 @@ class Checkpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes `last.ckpt`."""
         self._save_last(trainer)
-        if self._stop is not None:
+        if _any(trainer, self._stop is not None):
             raise Interrupted(self._kept())
 
     def _kept(self) -> str:
@@ -116,8 +127,14 @@ class Checkpoints(Checkpoint):
         return {"best": self.best, "random": _random_state()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores what `state_dict` gave."""
-        self.best, self._random_state = state_dict["best"], state_dict["random"]
+        """Restores what `state_dict` gave; the best score only where its checkpoint is there, as in the same run."""
+        self._random_state = state_dict["random"]
+        self.best = state_dict["best"] if (self.folder / "best.ckpt").is_file() else -1.0
+
+
+def _any(trainer: Trainer, wish: bool) -> bool:
+    """Whether any of the processes wishes it; all must ask."""
+    return bool(trainer.strategy.reduce_boolean_decision(wish, all=False))
 
 
 def _save(trainer: Trainer, path: Path) -> None:

@@ -24,7 +24,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise SegError(f"There is no checkpoint {path}.") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
         raise SegError(f"{path} is not a whole checkpoint: {reason[:200]}.") from None
     if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:

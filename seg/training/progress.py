@@ -1,9 +1,38 @@
-"""Progress as plain lines, for logs: a bar that redraws itself makes a file unreadable."""
+"""Progress as plain lines, for logs: a bar that redraws itself makes a file unreadable; and curves as CSV."""
 
 import time
+from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers.logger import rank_zero_experiment  # type: ignore[attr-defined]
+
+
+class CurvesInCsv(CSVLogger):
+    """Lightning's logger, whose file is UTF-8 in every locale: classes may have names in any script."""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """What writes the file."""
+        writer = super().experiment
+        if not isinstance(writer._fs, _Utf8):
+            writer._fs = _Utf8(writer._fs)
+        return writer
+
+
+class _Utf8:
+    """A file system of fsspec that opens texts as UTF-8."""
+
+    def __init__(self, system: Any) -> None:
+        self._system = system
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._system, name)
+
+    def open(self, path: str, mode: str = "r", **settings: Any) -> Any:
+        return self._system.open(path, mode, **{"encoding": "utf-8", **settings})
 
 
 class ProgressLines(Callback):

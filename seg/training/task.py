@@ -9,7 +9,7 @@ from pytorch_lightning.cli import OptimizerCallable
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from seg.errors import SegError
@@ -105,6 +105,7 @@ class SegmentationTask(LightningModule):
         self.auxiliary_config = auxiliary
         self.auxiliary: AuxiliaryHead | None = None
         self.record = RunRecord()
+        self._optimizer_settings: list[dict[str, Any]] = []  # as asked for, by group of parameters
         self.scores: Scores | None = None
         classes = len(label_set)
         self.register_buffer("confusion", torch.zeros(classes, classes, dtype=torch.int64), persistent=False)
@@ -132,6 +133,9 @@ class SegmentationTask(LightningModule):
     def setup(self, stage: str) -> None:
         """Builds the loss, for which the train split's class frequencies may be needed, and couples GPUs' batch norms."""
         if stage == "fit":
+            if len(self.label_set) < 2:
+                raise SegError(f"The data have one class, {self.label_set.classes[0]!r}: there is nothing to tell apart. Give "
+                               "what is ignored a class of its own, such as background.")
             unlabelled = getattr(self.trainer.datamodule, "unlabelled", ())  # type: ignore[attr-defined]
             if self.teacher is not None:
                 self.distillation = DistillationLoss(load_teacher(self.teacher, self.distillation_config), self.label_set,
@@ -216,12 +220,33 @@ class SegmentationTask(LightningModule):
         decayed = [p for p in learned if p.requires_grad and p.ndim > 1]
         spared = [p for p in learned if p.requires_grad and p.ndim <= 1]
         groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
+        optimizer = self._make_optimizer(groups)
+        factor = learning_rate_factor(self.schedule, self._steps(), self.warmup_steps, self.poly_power)
+        scheduler = LambdaLR(optimizer, factor)
+        self._optimizer_settings = [_settings(group) for group in optimizer.param_groups]
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _make_optimizer(self, parameters: Any) -> Optimizer:
         try:
-            optimizer = self.optimizer_factory(groups)
+            return self.optimizer_factory(parameters)
         except (ValueError, TypeError) as error:
             raise SegError(f"model.optimizer can't be made: {error}.") from None
-        factor = learning_rate_factor(self.schedule, self._steps(), self.warmup_steps, self.poly_power)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Goes on with the optimizer's settings that are asked for now; a checkpoint has brought those of then."""
+        optimizer, scheduler = self.trainer.optimizers[0], self.trainer.lr_scheduler_configs[0].scheduler
+        assert isinstance(scheduler, LambdaLR)
+        changed = dict[str, str]()
+        for group, settings in zip(optimizer.param_groups, self._optimizer_settings, strict=True):
+            changed |= {name: f"{name} {value} (was {group.get(name)})" for name, value in settings.items()
+                        if group.get(name) != value and name not in changed}
+            group.update(settings)
+        scheduler.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+        for group, factor in zip(optimizer.param_groups, scheduler.lr_lambdas, strict=True):
+            group["lr"] = group["initial_lr"] * factor(scheduler.last_epoch)
+        scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]
+        if changed:
+            rank_zero_info(f"The optimizer goes on with {', '.join(changed.values()).replace('initial_lr', 'lr')}.")
 
     def _steps(self) -> int:
         """Counts the optimizer's steps of the whole training.
@@ -279,13 +304,14 @@ class SegmentationTask(LightningModule):
         checkpoint[CHECKPOINT_KEY] = {
             "network": type(self.network).__name__, "arguments": self.network.arguments, "label_set": self.label_set.to_dict(),
             "train_size_hw": list(self.train_size_hw), "averaged": self.ema is not None, "record": self.record.state_dict(),
+            "optimizer": type(self.trainer.optimizers[0]).__name__,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Goes on with the story of the run.
 
         Raises:
-            SegError: the checkpoint is of another network.
+            SegError: the checkpoint is of another network, of other classes or, to go on training, of another optimizer.
         """
         saved = checkpoint.get(CHECKPOINT_KEY)
         if saved is None:
@@ -296,6 +322,11 @@ class SegmentationTask(LightningModule):
         if differing:
             raise SegError("The checkpoint is of another network: " + ", ".join(
                 f"{key} is {then.get(key)!r} there and {now[key]!r} here" for key in differing) + ".")
+        if saved["label_set"]["classes"] != list(self.label_set.classes):
+            raise SegError(f"The checkpoint is of the classes {', '.join(saved['label_set']['classes'])}; the data's are "
+                           f"{', '.join(self.label_set.classes)}. Start a new run from its weights: --model.init_from.")
+        if self.trainer.state.fn == "fit":
+            self._check_optimizer(saved.get("optimizer"), checkpoint)
         for prefix, (what, settings) in HELPERS.items():
             own = {name for name in self.state_dict() if name.startswith(prefix)}
             kept = {name for name in checkpoint["state_dict"] if name.startswith(prefix)}
@@ -305,3 +336,17 @@ class SegmentationTask(LightningModule):
             for name in kept - own:  # what taught the network isn't needed to score it
                 del checkpoint["state_dict"][name]
         self.record.load_state_dict(saved["record"])
+
+    def _check_optimizer(self, then: str | None, checkpoint: dict[str, Any]) -> None:
+        """Refuses to go on with an optimizer that can't take over what the one of the checkpoint has gathered."""
+        optimizer = self._make_optimizer([nn.Parameter(torch.zeros(1))])
+        now, groups = type(optimizer).__name__, checkpoint["optimizer_states"][0]["param_groups"]
+        same_settings = _settings(optimizer.param_groups[0]).keys() == _settings(groups[0]).keys() - {"initial_lr"}
+        if then not in (None, now) or not same_settings:
+            raise SegError(f"The checkpoint was made with {then or 'another optimizer'}, and model.optimizer is {now}. Set it "
+                           "back to go on, or start a new run from the weights: --model.init_from FILE --name NAME.")
+
+
+def _settings(group: dict[str, Any]) -> dict[str, Any]:
+    """Returns what an optimizer's group of parameters is set to; its learning rate of the moment is no setting."""
+    return {name: value for name, value in group.items() if name not in ("params", "lr")}

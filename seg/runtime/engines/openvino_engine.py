@@ -73,12 +73,12 @@ class OpenVINOEngine:
                 data = model.read_bytes() if isinstance(model, Path) else model
                 self._hash = hashlib.sha256(data).hexdigest()
                 self._model = core().read_model(data)
+                _, _, height, width = self._model.input().get_partial_shape()
         except OSError as error:
             raise SegError(f"{self._source} can't be read: {error.strerror or error}.") from None
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:  # the latter where its message is no UTF-8
             raise SegError(f"{self._source} can't be read by OpenVINO; it may be damaged: {_last_line(error)}"
                            ) from None
-        _, _, height, width = self._model.input().get_partial_shape()
         fixed = height.is_static and width.is_static
         self.fixed_size_hw = (height.get_length(), width.get_length()) if fixed else None
         self._requests = BySize(self._compile, self.first_call_ms)

@@ -1,0 +1,17 @@
+"""Work that is killed by SIGKILL loses nothing; many times more by `python -m tests.faults.kill`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_what_is_killed_loses_nothing(tmp_path: Path) -> None:
+    """In a process of its own: what is forked must not inherit the threads that other tests have started."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "tests.faults.kill", "--times", "1"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 6
