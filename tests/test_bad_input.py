@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 import pytest
 from networks import make_frame
+from videos import write_video
 
 from seg.cli.common import Parser, run
 from seg.cli.infer import main
 from seg.errors import SegError
-from seg.video import VideoFile
 
 ROOT = Path(__file__).parent.parent
 READERS = {"camvid": lambda root, split: pytest.fail("the reader should not have been made")}
@@ -33,8 +33,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("text.mp4").write_text("hello" * 100)
     Path("notes.txt").write_text("hello")
     Path("empty").mkdir()
-    with VideoFile("good.mp4", 10) as video:
-        video.write(make_frame(48, 64))
+    write_video(Path("good.mp4"), [make_frame(48, 64)])
+    write_video(Path("there.mp4"), [make_frame(48, 64)])
     return tmp_path
 
 
@@ -76,7 +76,19 @@ def fails(place: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -
     ("good.png --precision fp16", "invalid choice"),
     ("good.png --engine torch --precision bf16", "'torch' computes in fp32 here, not in bf16"),
     ("good.png --precision int8", "no tiny_int8.onnx"),
-    ("--video good.mp4 --output o.mp4 --save confidence", "overlay or color"),
+    ("--video good.mp4 --output o.mp4 --save confidence", "needs a folder"),
+    ("--video good.mp4 --output there.mp4", "there.mp4 is there already"),
+    ("--video good.mp4 --output o.mp4 --fps 10", "has times of its own"),
+    ("--video good.mp4 --output o.mp4 --raw 48x64", "through a pipe"),
+    ("--video - --output o.mp4 --raw 48", "expected height x width"),
+    ("--video good.mp4 --output o.mp4 --mode fast", "invalid choice"),
+    ("--video good.mp4 --output o.mp4 --show", "no display for --show"),
+    ("good.png --mode throughput", "needs --video SRC"),
+    ("good.png --overwrite", "needs --video SRC"),
+    ("--video empty --output o.mp4", "neither pictures nor videos"),
+    ("--video f%03d.png --output o.mp4", "matches no pictures"),
+    ("--video . --output o.mp4", "holds 3 videos"),
+    ("--video http://127.0.0.1:9/x --output o.mp4", "connection refused"),
     ("good.png --wieghts x", "Did you mean '--weights'"),
     ("good.png --out x", "Did you mean '--output'"),
     ("good.png --save overlay,colour", "Did you mean 'color'"),
@@ -99,7 +111,7 @@ def fails(place: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -
     ("--video good.mp4 --output o.avi", "another suffix"),
     ("--video good.mp4 --output good.mp4", "the video itself"),
     ("--video good.mp4 --output notes.txt/o.mp4", "Can't write"),
-    ("--video good.mp4 --output o.mp4 --save train-ids", "overlay or color"),
+    ("--video good.mp4 --output o.mp4 --save train-ids", "needs a folder"),
 ])
 def test_infer_says_what_is_wrong(arguments: str, words: str, fails: Fails) -> None:
     assert words in fails(*arguments.split())

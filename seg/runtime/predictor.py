@@ -84,6 +84,7 @@ class Predictor:
         self.description, self.size_hw, self.fit, self.weights, self.confidence = description, size_hw, fit, weights, confidence
         self._engine, self._note, self._cache = engine, note, cache or Cache(None)
         self._lock = threading.Lock()
+        self._loaded: tuple[Path, Size] | None = None
         self._sizes_that_fit: set[tuple[int, int]] = set()
 
     @classmethod
@@ -113,8 +114,10 @@ class Predictor:
         prepare()
         cache = Cache(default_folder())
         made, note = make_engine(engine, precision, path, thread_count, cache)
-        return cls(made, description, size=size, fit=fit, weights=str(weights), note=note, confidence=confidence,
-                   cache=cache)
+        predictor = cls(made, description, size=size, fit=fit, weights=str(weights), note=note, confidence=confidence,
+                        cache=cache)
+        predictor._loaded = path, size
+        return predictor
 
     def at(self, size: Size) -> "Predictor":
         """Returns a predictor for another size that shares this one's engine; the two must not run at once.
@@ -124,6 +127,18 @@ class Predictor:
         """
         return Predictor(self._engine, self.description, size=size, fit=self.fit, weights=self.weights, note=self._note,
                          confidence=self.confidence, cache=self._cache)
+
+    def replicas(self) -> list["Predictor"]:
+        """Returns as many predictors as this one has threads, each with one, that may run at once; of the engine chosen here.
+
+        Raises:
+            SegError: it wasn't made by `load`.
+        """
+        if self._loaded is None:
+            raise SegError("Only a predictor that was made by Predictor.load can be had several times.")
+        path, size = self._loaded
+        return [Predictor.load(path, self.engine, self.precision, 1, size, self.fit, self.confidence)
+                for _ in range(self.threads)]
 
     @property
     def label_set(self) -> LabelSet:
