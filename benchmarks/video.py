@@ -1,10 +1,10 @@
 """How fast a whole video is segmented: the pipeline against its slowest stage, and against one stage after the other.
 
-    python -m benchmarks.video VIDEO [--weights street_small] [--frames N] [--rounds N] [--threads N]
+    python -m benchmarks.video VIDEO [--weights street_small] [--frames N] [--rounds N] [--threads N] [--rendered N]
 
 Each round runs, in an order drawn anew: decoding alone, the network alone, drawing and encoding alone; a serial loop that reads
 and writes with OpenCV, as this project did before it had the pipeline; and the pipeline in both modes. Ratios are taken within a
-round.
+round. Then smoothing: how often labels change where the picture stands still, and mIoU on a rendered drive.
 """
 
 import sys
@@ -18,6 +18,7 @@ import cv2
 
 from benchmarks.measure import Contestant, Measurement, Spread, measure
 from benchmarks.output import RESULTS, Origin, Part, Steps, Table, show, write
+from benchmarks.video_smooth import Smoothing, measure_smoothing
 from seg.cli.common import Parser, run
 from seg.errors import SegError
 from seg.evaluate import percentiles_ms
@@ -126,6 +127,12 @@ class Bench:
         return {_WORK: done.seconds * 1000, "latency": done.result.latency.summary()["p50"]}
 
 
+    def smoothing(self, rendered: int) -> Smoothing:
+        """Measures what blending scores over time does to these frames, and to rendered ones."""
+        frames = [sample.frame_bgr for sample in self._samples]
+        return measure_smoothing(self._predictor, frames, float(self._stream.fps or 25), rendered)
+
+
 def _since(start_s: float) -> dict[str, float]:
     return {_WORK: (time.perf_counter() - start_s) * 1000}
 
@@ -168,14 +175,25 @@ def report(bench: Bench, measurement: Measurement, origin: Origin, rounds: int,
              f"{latency[mode].median:.1f}", *(f"{glass[mode][what]:.0f}" for what in ("p50", "p90", "p99"))) for mode in MODES],
             ":--|--:|--:|--:|--:|--:|--:"),
         f"For throughput it makes {found['throughput to latency'].median:.2f} times the frames a second that it makes for "
-        f"latency, and a frame takes {latency['throughput'].median / latency['latency'].median:.2f} times as long in the network.",
+        f"latency, and a frame takes {latency['throughput'].median / latency['latency'].median:.2f} times as long in the "
+        "network.",
     ]
     data = {**origin.to_dict(), "frames": bench.frames, "size_hw": list(bench.size_hw), "rounds": rounds,
-            "weights": predictor.weights, "engine": predictor.engine, "precision": predictor.precision, "threads": predictor.threads,
+            "weights": predictor.weights, "engine": predictor.engine, "precision": predictor.precision,
+            "threads": predictor.threads,
             "frames_per_second": {name: spread.to_dict() for name, spread in speeds.items()},
             "ratios": {name: spread.to_dict() for name, spread in found.items()},
             "network_latency_ms": {mode: spread.to_dict() for mode, spread in latency.items()}, "glass_to_glass_ms": glass}
     return parts, data
+
+
+def smoothing_part(found: Smoothing) -> Part:
+    """Returns what is said about smoothing."""
+    miou = f"{found.miou[0]:.4f} without and {found.miou[1]:.4f} with it" if found.miou else "not measured"
+    return (f"Smoothing: {found.changes[0]:.4f} changes of a label a second on pixels that stand still ({found.still:.0%} of "
+            "all) "
+            f"become {found.changes[1]:.4f}, {found.fewer:.0%} fewer, for {found.share:.1%} of a frame's time. mIoU on a "
+            f"rendered drive: {miou}.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -186,11 +204,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=200, help="the first of the video (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
     parser.add_argument("--threads", type=int, help="default: all cores that this process may use")
+    parser.add_argument("--rendered", type=int, default=100, help="frames of a rendered drive, on which smoothing is scored; "
+                        "0 leaves that out (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="where video.md and video.json go "
                         "(default: benchmarks/results)")
     arguments = parser.parse_args(argv)
-    if arguments.frames < 2 or arguments.rounds < 1:
-        raise SegError("At least 2 frames and 1 round are needed.")
+    if arguments.frames < 2 or arguments.rounds < 1 or arguments.rendered < 0:
+        raise SegError("At least 2 frames and 1 round are needed, and no less than 0 rendered frames.")
     check_writable_folder(arguments.output)
     origin = Origin.here("benchmarks.video", sys.argv[1:] if argv is None else argv)
     predictor = Predictor.load(arguments.weights, threads=arguments.threads)
@@ -200,6 +220,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with Steps(len(contestants) * (arguments.rounds + 1)) as steps:
             measurement = measure(contestants, arguments.rounds, warm_up_runs=1, on_run=steps.done)
     parts, data = report(bench, measurement, origin, arguments.rounds, predictor)
+    smoothing = bench.smoothing(arguments.rendered)
+    parts.append(smoothing_part(smoothing))
+    data["smoothing"] = smoothing._asdict()
     show(parts)
     for path in write(arguments.output, "video", parts, data, None):
         print(path)

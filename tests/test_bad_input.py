@@ -84,6 +84,8 @@ def fails(place: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -
     ("--video good.mp4 --output o.mp4 --mode fast", "invalid choice"),
     ("--video good.mp4 --output o.mp4 --show", "no display for --show"),
     ("good.png --mode throughput", "needs --video SRC"),
+    ("good.png --smooth", "needs --video SRC"),
+    ("--video good.mp4 --output o.mp4 --smooth --mode throughput", "give one of them"),
     ("good.png --overwrite", "needs --video SRC"),
     ("--video empty --output o.mp4", "neither pictures nor videos"),
     ("--video f%03d.png --output o.mp4", "matches no pictures"),

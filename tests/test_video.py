@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from seg.video import encode as encode_module
 from seg.video import pipeline as pipeline_module
 from seg.video import source as source_module
 from seg.video import window as window_module
+from seg.video.smooth import Smoother
 
 
 @pytest.fixture(autouse=True)
@@ -445,6 +447,43 @@ def test_auto_chooses_on_frames_from_all_over_a_file(predictor: Predictor, tmp_p
     monkeypatch.setattr(Predictor, "choose", lambda self, frames: seen.extend(map(level, frames)))
     list(segment(clip, predictor, limit=1))
     assert len(seen) == 3 and max(seen) > 100 and min(seen[1:]) > 40
+
+
+# ---- smoothing
+
+
+def test_old_scores_hold_where_the_picture_is_the_same_and_nowhere_else() -> None:
+    smoother, random = Smoother(), np.random.default_rng(0)
+    image = np.full((64, 96, 3), 100, np.uint8)
+    first, second, third = random.normal(size=(3, 5, 8, 12)).astype(np.float32)
+    assert (smoother(image, first) == first).all()
+    moved = image.copy()
+    moved[:, 48:] = 140
+    blended = smoother(moved, second)
+    np.testing.assert_allclose(blended[:, :, :5], 0.8 * first[:, :, :5] + 0.2 * second[:, :, :5], rtol=1e-4, atol=1e-6)
+    assert (blended[:, :, 5:] == second[:, :, 5:]).all(), "nor in the cell beside what moved"
+    np.testing.assert_allclose(smoother(moved, third), 0.8 * blended + 0.2 * third, rtol=1e-4, atol=1e-6)
+    other = random.normal(size=(5, 9, 12)).astype(np.float32)
+    assert (smoother(moved, other) == other).all(), "another size begins anew"
+
+
+def test_smoothing_steadies_a_still_picture(predictor: Predictor, tmp_path: Path) -> None:
+    """A street that stands still but for noise, as a camera sees it."""
+    still, random = make_frame(96, 128), np.random.default_rng(0)
+    for i in range(12):
+        noisy = still + random.normal(0, 6, still.shape)
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.clip(noisy, 0, 255).astype(np.uint8))
+
+    def changes(smooth: bool) -> int:
+        labels = [given.train_ids for given in segment(tmp_path, predictor, smooth=smooth)]
+        return sum(int((one != other).sum()) for one, other in itertools.pairwise(labels))
+
+    assert changes(smooth=True) < 0.6 * changes(smooth=False)
+    assert predictor.blend is None, "it is of one video alone"
+    done = run(open_source(tmp_path), predictor, [], smooth=True)
+    assert list(done.result.latency.stages) == ["preprocess", "network", "smooth", "upsample", "total"]
+    with pytest.raises(SegError, match="goes from frame to frame"):
+        list(segment(tmp_path, predictor, smooth=True, mode="throughput"))
 
 
 # ---- cameras

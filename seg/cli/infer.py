@@ -63,6 +63,9 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
     how.add_argument("--mode", choices=("latency", "throughput"), help="of a video: latency works on one frame with all threads, "
                      "throughput on a frame for each thread (default: latency)")
 
+    how.add_argument("--smooth", action="store_true", help="of a video: blend scores over time where the picture stays the same, "
+                     "so that labels flicker less")
+
     out = parser.add_argument_group("what comes out")
     out.add_argument("--save", metavar="KIND,...", help="train-ids, label-ids, color, overlay, confidence (default for pictures "
                      "and video: overlay)")
@@ -119,7 +122,8 @@ def _check(arguments: argparse.Namespace, readers: Readers | None) -> None:
         raise SegError(f"{' and '.join(modes)} were given together; infer.py does one of them at a time.")
     if arguments.video is None:
         for option, what in (("fps", "gives pictures a time"), ("raw", "says what is piped in"), ("mode", "is for videos"),
-                             ("show", "opens a window for a video"), ("overwrite", "replaces a video")):
+                             ("smooth", "goes from frame to frame"), ("show", "opens a window for a video"),
+                             ("overwrite", "replaces a video")):
             if getattr(arguments, option) not in (None, False):
                 raise SegError(f"--{option} {what}; it needs --video SRC.")
     arguments.mode = arguments.mode or "latency"
@@ -135,6 +139,8 @@ def _check(arguments: argparse.Namespace, readers: Readers | None) -> None:
                        "Run `python infer.py` there.")
     elif arguments.root is None:
         raise SegError("--dataset needs --root DIR, the folder where the data set lies.")
+    if arguments.smooth and arguments.mode == "throughput":
+        raise SegError("--smooth goes from frame to frame, and --mode throughput works on several at once; give one of them.")
     if arguments.submit is not None and arguments.limit is not None:
         raise SegError("A test server takes all frames of a split: give --submit without --limit.")
     if arguments.submit is not None and arguments.split not in (None, "val", "test"):

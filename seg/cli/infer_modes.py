@@ -214,7 +214,7 @@ class _Video:
         with Interruption() as interruption, _Bar(arguments.quiet) as bar:
             try:
                 done = run_video(self._source, self.predictor, [*self._sinks, examples, bar], mode=arguments.mode,
-                                 limit=arguments.limit, stop=lambda: interruption.wished)
+                                 limit=arguments.limit, smooth=arguments.smooth, stop=lambda: interruption.wished)
             except SegError as fault:
                 kept = self._kept(0)
                 raise SegError(f"{fault} What was written until then is kept in {kept}." if kept else str(fault)) from None

@@ -14,7 +14,7 @@ from seg.video.source import open_source
 
 
 def segment(source: Source | str | Path, predictor: Predictor, *, mode: Mode = "latency",
-            limit: int | None = None) -> Iterator[Segmented]:
+            limit: int | None = None, smooth: bool = False) -> Iterator[Segmented]:
     """Segments a video; decoding and the network go on in threads while you work on a frame.
 
     Of a file every frame comes, in order; of a camera or stream the newest one, and `dropped` counts what was lost. Leaving the
@@ -25,6 +25,7 @@ def segment(source: Source | str | Path, predictor: Predictor, *, mode: Mode = "
         predictor: segments the frames.
         mode: "latency": each frame by all threads of the predictor; "throughput": a frame for each of them, so many at once.
         limit: at most so many frames.
+        smooth: whether scores are blended over time where the picture stays the same, so that labels flicker less.
 
     Yields:
         Frames with `frame_bgr`, `train_ids`, `time_s`, `latency_ms`.
@@ -33,7 +34,7 @@ def segment(source: Source | str | Path, predictor: Predictor, *, mode: Mode = "
         SegError: the source isn't there or is no video; and at the end, if it is cut off or damaged.
     """
     opened = open_source(source) if isinstance(source, str | Path) else source
-    pipeline = Pipeline(opened, predictor, mode=mode, limit=limit)
+    pipeline = Pipeline(opened, predictor, mode=mode, limit=limit, smooth=smooth)
     yield from pipeline
     if pipeline.reached_end:
         opened.check_end()
@@ -41,7 +42,8 @@ def segment(source: Source | str | Path, predictor: Predictor, *, mode: Mode = "
 
 def segment_file(source: Source | str | Path, output: str | Path, *, weights: str | Path = files.DEFAULT,
                  predictor: Predictor | None = None, show: Show = "overlay", mode: Mode = "latency", limit: int | None = None,
-                 overwrite: bool = False, sinks: Sequence[Sink] = (), stop: Callable[[], bool] = lambda: False,
+                 smooth: bool = False, overwrite: bool = False, sinks: Sequence[Sink] = (),
+                 stop: Callable[[], bool] = lambda: False,
                  on_frame: Callable[[Segmented], None] = lambda item: None, **settings: Any) -> VideoRun:
     """Writes a video with the labels drawn in: same times, rotation and sound.
 
@@ -53,6 +55,7 @@ def segment_file(source: Source | str | Path, output: str | Path, *, weights: st
         show: the colours blended over the frames ("overlay"), or alone ("color").
         mode: as of `segment`.
         limit: as of `segment`.
+        smooth: as of `segment`.
         overwrite: whether an output that is there is replaced.
         sinks: take the frames too.
         stop: looked at between frames; True ends the video there.
@@ -68,4 +71,4 @@ def segment_file(source: Source | str | Path, output: str | Path, *, weights: st
     opened = open_source(source) if isinstance(source, str | Path) else source
     predictor = predictor or Predictor.load(weights, **settings)
     file = VideoFile(output, Painter(predictor.label_set, show), overwrite=overwrite)
-    return run(opened, predictor, [file, *sinks], mode=mode, limit=limit, stop=stop, on_frame=on_frame)
+    return run(opened, predictor, [file, *sinks], mode=mode, limit=limit, smooth=smooth, stop=stop, on_frame=on_frame)

@@ -20,6 +20,7 @@ from seg.files import UInt8Array, spread
 from seg.flow import Ending, Segmented, Sink, Sinks, Source, Stream, limited
 from seg.runtime import Predictor
 from seg.video.channel import Channel, Ended, Stalled
+from seg.video.smooth import Smoother
 
 Mode = Literal["latency", "throughput"]
 MODES: tuple[Mode, ...] = ("latency", "throughput")
@@ -38,6 +39,7 @@ class Pipeline:
         predictor: segments them.
         mode: "latency": each frame by all threads of the predictor; "throughput": a frame for each of them, so many at once.
         limit: at most so many frames.
+        smooth: whether scores are blended over time, see `Smoother`; in the mode "latency" alone, which goes frame by frame.
         stop: looked at while it waits; True ends it as if the source had ended.
 
     Attributes:
@@ -47,9 +49,12 @@ class Pipeline:
     """
 
     def __init__(self, source: Source, predictor: Predictor, *, mode: Mode = "latency", limit: int | None = None,
-                 stop: Callable[[], bool] = lambda: False) -> None:
+                 smooth: bool = False, stop: Callable[[], bool] = lambda: False) -> None:
         if mode not in MODES:
             raise SegError(f"There is no mode {mode!r}; known are {' and '.join(MODES)}.")
+        if smooth and mode != "latency":
+            raise SegError("Smoothing goes from frame to frame; the mode throughput works on several at once. Take latency.")
+        self._smooth = smooth
         self.stream: Stream | None = None
         self.started_s = 0.0
         self.reached_end = False
@@ -100,6 +105,7 @@ class Pipeline:
         self._ready.set()
         for worker in self._workers:
             worker.join()
+        self._predictor.blend = None
         if self._reader is not None:
             self._reader.join(_GRACE_S)
             if self._reader.is_alive():  # it hangs in a driver or a pipe; what a thread reads must not be closed
@@ -118,6 +124,7 @@ class Pipeline:
         for predictor in predictors:
             for _ in range(WARM_UP_RUNS):
                 predictor(first.frame_bgr)
+        self._predictor.blend = Smoother() if self._smooth else None
         given = None if stream.live else first  # a live one's is old by now, and a newer one is there
         if given is not None:
             given = replace(given, captured_s=time.perf_counter())
@@ -266,7 +273,8 @@ class VideoRun:
 
 
 def run(source: Source, predictor: Predictor, sinks: Sequence[Sink], *, mode: Mode = "latency", limit: int | None = None,
-        stop: Callable[[], bool] = lambda: False, on_frame: Callable[[Segmented], None] = lambda item: None) -> VideoRun:
+        smooth: bool = False, stop: Callable[[], bool] = lambda: False,
+        on_frame: Callable[[Segmented], None] = lambda item: None) -> VideoRun:
     """Segments a source into sinks until it ends, one of them has had enough, or it is wished to stop.
 
     Args:
@@ -275,6 +283,7 @@ def run(source: Source, predictor: Predictor, sinks: Sequence[Sink], *, mode: Mo
         sinks: take them, each in a thread of its own.
         mode: see `Pipeline`.
         limit: at most so many frames.
+        smooth: see `Pipeline`.
         stop: looked at between frames and while it waits.
         on_frame: called with each, in this thread.
 
@@ -282,7 +291,7 @@ def run(source: Source, predictor: Predictor, sinks: Sequence[Sink], *, mode: Mo
         SegError: the source can't be opened, a frame can't be worked on, or a sink fails. Sinks keep what they have; an end of
             the source that is none is no error here, but stands in `fault`.
     """
-    pipeline = Pipeline(source, predictor, mode=mode, limit=limit, stop=stop)
+    pipeline = Pipeline(source, predictor, mode=mode, limit=limit, smooth=smooth, stop=stop)
     stream = pipeline.open()
     evaluation = Evaluation(predictor, predictor.label_set)
     times: list[tuple[float, float]] = []
