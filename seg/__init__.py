@@ -6,6 +6,7 @@ Names are imported when first used (PEP 562): running a network must not pay for
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from seg import video as video
     from seg.errors import SegError as SegError
     from seg.models import LRASPP as LRASPP
     from seg.models import RASPP as RASPP
@@ -21,12 +22,14 @@ __all__ = ["LRASPP", "RASPP", "Prediction", "Predictor", "SegError", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'seg' has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "video":  # `seg.video.segment` without a further import
+        return import_module("seg.video")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'seg' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted({*globals(), *_HOMES, "video"})

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import cv2
@@ -21,19 +22,24 @@ WARM_UP_RUNS = 2  # per frame size, not counted: the first compiles, the second 
 
 @dataclass(frozen=True)
 class EvalSample:
-    """One frame of a data set.
+    """One frame of a data set, a folder or a video.
 
     Attributes:
         name: the sample's name there.
         frame_bgr: (H, W, 3) uint8.
         train_ids: (H, W) uint8 truth of the same size, 255 not counted; None where there is none.
         instance_ids: (H, W) uint16 of the same size, label id x 1000 + number; None where there are none.
+        time, duration: in a video, when it is shown and for how long [s].
+        captured_s: when it came from the camera, or was decoded, by `time.perf_counter`.
     """
 
     name: str
     frame_bgr: npt.NDArray[np.uint8]
     train_ids: npt.NDArray[np.uint8] | None = None
     instance_ids: npt.NDArray[np.uint16] | None = None
+    time: Fraction = Fraction(0)
+    duration: Fraction = Fraction(0)
+    captured_s: float = 0.0
 
 
 @dataclass
@@ -54,11 +60,12 @@ class Latency:
         """Returns p50, p90, p99 and mean of the total in ms, the same of every stage under "stages"; {} if empty."""
         if not len(self):
             return {}
-        stages = {stage: _percentiles(values) for stage, values in self.stages.items() if stage != "total"}
-        return {**_percentiles(self.stages["total"]), "stages": stages}
+        stages = {stage: percentiles_ms(values) for stage, values in self.stages.items() if stage != "total"}
+        return {**percentiles_ms(self.stages["total"]), "stages": stages}
 
 
-def _percentiles(values_ms: list[float]) -> dict[str, float]:
+def percentiles_ms(values_ms: Sequence[float]) -> dict[str, float]:
+    """Returns p50, p90, p99 and mean of at least one value."""
     p50, p90, p99 = np.percentile(values_ms, [50, 90, 99])
     return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "mean": float(np.mean(values_ms))}
 
@@ -84,6 +91,7 @@ class Result:
         note: what the predictor says about its choice of engine, and what a reader of the figures should know.
         choice: the same choice as data; None where there was nothing to choose.
         first_call_ms: what was done once, see `Predictor.first_call_ms`.
+        video: what only a video has; None for pictures and data sets.
     """
 
     weights: str
@@ -108,6 +116,28 @@ class Result:
     note: str | None = None
     choice: Choice | None = None
     first_call_ms: dict[str, float] = field(default_factory=dict)
+    video: "VideoFacts | None" = None
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a video's result says beyond that of single pictures.
+
+    Attributes:
+        frames_per_second: of all stages together, from reading to the last sink.
+        mode: "latency": one frame at a time, with all threads; "throughput": a frame for each thread.
+        dropped: frames of a camera or stream that came while nothing had time for them.
+        glass_to_glass_ms: by sink, p50, p90, p99 and mean from a frame's capture (of a file: from its decoding) until it was
+            shown, or its last byte was written.
+        over_time: of each frame, or of evenly spread ones where there are many: its time in the video [s], the predictor's
+            latency [ms], and from glass to glass [ms], NaN where no sink said.
+    """
+
+    frames_per_second: float
+    mode: str
+    dropped: int
+    glass_to_glass_ms: dict[str, dict[str, float]]
+    over_time: list[tuple[float, float, float]]
 
 
 SIZE_STEPS = (0.5, 0.625, 0.75, 0.875, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5)  # of frames' long side
@@ -230,43 +260,79 @@ def evaluate(predictor: Predictor, samples: Iterable[EvalSample], label_set: Lab
     Raises:
         SegError: the label sets differ, or a truth has another size than its frame.
     """
-    if table is None:
-        check_same_classes(predictor, label_set)
-    confusion, instances = np.zeros((len(label_set), len(label_set)), np.int64), InstanceCounts(label_set)
-    latency, sizes, labelled = Latency(), dict[tuple[int, int], None](), 0
+    evaluation = Evaluation(predictor, label_set, dataset=dataset, split=split, warm_up_runs=warm_up_runs, table=table)
     for sample in samples:
+        evaluation.warm_up(sample)
+        prediction = predictor(sample.frame_bgr)
+        evaluation.add(sample, prediction)
+        if on_sample is not None:
+            on_sample(sample, prediction)
+    return evaluation.result()
+
+
+class Evaluation:
+    """Sums up predictions, one after the other, to a result; `evaluate` and the pipeline of videos both fill it.
+
+    Args: as of `evaluate`.
+
+    Raises:
+        SegError: the label sets differ.
+    """
+
+    def __init__(self, predictor: Predictor, label_set: LabelSet, *, dataset: str | None = None, split: str | None = None,
+                 warm_up_runs: int = WARM_UP_RUNS, table: npt.NDArray[np.uint8] | None = None) -> None:
+        if table is None:
+            check_same_classes(predictor, label_set)
+        self._predictor, self._label_set, self._table = predictor, label_set, table
+        self._dataset, self._split, self._warm_up_runs = dataset, split, warm_up_runs
+        self._confusion, self._instances = np.zeros((len(label_set), len(label_set)), np.int64), InstanceCounts(label_set)
+        self._latency, self._sizes, self._labelled = Latency(), dict[tuple[int, int], None](), 0
+
+    def warm_up(self, sample: EvalSample) -> None:
+        """Runs what isn't counted, where the sample is the first of its size.
+
+        Raises:
+            SegError: a truth has another size than its frame.
+        """
         size_hw = (sample.frame_bgr.shape[0], sample.frame_bgr.shape[1])
         for what, truth in (("labels", sample.train_ids), ("instance ids", sample.instance_ids)):
             if truth is not None and truth.shape != size_hw:
                 raise SegError(f"{sample.name}: the frame is {size_hw[0]}x{size_hw[1]} and its {what} are "
                                f"{'x'.join(map(str, truth.shape))}; they must agree.")
-        if size_hw not in sizes:
-            for _ in range(warm_up_runs):
-                predictor(sample.frame_bgr)
-            sizes[size_hw] = None
-        prediction = predictor(sample.frame_bgr)
-        latency.add(prediction.latency_ms)
-        if sample.train_ids is not None:
-            predicted = prediction.train_ids if table is None else table[prediction.train_ids]
-            confusion += confusion_matrix(sample.train_ids, predicted, len(label_set))
-            labelled += 1
-            if sample.instance_ids is not None and label_set.instance_sizes:
-                instances.add(sample.instance_ids, predicted)
-        if on_sample is not None:
-            on_sample(sample, prediction)
-    description = predictor.description
-    # False positives are counted in every frame: instances of some frames alone would not be comparable with them.
-    counted = instances if labelled and instances.frames == labelled else None
-    notes = [predictor.note] if predictor.note else []
-    if counted is None and instances.frames:
-        notes.append(f"iIoU is left out: {instances.frames} of {labelled} frames have instance ids.")
-    return Result(
-        weights=predictor.weights,
-        network=f"{description.network} {description.arguments.get('encoder_name', '')}".strip(),
-        dataset=dataset, split=split, frames=len(latency), labelled=labelled, frame_sizes=list(sizes),
-        network_sizes=list(map(predictor.network_size, sizes)), size_hw=predictor.size_hw, long_side=predictor.long_side,
-        fit=predictor.fit, label_set=label_set, machine=machine.describe(),
-        engine=predictor.engine, precision=predictor.precision, threads=predictor.threads,
-        scores=Scores.from_confusion(confusion, label_set, counted) if labelled else None, latency=latency,
-        warm_up_runs=warm_up_runs, note=" ".join(notes) or None, choice=predictor.choice, first_call_ms=predictor.first_call_ms,
-    )
+        if size_hw not in self._sizes:
+            for _ in range(self._warm_up_runs):
+                self._predictor(sample.frame_bgr)
+            self._sizes[size_hw] = None
+
+    def add(self, sample: EvalSample, prediction: Prediction) -> None:
+        """Takes over a prediction's latency, and its score where the sample has truth."""
+        self._sizes[sample.frame_bgr.shape[0], sample.frame_bgr.shape[1]] = None
+        self._latency.add(prediction.latency_ms)
+        if sample.train_ids is None:
+            return
+        predicted = prediction.train_ids if self._table is None else self._table[prediction.train_ids]
+        self._confusion += confusion_matrix(sample.train_ids, predicted, len(self._label_set))
+        self._labelled += 1
+        if sample.instance_ids is not None and self._label_set.instance_sizes:
+            self._instances.add(sample.instance_ids, predicted)
+
+    def result(self) -> Result:
+        """Returns what came of all samples so far."""
+        predictor, description, sizes = self._predictor, self._predictor.description, list(self._sizes)
+        labelled, instances = self._labelled, self._instances
+        # False positives are counted in every frame: instances of some frames alone would not be comparable with them.
+        counted = instances if labelled and instances.frames == labelled else None
+        notes = [predictor.note] if predictor.note else []
+        if counted is None and instances.frames:
+            notes.append(f"iIoU is left out: {instances.frames} of {labelled} frames have instance ids.")
+        return Result(
+            weights=predictor.weights,
+            network=f"{description.network} {description.arguments.get('encoder_name', '')}".strip(),
+            dataset=self._dataset, split=self._split, frames=len(self._latency), labelled=labelled, frame_sizes=sizes,
+            network_sizes=list(map(predictor.network_size, sizes)), size_hw=predictor.size_hw, long_side=predictor.long_side,
+            fit=predictor.fit, label_set=self._label_set, machine=machine.describe(),
+            engine=predictor.engine, precision=predictor.precision, threads=predictor.threads,
+            scores=Scores.from_confusion(self._confusion, self._label_set, counted) if labelled else None,
+            latency=self._latency, warm_up_runs=self._warm_up_runs, note=" ".join(notes) or None, choice=predictor.choice,
+            first_call_ms=predictor.first_call_ms,
+        )

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from networks import LABEL_SET, make_frame
+from videos import write_video
 
 import train_seg
 from datasets.camvid import CamVid
@@ -21,7 +22,6 @@ from seg.cli.infer import main
 from seg.cli.train import main as train
 from seg.cli.weights import main as weights_main
 from seg.errors import SegError
-from seg.video import VideoFile
 
 ROOT = Path(__file__).parent.parent
 READERS = {"camvid": lambda root, split: pytest.fail("the reader should not have been made")}
@@ -41,8 +41,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("text.mp4").write_text("hello" * 100)
     Path("notes.txt").write_text("hello")
     Path("empty").mkdir()
-    with VideoFile("good.mp4", 10) as video:
-        video.write(make_frame(48, 64))
+    write_video(Path("good.mp4"), [make_frame(48, 64)])
+    write_video(Path("there.mp4"), [make_frame(48, 64)])
     return tmp_path
 
 
@@ -84,7 +84,21 @@ def fails(place: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -
     ("good.png --precision fp16", "invalid choice"),
     ("good.png --engine torch --precision bf16", "'torch' computes in fp32 here, not in bf16"),
     ("good.png --precision int8", "no tiny_int8.onnx"),
-    ("--video good.mp4 --output o.mp4 --save confidence", "overlay or color"),
+    ("--video good.mp4 --output o.mp4 --save confidence", "needs a folder"),
+    ("--video good.mp4 --output there.mp4", "there.mp4 is there already"),
+    ("--video good.mp4 --output o.mp4 --fps 10", "has times of its own"),
+    ("--video good.mp4 --output o.mp4 --raw 48x64", "through a pipe"),
+    ("--video - --output o.mp4 --raw 48", "expected height x width"),
+    ("--video good.mp4 --output o.mp4 --mode fast", "invalid choice"),
+    ("--video good.mp4 --output o.mp4 --show", "no display for --show"),
+    ("good.png --mode throughput", "needs --video SRC"),
+    ("good.png --smooth", "needs --video SRC"),
+    ("--video good.mp4 --output o.mp4 --smooth --mode throughput", "give one of them"),
+    ("good.png --overwrite", "needs --video SRC"),
+    ("--video empty --output o.mp4", "neither pictures nor videos"),
+    ("--video f%03d.png --output o.mp4", "matches no pictures"),
+    ("--video . --output o.mp4", "holds 3 videos"),
+    ("--video http://127.0.0.1:9/x --output o.mp4", "connection refused"),
     ("good.png --wieghts x", "Did you mean '--weights'"),
     ("good.png --out x", "Did you mean '--output'"),
     ("good.png --save overlay,colour", "Did you mean 'color'"),
@@ -110,7 +124,7 @@ def fails(place: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -
     ("--video good.mp4 --output o.avi", "another suffix"),
     ("--video good.mp4 --output good.mp4", "the video itself"),
     ("--video good.mp4 --output notes.txt/o.mp4", "Can't write"),
-    ("--video good.mp4 --output o.mp4 --save train-ids", "overlay or color"),
+    ("--video good.mp4 --output o.mp4 --save train-ids", "needs a folder"),
 ])
 def test_infer_says_what_is_wrong(arguments: str, words: str, fails: Fails) -> None:
     assert words in fails(*arguments.split())

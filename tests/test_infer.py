@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,12 @@ import cv2
 import numpy as np
 import pytest
 from networks import LABEL_SET, make_frame
+from videos import count_frames, noise, read_video, write_video
 
 from seg.cli.infer import main
 from seg.files import read_image_bgr, read_labels, spread
 from seg.label_sets import LabelSet
 from seg.runtime import Predictor
-from seg.video import VideoFile, VideoSource
 from seg.visualize import overlay
 from seg.weights import read_description
 
@@ -190,10 +192,7 @@ def test_a_part_of_a_dataset_is_said_to_be_one(tiny_weights: Path, predictor: Pr
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    with VideoFile(tmp_path / "clip.mp4", 12.5) as video:
-        for i in range(6):
-            video.write(make_frame(*SIZE_HW, seed=i))
-    return tmp_path / "clip.mp4"
+    return write_video(tmp_path / "clip.mp4", [make_frame(*SIZE_HW, seed=i) for i in range(6)], fps=10)
 
 
 def test_video_into_a_file_and_into_a_folder(clip: Path, tiny_weights: Path, tmp_path: Path,
@@ -202,9 +201,7 @@ def test_video_into_a_file_and_into_a_folder(clip: Path, tiny_weights: Path, tmp
     assert main([*arguments, "--output", str(tmp_path / "out.mp4"), "--report", str(tmp_path / "r.json")]) == 0
     assert main([*arguments, "--output", str(tmp_path / "folder"), "--save", "color", "--limit", "4", "--quiet"]) == 0
     for path, frames in ((tmp_path / "out.mp4", 6), (tmp_path / "folder/clip_color.mp4", 4)):
-        with VideoSource(str(path)) as video:
-            assert (video.fps, video.frames) == (12.5, frames)
-            assert len(list(video)) == frames
+        assert [float(at) for at, _ in read_video(path)] == pytest.approx([i / 10 for i in range(frames)])
     assert "6 frames in " in (printed := capsys.readouterr().out)
     assert "frames per second from reading to writing" in printed
     report = json.loads((tmp_path / "r.json").read_text())
@@ -256,10 +253,64 @@ def test_ctrl_c_closes_the_video(clip: Path, tiny_weights: Path, predictor: Pred
                                  monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     Interrupting(predictor, monkeypatch)
     assert main(["--video", str(clip), "--weights", str(tiny_weights), "--output", str(tmp_path / "out.mp4")]) == 130
-    assert "Kept 3 frames in" in capsys.readouterr().err
-    with VideoSource(str(tmp_path / "out.mp4")) as video:
-        assert len(list(video)) == 3
+    assert re.search(r"Kept \d frames? in .*out\.mp4", capsys.readouterr().err)
+    assert count_frames(tmp_path / "out.mp4") in range(1, 7)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "out.mp4"]
+
+
+def test_label_pictures_of_a_video_and_a_folder_of_videos(tiny_weights: Path, predictor: Predictor, tmp_path: Path,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "drives").mkdir()
+    for seed, name in enumerate(("a.mp4", "b.mkv")):
+        write_video(tmp_path / "drives" / name, [make_frame(*SIZE_HW, seed=10 * seed + i) for i in range(3)])
+    arguments = ["--video", str(tmp_path / "drives"), "--weights", str(tiny_weights), "--output", str(tmp_path / "out"),
+                 *ONE_CELL]
+    assert main([*arguments, "--save", "overlay,train-ids,label-ids"]) == 0
+    assert {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")} == {
+        "a_overlay.mp4", "b_overlay.mp4",
+        *(f"{kind}/{stem}/{i:06d}.png" for kind in ("train-ids", "label-ids") for stem in "ab" for i in range(3))}
+    for stem, suffix in (("a", ".mp4"), ("b", ".mkv")):
+        for i, (_, picture) in enumerate(read_video(tmp_path / "drives" / f"{stem}{suffix}")):
+            train_ids = predictor(picture).train_ids
+            assert (read_labels(tmp_path / f"out/train-ids/{stem}/{i:06d}.png") == train_ids).all()
+            assert (read_labels(tmp_path / f"out/label-ids/{stem}/{i:06d}.png") == LABEL_SET.to_label_ids()[train_ids]).all()
+    assert main([*arguments, "--save", "overlay"]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert main([*arguments, "--save", "overlay", "--overwrite", "--mode", "throughput"]) == 0
+
+
+def test_piped_in_and_out(tiny_weights: Path, tmp_path: Path) -> None:
+    """Bare frames in, NUT out; what is said goes to standard error."""
+    frames = [make_frame(*SIZE_HW, seed=i) for i in range(4)]
+    command = [sys.executable, str(ROOT / "infer.py"), "--video", "-", "--raw", "48x64@10", "--output", "-", "--save", "color",
+               "--weights", str(tiny_weights), *ONE_CELL]
+    done = subprocess.run(command, input=b"".join(frame.tobytes() for frame in frames), capture_output=True, cwd=ROOT)
+    assert done.returncode == 0 and b"4 frames" in done.stderr
+    (tmp_path / "out.nut").write_bytes(done.stdout)
+    found = read_video(tmp_path / "out.nut")
+    assert [float(at) for at, _ in found] == pytest.approx([0, 0.1, 0.2, 0.3])
+    palette = {tuple(color) for color in LABEL_SET.palette()[:, ::-1].tolist()}
+    assert {tuple(color) for _, picture in found for color in picture.reshape(-1, 3).tolist()} <= palette
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_signals_close_the_video_and_say_so(number: signal.Signals, code: int, tiny_weights: Path, tmp_path: Path) -> None:
+    """While the command waits for more frames."""
+    command = [sys.executable, str(ROOT / "infer.py"), "--video", "-", "--raw", "48x64@10", "--output", "out.mp4", "--weights",
+               str(tiny_weights), *ONE_CELL]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path)
+    assert process.stdin is not None
+    process.stdin.write(b"".join(noise(i).tobytes() for i in range(30)))
+    process.stdin.flush()
+    deadline_s = time.monotonic() + 60
+    while not any(path.stat().st_size for path in tmp_path.glob(".out*")):
+        assert time.monotonic() < deadline_s and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code and b"Kept" in said and b"Traceback" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    assert count_frames(tmp_path / "out.mp4") > 0
 
 
 def test_the_command_needs_no_torch(tree: Path, tiny_weights: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import io
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from seg import machine
 from seg.errors import SegError
-from seg.evaluate import Latency, Result
+from seg.evaluate import Latency, Result, VideoFacts
 from seg.label_sets import LabelSet
 from seg.metrics import InstanceCounts, Scores
 from seg.report import Example, ExampleCollector, check_report_path, print_result, write_report
@@ -189,3 +190,20 @@ def test_examples_are_evenly_spread_and_small(total: int | None, passed: int, ex
         assert example.frame_bgr.shape == (320, 640, 3)
         assert example.truth.shape == example.prediction.shape == (320, 640)
         assert set(np.unique(example.truth)) <= set(np.unique(ids))
+
+
+def test_a_videos_report_has_speed_and_latency_over_time(result: Result, tmp_path: Path) -> None:
+    result = dataclasses.replace(result, video=VideoFacts(
+        31.25, "latency", 7, {"out.mp4": {"p50": 40.0, "p90": 50.0, "p99": 60.0, "mean": 42.0}},
+        [(0.0, 10.0, 40.0), (0.5, 30.0, math.nan), (1.0, 20.0, 80.0)]))
+    for suffix in ("json", "md", "html"):
+        write_report(result, tmp_path / f"r.{suffix}")
+    found = json.loads((tmp_path / "r.json").read_text())["video"]
+    assert (found["frames_per_second"], found["dropped"], found["over_time"][1]) == (31.25, 7, [0.5, 30.0, None])
+    assert "p50 40.0, p90 50.0, p99 60.0 ms" in (tmp_path / "r.md").read_text()
+    page = (tmp_path / "r.html").read_text()
+    lines = [[tuple(map(float, point.split(","))) for point in text.split()]
+             for text in re.findall(r'polyline points="(.*?)"', page)]
+    assert [len(line) for line in lines] == [3, 2]
+    assert lines[0][1][0] == pytest.approx((lines[0][0][0] + lines[0][2][0]) / 2), "half the time lies in the middle"
+    assert lines[1][1][1] < lines[0][1][1] < lines[0][0][1], "what takes longer stands higher"

@@ -1,150 +1,492 @@
-"""Videos come in, whole or not; they go out whole or not at all; a camera hands out its newest frame."""
+"""What goes out has the times, shape and sound of what came in, and is playable however it ends; the threads end, too."""
 
+import contextlib
+import errno
+import itertools
+import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
+from networks import LABEL_SET, make_frame
+from videos import count_frames, gray, level, noise, read_video, write_video
 
+import seg
 from seg.errors import SegError
-from seg.runtime import Predictor
-from seg.video import VideoFile, VideoSource, Window, has_display, segment_video
-from seg.video import sink as sink_module
+from seg.evaluate import EvalSample
+from seg.flow import Ending, Segmented, Sink, Sinks, Source, Stream
+from seg.runtime import Prediction, Predictor
+from seg.video import Painter, Pipeline, VideoFile, Window, has_display, open_source, run, segment, segment_file
+from seg.video import encode as encode_module
+from seg.video import pipeline as pipeline_module
 from seg.video import source as source_module
-
-FRAMES = 12
-
-
-def gray(level: int, height: int = 48, width: int = 64) -> np.ndarray:
-    return np.full((height, width, 3), level, np.uint8)
+from seg.video import window as window_module
+from seg.video.smooth import Smoother
 
 
-def write_video(path: Path, frames: int = FRAMES, fps: float = 12.5, noise: bool = False) -> Path:
-    random = np.random.default_rng(0)
-    with VideoFile(path, fps) as video:
-        for i in range(frames):
-            video.write(random.integers(0, 256, (48, 64, 3)).astype(np.uint8) if noise else gray(20 * i))
-    return path
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    deadline_s = time.monotonic() + 5
+    while left := [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("seg-")]:
+        assert time.monotonic() < deadline_s, f"threads are left: {left}"
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_video(tmp_path_factory.mktemp("video") / "clip.mp4")
+def predictor(tiny_weights: Path) -> Predictor:
+    with pytest.MonkeyPatch.context() as patch:  # also where this process may use one core alone
+        patch.setattr("seg.machine.usable_cores", lambda: 2)
+        return Predictor.load(tiny_weights, engine="openvino", precision="fp32", threads=2)
 
 
-def test_what_is_written_can_be_read(clip: Path) -> None:
-    with VideoSource(str(clip)) as source:
-        assert (source.fps, source.frames, source.live) == (12.5, FRAMES, False)
-        frames = list(source)
-        source.check_whole()
-    assert source.read == len(frames) == FRAMES
-    assert all(frame.shape == (48, 64, 3) and frame.dtype == np.uint8 for frame in frames)
-    assert np.abs([frame.mean() - 20 * i for i, frame in enumerate(frames)]).max() < 6
-    assert [path.name for path in clip.parent.iterdir()] == ["clip.mp4"]
+def item(index: int, frame: np.ndarray, at: Fraction = Fraction(0), duration: Fraction = Fraction(0)) -> Segmented:
+    sample = EvalSample(f"frame {index}", frame, time=at, duration=duration, captured_s=time.perf_counter())
+    return Segmented(index, sample, Prediction(np.zeros(frame.shape[:2], np.uint8), {"total": 1.0}))
 
 
-def test_odd_frames_lose_a_line_and_sizes_may_not_change(tmp_path: Path) -> None:
-    with pytest.raises(SegError, match="one size"), VideoFile(tmp_path / "a.mp4", 10) as video:
-        video.write(gray(0, 49, 65))
-        video.write(gray(0, 48, 64))
-        video.write(gray(0, 64, 48))
-    assert list(tmp_path.iterdir()) == []
-    with VideoFile(tmp_path / "b.mp4", 10) as video:
-        video.write(gray(0, 49, 65))
-    with VideoSource(str(tmp_path / "b.mp4")) as source:
-        assert [frame.shape for frame in source] == [(48, 64, 3)]
+def as_it_is(given: Segmented) -> np.ndarray:
+    return given.frame_bgr
 
 
-def test_an_exception_leaves_no_file_and_an_old_one_untouched(tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").write_text("old")
-    with pytest.raises(KeyboardInterrupt), VideoFile(tmp_path / "a.mp4", 10) as video:
-        video.write(gray(0))
-        raise KeyboardInterrupt
-    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
-    assert (tmp_path / "a.mp4").read_text() == "old"
+def write(file: VideoFile, items: Sequence[Segmented], stream: Stream | None = None) -> None:
+    with Sinks([file], stream or Stream("test", fps=Fraction(25))) as sinks:
+        for given in items:
+            sinks.take(given)
 
 
-def test_a_file_that_is_not_whole_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SegError, match="disk full"), VideoFile(tmp_path / "a.mp4", 10) as video:
-        video.write(gray(0))
-        video.written += 1  # as if the encoder had dropped a frame
-    assert list(tmp_path.iterdir()) == []
+# ---- the file
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "h264"), (".mov", "h264"), (".mkv", "h264"), (".webm", "vp9")])
+def test_a_file_keeps_times_and_pictures(suffix: str, codec: str, tmp_path: Path) -> None:
+    times = [Fraction(i, 25) for i in (0, 1, 2, 7, 8, 30)]
+    file = VideoFile(tmp_path / f"a{suffix}", as_it_is)
+    write(file, [item(i, gray(40 * i), at, Fraction(1, 25)) for i, at in enumerate(times)])
+    found = read_video(tmp_path / f"a{suffix}")
+    assert [float(at) for at, _ in found] == pytest.approx([float(at) for at in times], abs=0.001)
+    assert [level(picture) for _, picture in found] == pytest.approx([40 * i for i in range(6)], abs=6)
+    with av.open(str(tmp_path / f"a{suffix}")) as container:
+        assert container.streams.video[0].codec_context.name == codec
+        assert container.duration / 1e6 == pytest.approx(31 / 25, abs=0.01)
+    assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix}"]
+    assert file.written == len(file.delays_ms) == 6 and min(file.delays_ms.values()) > 0
+
+
+def test_colours_survive(tmp_path: Path) -> None:
+    """As two readers see them: one that heeds what the file says of its colours, one that takes BT.601 for granted."""
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[:32, :32], picture[:32, 32:] = (230, 40, 30), (40, 220, 60)
+    picture[32:, :32], picture[32:, 32:] = (30, 50, 210), (200, 200, 200)
+    write(VideoFile(tmp_path / "a.mp4", as_it_is), [item(0, picture)])
+    for found in (read_video(tmp_path / "a.mp4")[0][1], cv2.VideoCapture(str(tmp_path / "a.mp4")).read()[1]):
+        for y, x in ((16, 16), (16, 48), (48, 16), (48, 48)):
+            assert np.abs(found[y, x].astype(int) - picture[y, x]).max() <= 6
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.colorspace, context.color_range) == (6, 1)
+
+
+def test_odd_frames_lose_a_line_and_other_sizes_are_scaled(tmp_path: Path) -> None:
+    write(VideoFile(tmp_path / "a.mp4", as_it_is), [item(i, gray(100, *size), Fraction(i, 25)) for i, size in
+                                                    enumerate([(49, 65), (48, 64), (64, 48), (97, 130)])])
+    assert [picture.shape for _, picture in read_video(tmp_path / "a.mp4")] == [(48, 64, 3)] * 4
+    write(VideoFile(tmp_path / "b.mp4", as_it_is), [item(0, gray(100, 1, 3))])
+    assert count_frames(tmp_path / "b.mp4") == 1
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_what_fails_keeps_a_playable_part(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"a{suffix}").write_text("old")
+    file = VideoFile(tmp_path / f"a{suffix}", as_it_is, overwrite=True)
+    with pytest.raises(ValueError, match="work"), Sinks([file], Stream("test", fps=Fraction(25))) as sinks:
+        for i in range(5):
+            sinks.take(item(i, noise(i), Fraction(i, 25)))
+        raise ValueError("work")
+    assert {path.name for path in tmp_path.iterdir()} == {f"a{suffix}", f"a_partial{suffix}"}
+    assert (tmp_path / f"a{suffix}").read_text() == "old"
+    assert count_frames(tmp_path / f"a_partial{suffix}") == 5
+    assert file.kept == tmp_path / f"a_partial{suffix}"
+
+
+def test_what_is_cut_by_a_power_failure_is_playable(tmp_path: Path) -> None:
+    """The file that is being written, as it stands on the disk."""
+    file = VideoFile(tmp_path / "a.mp4", as_it_is)
+    file.open(Stream("test", fps=Fraction(10)))
+    for i in range(60):
+        file.take(item(i, noise(i, 96, 128), Fraction(i, 10)))
+    part, = tmp_path.iterdir()
+    (tmp_path / "copy.mp4").write_bytes(part.read_bytes())
+    assert count_frames(tmp_path / "copy.mp4") >= 20
+    file.close(Ending.STOPPED)
+    assert count_frames(tmp_path / "a.mp4") == 60
+
+
+def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen while there is space to close the file, or by an error of the system's; either way what was written is kept."""
+    monkeypatch.setattr(encode_module, "_LOOK_S", 0.0)
+    free = iter([10**9, 10**9, 10**6])
+    monkeypatch.setattr(encode_module.shutil, "disk_usage", lambda path: type("", (), {"free": next(free)}))
+    file = VideoFile(tmp_path / "a.mp4", as_it_is)
+    with pytest.raises(SegError, match=r"disk .* is full: 1 MB"):
+        write(file, [item(i, noise(i), Fraction(i, 25)) for i in range(9)])
+    assert [path.name for path in tmp_path.iterdir()] == ["a_partial.mp4"]
+    assert count_frames(tmp_path / "a_partial.mp4") == 3
+
+    monkeypatch.setattr(encode_module.shutil, "disk_usage", lambda path: type("", (), {"free": 10**9}))
+    calls = []
+
+    def mux(self: VideoFile, packets: list[Any], original: Callable[..., None] = VideoFile._mux) -> None:
+        calls.append(packets)
+        if len(calls) > 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(self, packets)
+
+    monkeypatch.setattr(VideoFile, "_mux", mux)
+    with pytest.raises(SegError, match=r"Can't write a\.mkv: the disk is full"):
+        write(VideoFile(tmp_path / "a.mkv", as_it_is), [item(i, noise(i), Fraction(i, 25)) for i in range(9)])
+    assert 0 < count_frames(tmp_path / "a_partial.mkv") <= 4
 
 
 def test_no_frames_no_file(tmp_path: Path) -> None:
-    with VideoFile(tmp_path / "a.mp4", 10):
-        pass
+    write(VideoFile(tmp_path / "a.mp4", as_it_is), [])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_live_file_keeps_step_with_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(sink_module.time, "perf_counter", lambda: now[0])
-    with VideoFile(tmp_path / "a.mp4", 10, live=True) as video:
-        for step_s in (0.0, 0.5, 0.01, 0.49):
-            now[0] += step_s
-            video.write(gray(0))
-    assert video.written == 11  # one second at ten frames per second, both ends counted
-
-
-@pytest.mark.parametrize("place", ["file/a.mp4", "a.avi", "a"])
-def test_places_that_are_refused(place: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("place", "words"), [("file/a.mp4", "Can't write"), ("a.avi", "another suffix"), ("a", "another suffix"),
+                                              ("file.mp4", "is there already"), ("folder.mp4", "it is a folder")])
+def test_places_that_are_refused(place: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SegError), VideoFile(tmp_path / place, 10) as video:
-        video.write(gray(0))
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    (tmp_path / "file.mp4").touch()
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(SegError, match=words):
+        write(VideoFile(tmp_path / place, as_it_is), [item(0, gray(0))])
+    assert {path.name for path in tmp_path.rglob("*")} == {"file", "file.mp4", "folder.mp4"}
 
 
-def test_sources_that_are_none(tmp_path: Path) -> None:
-    (tmp_path / "text.mp4").write_text("hello" * 100)
-    (tmp_path / "empty.mp4").touch()
-    cv2.imwrite(str(tmp_path / "picture.png"), gray(0))
-    for name, words in (("absent.mp4", "There is no video"), ("text.mp4", "not a video"), ("empty.mp4", "not a video"),
-                        ("picture.png", "is a picture"), ("", "not a video file")):
-        with pytest.raises(SegError, match=words):
-            VideoSource(str(tmp_path / name))
-    with pytest.raises(SegError, match="Camera 97"):
-        VideoSource("97")
-    with pytest.raises(SegError, match="can't be opened"):
-        VideoSource("http://127.0.0.1:9/stream.mp4")
+def test_an_encoder_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encode_module, "_has_encoder", lambda name: name == "libvpx-vp9")
+    with pytest.raises(SegError, match=r"none of libx264.* It can write \.webm"):
+        write(VideoFile(tmp_path / "a.mp4", as_it_is), [item(0, gray(0))])
+    assert list(tmp_path.iterdir()) == []
 
 
-def moved_to_front(clip: Path, target: Path) -> Path:
-    """Moves the index before the frames, as players on the web want it; the offsets in it become wrong by its size."""
-    data = clip.read_bytes()
-    boxes, start = [], 0
-    while start < len(data):
-        length = int.from_bytes(data[start:start + 4], "big")
-        boxes.append(data[start:start + length])
-        start += length
-    moov = next(box for box in boxes if box[4:8] == b"moov")
-    at = moov.index(b"stco")
-    count = int.from_bytes(moov[at + 8:at + 12], "big")
-    offsets = np.frombuffer(moov[at + 12:at + 12 + 4 * count], ">u4") + len(moov)
-    moov = moov[:at + 12] + offsets.astype(">u4").tobytes() + moov[at + 12 + 4 * count:]
-    target.write_bytes(b"".join([boxes[0], moov, *(box for box in boxes[1:] if box[4:8] != b"moov")]))
-    return target
+# ---- sound
 
 
-@pytest.mark.parametrize("missing_bytes", [10, 20_000])
-def test_a_video_that_ends_in_mid_frame_is_named(missing_bytes: int, tmp_path: Path) -> None:
-    clip = moved_to_front(write_video(tmp_path / "clip.mp4", noise=True), tmp_path / "front.mp4")
-    with VideoSource(str(clip)) as source:
-        assert len(list(source)) == FRAMES
-        source.check_whole()
-    cut = tmp_path / "cut.mp4"
-    cut.write_bytes(clip.read_bytes()[:-missing_bytes])
-    with VideoSource(str(cut)) as source:
-        assert len(list(source)) <= FRAMES
-        with pytest.raises(SegError, match="cut off"):
-            source.check_whole()
-    data = clip.read_bytes()
-    cut.write_bytes(data[:data.index(b"mdat") + 4])  # the index alone
-    with VideoSource(str(cut)) as source, pytest.raises(SegError, match="no frame"):
-        assert list(source) == []
-        source.check_whole()
+def sound_of(path: Path) -> tuple[str, float, np.ndarray]:
+    """Returns the sound's codec, when it starts [s], and its samples."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        frames = list(container.decode(stream))
+        samples = np.concatenate([frame.to_ndarray().mean(0) for frame in frames])
+        return stream.codec_context.name, float(frames[0].time or 0), samples
+
+
+@pytest.mark.parametrize(("suffix", "sound", "expected"), [(".mp4", "aac", "aac"), (".mkv", "aac", "aac"),
+                                                           (".webm", "aac", "opus"), (".mp4", "pcm_s16le", "aac")])
+def test_sound_is_kept(suffix: str, sound: str, expected: str, tmp_path: Path, predictor: Predictor) -> None:
+    clip = write_video(tmp_path / "clip.mkv", [gray(10 * i) for i in range(20)], sound_s=1.5, sound=sound, start=Fraction(2))
+    segment_file(clip, tmp_path / f"out{suffix}", predictor=predictor)
+    codec, start_s, samples = sound_of(tmp_path / f"out{suffix}")
+    assert codec == expected and abs(start_s) < 0.05
+    assert len(samples) / 48_000 == pytest.approx(1.5, abs=0.05), "the sound goes on behind the picture, as in the source"
+    tone = samples[12_000:36_000].astype(np.float64)
+    assert np.argmax(np.abs(np.fft.rfft(tone))) * 48_000 / len(tone) == pytest.approx(440, abs=3)
+    assert float(read_video(tmp_path / f"out{suffix}")[0][0]) == pytest.approx(0, abs=0.05)
+    segment_file(clip, tmp_path / f"short{suffix}", predictor=predictor, limit=10)
+    assert len(sound_of(tmp_path / f"short{suffix}")[2]) / 48_000 == pytest.approx(0.4, abs=0.06), "it ends with the last frame"
+
+
+# ---- the pipeline
+
+
+class Paced:
+    """A source of numbered frames at its own pace."""
+
+    def __init__(self, frames: int, pause_s: float = 0.0, live: bool = False, fault: BaseException | None = None) -> None:
+        self.frames, self.pause_s, self.live, self.fault = frames, pause_s, live, fault
+        self.number, self.opened = 0, 0
+
+    def open(self) -> Stream:
+        self.opened += 1
+        return Stream("paced", None if self.live else self.frames, Fraction(25), self.live)
+
+    def take(self) -> EvalSample | None:
+        time.sleep(self.pause_s)
+        if self.number == self.frames:
+            if self.fault:
+                raise self.fault
+            return None
+        self.number += 1
+        return EvalSample(f"frame {self.number}", gray(self.number), time=Fraction(self.number - 1, 25),
+                          captured_s=time.perf_counter())
+
+    def preview(self, count: int) -> Iterator[np.ndarray]:
+        return iter(())
+
+    def check_end(self) -> None:
+        if not self.number:
+            raise SegError("no frame")
+
+    def close(self) -> None:
+        self.opened = 0
+
+
+class Collector:
+    """A sink that keeps what it gets, and wants `limit` frames."""
+
+    name = "collector"
+
+    def __init__(self, limit: int = 10**9, in_callers_thread: bool = False, pause_s: float = 0.0) -> None:
+        self.limit, self.in_callers_thread, self.pause_s = limit, in_callers_thread, pause_s
+        self.delays_ms: dict[int, float] = {}
+        self.items: list[Segmented] = []
+        self.ending: Ending | None = None
+
+    def open(self, stream: Stream) -> None:
+        self.stream = stream
+
+    def take(self, given: Segmented) -> bool:
+        time.sleep(self.pause_s)
+        self.items.append(given)
+        return len(self.items) < self.limit
+
+    def close(self, ending: Ending) -> None:
+        self.ending = ending
+
+
+@pytest.mark.parametrize("mode", ["latency", "throughput"])
+def test_a_file_loses_no_frame_and_keeps_their_order(mode: Any, predictor: Predictor) -> None:
+    source, slow, quick = Paced(40), Collector(pause_s=0.003), Collector(in_callers_thread=True)
+    done = run(source, predictor, [slow, quick], mode=mode)
+    for sink in (slow, quick):
+        assert [given.frame_bgr[0, 0, 0] for given in sink.items] == list(range(1, 41))
+        assert [given.index for given in sink.items] == list(range(40))
+        assert sink.ending is Ending.WHOLE
+    for given in slow.items[::7]:
+        assert (given.train_ids == predictor(given.frame_bgr).train_ids).all()
+    assert (done.result.frames, done.ending, done.fault, source.opened) == (40, Ending.WHOLE, None, 0)
+    assert done.result.video is not None and done.result.video.dropped == 0 and len(done.result.video.over_time) == 40
+    assert 0 < done.frames_per_second == pytest.approx(done.result.video.frames_per_second)
+
+
+def test_in_throughput_several_frames_are_worked_on_at_once(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that takes long doesn't change the order."""
+    together, most = 0, 0
+    lock = threading.Lock()
+    original = Predictor.__call__
+
+    def call(self: Predictor, frame_bgr: np.ndarray, out: Any = None) -> Prediction:
+        nonlocal together, most
+        with lock:
+            together += 1
+            most = max(most, together)
+        time.sleep(0.03 if frame_bgr[0, 0, 0] % 4 == 0 else 0.005)
+        with lock:
+            together -= 1
+        return original(self, frame_bgr, out)
+
+    monkeypatch.setattr(Predictor, "__call__", call)
+    monkeypatch.setattr(Predictor, "threads", property(lambda self: 2))  # also where this process may use one core alone
+    assert [given.frame_bgr[0, 0, 0] for given in segment(Paced(12), predictor, mode="throughput")] == list(range(1, 13))
+    assert most == 2
+    most = 0
+    assert len(list(segment(Paced(5), predictor))) == 5
+    assert most == 1
+    with pytest.raises(SegError, match="no mode 'fast'"):
+        Pipeline(Paced(1), predictor, mode="fast")  # type: ignore[arg-type]
+
+
+def test_of_a_live_source_the_newest_frame_wins(predictor: Predictor) -> None:
+    sink = Collector(pause_s=0.02)
+    done = run(Paced(100, 0.002, live=True), predictor, [sink])
+    levels = [int(given.frame_bgr[0, 0, 0]) for given in sink.items]
+    assert levels == sorted(set(levels)) and levels[-1] == 100
+    assert len(levels) < 60, "frames that nobody took should have been dropped"
+    assert done.result.video is not None and done.result.video.dropped >= 40
+    assert [given.index for given in sink.items] == list(range(len(levels)))
+    limited = Collector()
+    assert run(Paced(10**6, 0.001, live=True), predictor, [limited], limit=5).ending is Ending.STOPPED
+    assert len(limited.items) == 5
+
+
+def test_whoever_has_had_enough_ends_it(predictor: Predictor) -> None:
+    few, all_of_them = Collector(2), Collector()
+    source = Paced(10**6)
+    done = run(source, predictor, [few, all_of_them])
+    assert (len(few.items), done.ending, source.opened) == (2, Ending.STOPPED, 0)
+    assert few.ending is all_of_them.ending is Ending.STOPPED
+    count = 0
+
+    def stop() -> bool:
+        return count >= 3
+
+    def on_frame(given: Segmented) -> None:
+        nonlocal count
+        count += 1
+
+    assert run(Paced(10**6), predictor, [], stop=stop, on_frame=on_frame).result.frames == 3
+    for number, _ in enumerate(segment(source := Paced(10**6), predictor)):
+        if number == 3:
+            break
+    assert source.opened == 0
+
+
+def test_no_frames_at_all(predictor: Predictor) -> None:
+    sink = Collector()
+    done = run(Paced(0), predictor, [sink])
+    assert (done.result.frames, done.frames_per_second, sink.ending) == (0, 0.0, Ending.WHOLE)
+    assert str(done.fault) == "no frame"
+    with pytest.raises(SegError, match="no frame"):
+        list(segment(Paced(0), predictor))
+
+
+class Failing(Collector):
+    """A sink that fails at its third frame."""
+
+    def take(self, given: Segmented) -> bool:
+        if len(self.items) == 2:
+            raise SegError("The third is too much.")
+        return super().take(given)
+
+
+@pytest.mark.parametrize("in_callers_thread", [False, True])
+def test_whatever_fails_closes_the_rest(in_callers_thread: bool, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing, other, source = Failing(in_callers_thread=in_callers_thread), Collector(), Paced(1000)
+    with pytest.raises(SegError, match="third is too much"):
+        run(source, predictor, [other, failing])
+    assert failing.ending is other.ending is Ending.FAILED and source.opened == 0
+
+    other, source = Collector(), Paced(5, fault=ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        run(source, predictor, [other])
+    assert other.ending is Ending.FAILED and len(other.items) == 5 and source.opened == 0
+
+    def raising(given: Segmented) -> None:
+        raise ValueError("callback")
+
+    other, source = Collector(), Paced(1000)
+    with pytest.raises(ValueError, match="callback"):
+        run(source, predictor, [other], on_frame=raising)
+    assert other.ending is Ending.FAILED and source.opened == 0
+
+    def failing_call(self: Predictor, frame_bgr: np.ndarray, out: Any = None) -> Prediction:
+        if frame_bgr[0, 0, 0] == 4:
+            raise SegError("The network fails.")
+        return Prediction(np.zeros(frame_bgr.shape[:2], np.uint8), {"total": 1.0})
+
+    monkeypatch.setattr(Predictor, "__call__", failing_call)
+    other, source = Collector(), Paced(1000)
+    with pytest.raises(SegError, match="network fails"):
+        run(source, predictor, [other])
+    assert other.ending is Ending.FAILED and len(other.items) == 3 and source.opened == 0
+
+
+def test_a_sink_that_cannot_be_opened_closes_what_was(predictor: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    other, source = Collector(), Paced(10)
+    with pytest.raises(SegError, match="Can't write"):
+        run(source, predictor, [other, VideoFile(tmp_path / "file/a.mp4", as_it_is)])
+    assert other.ending is Ending.FAILED and source.opened == 0
+
+
+def test_a_callback_that_raises_keeps_a_playable_part(predictor: Predictor, tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "clip.mp4", [noise(i) for i in range(20)])
+
+    def raising(given: Segmented) -> None:
+        if given.index == 7:
+            raise ValueError("callback")
+
+    with pytest.raises(ValueError, match="callback"):
+        segment_file(clip, tmp_path / "out.mp4", predictor=predictor, on_frame=raising)
+    assert {path.name for path in tmp_path.iterdir()} == {"clip.mp4", "out_partial.mp4"}
+    assert count_frames(tmp_path / "out_partial.mp4") == 8
+
+
+def test_frame_sizes_that_change_in_mid_stream(predictor: Predictor, tmp_path: Path) -> None:
+    for i in range(6):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), make_frame(48 + 16 * (i // 3), 64))
+    assert [given.train_ids.shape for given in segment(tmp_path, predictor)] == [(48, 64)] * 3 + [(64, 64)] * 3
+    segment_file(tmp_path, tmp_path / "out.mp4", predictor=predictor)
+    assert count_frames(tmp_path / "out.mp4") == 6
+
+
+def test_from_python(predictor: Predictor, tiny_weights: Path, tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "clip.mp4", [make_frame(48, 64, i) for i in range(6)], fps=10)
+    found = list(seg.video.segment(clip, predictor))
+    expected = read_video(clip)
+    assert [given.time_s for given in found] == pytest.approx([i / 10 for i in range(6)])
+    for given, (_, picture) in zip(found, expected, strict=True):
+        assert (given.frame_bgr == picture).all()
+        assert (given.train_ids == predictor(picture).train_ids).all()
+        assert given.latency_ms["total"] > 0
+    done = seg.video.segment_file(clip, tmp_path / "out.mp4", weights=tiny_weights, engine="openvino", precision="fp32",
+                                  show="color")
+    assert done.result.frames == 6 and done.result.video is not None
+    assert done.result.video.glass_to_glass_ms["out.mp4"]["p50"] > 0
+    palette = LABEL_SET.palette()[:, ::-1].astype(int)
+    shown = read_video(tmp_path / "out.mp4")[2][1].astype(int)
+    assert np.median(np.abs(shown - palette[found[2].train_ids])) <= 6
+    with pytest.raises(SegError, match="is there already"):
+        segment_file(clip, tmp_path / "out.mp4", predictor=predictor)
+
+
+def test_auto_chooses_on_frames_from_all_over_a_file(predictor: Predictor, tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not on ten black ones in front."""
+    clip = write_video(tmp_path / "clip.mp4", [gray(0)] * 10 + [gray(5 * i) for i in range(35)])
+    seen: list[float] = []
+    monkeypatch.setattr(Predictor, "choose", lambda self, frames: seen.extend(map(level, frames)))
+    list(segment(clip, predictor, limit=1))
+    assert len(seen) == 3 and max(seen) > 100 and min(seen[1:]) > 40
+
+
+# ---- smoothing
+
+
+def test_old_scores_hold_where_the_picture_is_the_same_and_nowhere_else() -> None:
+    smoother, random = Smoother(), np.random.default_rng(0)
+    image = np.full((64, 96, 3), 100, np.uint8)
+    first, second, third = random.normal(size=(3, 5, 8, 12)).astype(np.float32)
+    assert (smoother(image, first) == first).all()
+    moved = image.copy()
+    moved[:, 48:] = 140
+    blended = smoother(moved, second)
+    np.testing.assert_allclose(blended[:, :, :5], 0.8 * first[:, :, :5] + 0.2 * second[:, :, :5], rtol=1e-4, atol=1e-6)
+    assert (blended[:, :, 5:] == second[:, :, 5:]).all(), "nor in the cell beside what moved"
+    np.testing.assert_allclose(smoother(moved, third), 0.8 * blended + 0.2 * third, rtol=1e-4, atol=1e-6)
+    other = random.normal(size=(5, 9, 12)).astype(np.float32)
+    assert (smoother(moved, other) == other).all(), "another size begins anew"
+
+
+def test_smoothing_steadies_a_still_picture(predictor: Predictor, tmp_path: Path) -> None:
+    """A street that stands still but for noise, as a camera sees it."""
+    still, random = make_frame(96, 128), np.random.default_rng(0)
+    for i in range(12):
+        noisy = still + random.normal(0, 6, still.shape)
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.clip(noisy, 0, 255).astype(np.uint8))
+
+    def changes(smooth: bool) -> int:
+        labels = [given.train_ids for given in segment(tmp_path, predictor, smooth=smooth)]
+        return sum(int((one != other).sum()) for one, other in itertools.pairwise(labels))
+
+    assert changes(smooth=True) < 0.6 * changes(smooth=False)
+    assert predictor.blend is None, "it is of one video alone"
+    done = run(open_source(tmp_path), predictor, [], smooth=True)
+    assert list(done.result.latency.stages) == ["preprocess", "network", "smooth", "upsample", "total"]
+    with pytest.raises(SegError, match="goes from frame to frame"):
+        list(segment(tmp_path, predictor, smooth=True, mode="throughput"))
+
+
+# ---- cameras
 
 
 class FakeCamera:
@@ -158,7 +500,7 @@ class FakeCamera:
         return True
 
     def get(self, what: int) -> float:
-        return {cv2.CAP_PROP_FPS: 0.0, cv2.CAP_PROP_FRAME_COUNT: -1.0}[what]
+        return 0.0
 
     def read(self) -> tuple[bool, Any]:
         time.sleep(self.pause_s)
@@ -171,99 +513,86 @@ class FakeCamera:
         self.released = True
 
 
-def test_a_camera_gives_its_newest_frame_and_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_camera_is_read_live_and_its_end_is_said(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     camera = FakeCamera(60)
     monkeypatch.setattr(source_module.cv2, "VideoCapture", lambda *arguments: camera)
-    with VideoSource("0") as source:
-        assert (source.live, source.fps, source.frames) == (True, 30.0, None)
-        levels = []
-        for frame in source:
-            levels.append(int(frame[0, 0, 0]))
-            time.sleep(0.02)
-        source.check_whole()
-    assert levels == sorted(set(levels))
-    assert len(levels) < 40, "frames that nobody took should have been dropped"
-    assert levels[-1] == 60
-    assert camera.released
+    done = segment_file("0", tmp_path / "out.mkv", predictor=predictor)
+    assert camera.released and str(done.fault) == "Camera 0 gives no more frames; was it unplugged?"
+    times = [at for at, _ in read_video(tmp_path / "out.mkv")]
+    assert len(times) == done.result.frames and times == sorted(set(times))
+    assert 0.05 < times[-1] - times[0] < 3, "frames have the time at which they came"
 
 
-def test_a_camera_is_closed_when_the_work_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    camera = FakeCamera(10_000)
-    monkeypatch.setattr(source_module.cv2, "VideoCapture", lambda *arguments: camera)
-    with pytest.raises(ValueError, match="work"), VideoSource("/dev/video3") as source:
-        next(iter(source))
-        raise ValueError("work")
-    assert camera.released
+def test_a_camera_that_stalls_keeps_what_was_recorded(predictor: Predictor, tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline_module, "_STALLED_S", 0.3)
+    monkeypatch.setattr(pipeline_module, "_GRACE_S", 0.05)
+
+    class Stalling(FakeCamera):
+        def read(self) -> tuple[bool, Any]:
+            if self.number == 20:
+                time.sleep(1)
+            return super().read()
+
+    monkeypatch.setattr(source_module.cv2, "VideoCapture", lambda *arguments: Stalling(1000))
+    with pytest.raises(SegError, match=r"Camera 3 has given no frame for 0\.3 seconds"):
+        segment_file("/dev/video3", tmp_path / "out.mp4", predictor=predictor)
+    assert [path.name for path in tmp_path.iterdir()] == ["out_partial.mp4"]
+    assert len(read_video(tmp_path / "out_partial.mp4")) > 0
 
 
-def test_a_stalled_camera_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_module, "_STALLED_S", 0.05)
-    monkeypatch.setattr(source_module.cv2, "VideoCapture", lambda *arguments: FakeCamera(1, pause_s=0.5))
-    with pytest.raises(SegError, match="no frame for"), VideoSource("0") as source:
-        next(iter(source))
+# ---- the window
 
 
-class Collector:
-    """A sink that keeps what it gets and wants `limit` frames."""
+class Screen:
+    """Stands for OpenCV's windows: keeps what is shown, and presses keys."""
 
-    waited_s = 0.0
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, keys: Sequence[int]) -> None:
+        self.shown: list[np.ndarray] = []
+        self.waited_ms: list[int] = []
+        self.closed = False
+        self._keys = iter(keys)
+        for name, stand_in in (("namedWindow", lambda *arguments: None), ("resizeWindow", lambda *arguments: None),
+                               ("imshow", lambda title, picture: self.shown.append(picture)), ("waitKey", self.wait),
+                               ("getWindowProperty", lambda *arguments: 1.0), ("destroyAllWindows", self.close)):
+            monkeypatch.setattr(window_module.cv2, name, stand_in)
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.frames: list[np.ndarray] = []
+    def wait(self, ms: int) -> int:
+        self.waited_ms.append(ms)
+        time.sleep(ms / 1000)
+        return next(self._keys, 255)
 
-    def write(self, frame_bgr: np.ndarray) -> bool:
-        self.frames.append(frame_bgr)
-        return len(self.frames) < self.limit
-
-
-def test_loop_segments_every_frame_and_measures_both_speeds(tiny_weights: Path) -> None:
-    predictor = Predictor.load(tiny_weights)
-    frames = [np.random.default_rng(i).integers(0, 256, (64, 96, 3)).astype(np.uint8) for i in range(4)]
-    sink, seen = Collector(100), []
-    run = segment_video(predictor, iter(frames), sink, "color", lambda sample, prediction: seen.append(prediction.train_ids))
-    assert len(sink.frames) == len(seen) == run.result.frames == 4
-    assert not run.closed
-    assert run.frames_per_second <= run.predictor_frames_per_second
-    palette = predictor.label_set.palette()[:, ::-1]
-    for picture, frame, train_ids in zip(sink.frames, frames, seen, strict=True):
-        assert (picture == palette[predictor(frame).train_ids]).all()
-        assert (train_ids == predictor(frame).train_ids).all()
+    def close(self) -> None:
+        self.closed = True
 
 
-def test_loop_ends_when_the_sink_does_and_survives_no_frames(tiny_weights: Path) -> None:
-    predictor = Predictor.load(tiny_weights)
-    sink = Collector(2)
-    run = segment_video(predictor, (gray(i) for i in range(10)), sink)
-    assert (run.closed, run.result.frames, len(sink.frames)) == (True, 2, 2)
-    run = segment_video(predictor, iter(()), sink)
-    assert (run.result.frames, run.frames_per_second, run.predictor_frames_per_second) == (0, 0.0, 0.0)
-
-
-def test_window_shows_legend_and_speed_and_q_quits(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown, closed = [], []
-    keys = iter([255, 255, ord("q")])
-    monkeypatch.setattr(sink_module.cv2, "namedWindow", lambda *arguments: None)
-    monkeypatch.setattr(sink_module.cv2, "resizeWindow", lambda *arguments: None)
-    monkeypatch.setattr(sink_module.cv2, "imshow", lambda title, frame: shown.append(frame))
-    monkeypatch.setattr(sink_module.cv2, "waitKey", lambda ms: time.sleep(ms / 1000) or next(keys))
-    monkeypatch.setattr(sink_module.cv2, "getWindowProperty", lambda *arguments: 1.0)
-    monkeypatch.setattr(sink_module.cv2, "destroyAllWindows", lambda: closed.append(True))
-    with Window("test", fps=20) as window:
-        run = segment_video(Predictor.load(tiny_weights), (gray(100, 96, 128) for _ in range(9)), window)
-    assert run.closed
-    assert len(shown) == 3
-    assert shown[0].shape[0] > 96
-    assert closed == [True]
-    assert 0 < window.waited_s < 1
-    assert (shown[1][:30] == 255).any(), "the speed is written into the upper left corner"
+def test_window_shows_legend_and_speed_at_the_videos_pace_and_q_quits(predictor: Predictor,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen(monkeypatch, [255, 255, ord("q")])
+    window = Window(Painter(predictor.label_set))
+    done = run(Paced(9), predictor, [window])
+    assert done.ending is Ending.STOPPED and screen.closed and len(screen.shown) == 3
+    assert screen.shown[0].shape[0] > 48
+    assert (screen.shown[1][:30] == 255).any(), "the speed is written into the upper left corner"
+    assert sum(screen.waited_ms) <= 100 and max(screen.waited_ms) > 10, "25 frames a second"
+    assert len(window.delays_ms) == 3
 
 
 def test_display_is_looked_for_without_starting_qt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sink_module.sys, "platform", "linux")
+    monkeypatch.setattr(window_module.sys, "platform", "linux")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     for display in ("", "nonsense", ":4711", "localhost:999"):
         monkeypatch.setenv("DISPLAY", display)
         assert not has_display()
     monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
     assert has_display()
+
+
+def test_the_interfaces_are_met(tmp_path: Path) -> None:
+    """So that mypy sees, too, that stand-ins and real ones are alike."""
+    sources: list[Source] = [Paced(1), open_source("0")]
+    sinks: list[Sink] = [Collector(), VideoFile(tmp_path / "a.mp4", as_it_is), Window(Painter(LABEL_SET))]
+    for source in sources:
+        with contextlib.suppress(SegError):
+            source.close()
+    assert all(sink.delays_ms == {} for sink in sinks)

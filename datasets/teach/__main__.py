@@ -96,7 +96,7 @@ def _main(argv: Sequence[str] | None) -> None:
     said = (f"{done} of {len(reader)} pictures were labelled, {len(reader) - len(waiting)} were already. "
             f"The data set is {arguments.output}.")
     if interruption.wished:
-        raise KeyboardInterrupt(f"{said} The same command goes on.")
+        raise interruption.error(f"{said} The same command goes on.")
     print(said)
     if faults:
         raise SegError("\n  ".join([f"{len(faults)} could not be read:", *faults]))

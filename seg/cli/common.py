@@ -1,7 +1,8 @@
 """The one handler under every command line: what a user can mend becomes a sentence and an exit code, no traceback.
 
 Exit codes: 0 done; 2 the user must mend something (argparse uses the same), or the machine has no more disk or memory; 130
-interrupted by Ctrl-C. Anything else that escapes is a defect of ours, and its traceback is what we need to see.
+interrupted by Ctrl-C, 143 ended by SIGTERM, 129 by SIGHUP. Anything else that escapes is a defect of ours, and its traceback is
+what we need to see.
 """
 
 import argparse
@@ -60,7 +61,7 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
         return EXIT_ERROR
     except KeyboardInterrupt as interrupt:
         print("\n" + " ".join(["Interrupted.", *map(str, interrupt.args)]), file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return interrupt.exit_code if isinstance(interrupt, Interrupted) else EXIT_INTERRUPTED
     except BrokenPipeError:  # as in `infer.py ... | head`: the reader has what it wanted
         _drop_output()
         return 0
@@ -140,29 +141,51 @@ def read_class_map(path: Path) -> ClassMap:
     return classes
 
 
+class Interrupted(KeyboardInterrupt):
+    """Work that was ended by a signal.
+
+    Attributes:
+        exit_code: that says which one.
+    """
+
+    def __init__(self, text: str, signal_number: int) -> None:
+        super().__init__(*([text] if text else []))
+        self.exit_code = 128 + signal_number
+
+
 class Interruption:
-    """Makes the first Ctrl-C a wish that long work looks at between two steps; the second one interrupts at once.
+    """Makes the first Ctrl-C, SIGTERM or SIGHUP a wish that long work looks at between two steps; the second interrupts at once.
 
     So a frame is finished, files are closed and a report of what was measured is written. Use it with `with`.
 
     Attributes:
-        wished: whether Ctrl-C was pressed.
+        wished: whether one of them came.
     """
+
+    _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
     def __init__(self) -> None:
         self.wished = False
-        self._before: Any = None
+        self._signal_number = int(signal.SIGINT)
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # Python allows signal handlers nowhere else
-            self._before = signal.signal(signal.SIGINT, self._handle)
+            for number in self._SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                    self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def error(self, text: str = "") -> Interrupted:
+        """Returns what to raise when the work has come to its end, with a sentence that says what was kept."""
+        return Interrupted(text, self._signal_number)
 
     def _handle(self, signal_number: int, frame: FrameType | None) -> None:
+        self._signal_number = signal_number
         if self.wished:
-            raise KeyboardInterrupt
+            raise self.error()
         self.wished = True

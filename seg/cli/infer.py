@@ -26,8 +26,13 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
     parser = Parser(prog="infer.py", description=_DESCRIPTION)
     what = parser.add_argument_group("what to work on (one of)")
     what.add_argument("inputs", nargs="*", metavar="INPUT", help="pictures, folders (searched in depth) or globs")
-    what.add_argument("--video", metavar="SRC", help="a video file, the index of a camera, or a URL; shown in a "
-                      "window, or written where --output says")
+    what.add_argument("--video", metavar="SRC", help="a video file, the index of a camera, a URL, - for a pipe, a folder of "
+                      "videos, or frames as a folder of pictures or a pattern such as f/%%06d.png; shown in a window, or written "
+                      "where --output says")
+    what.add_argument("--fps", type=float, metavar="N", help="frames per second of a video that is given as pictures "
+                      "(default: 25)")
+    what.add_argument("--raw", metavar="HxW[@FPS]", help="what is piped in by --video - is bare BGR bytes, frame after frame, of "
+                      "this size; without it, a container such as NUT, Matroska or MPEG-TS")
     what.add_argument("--dataset", metavar="NAME",
                       help=f"a data set to score: {', '.join(datasets) or 'in a checkout only'}")
     what.add_argument("--root", metavar="DIR", help="where the data set lies")
@@ -55,11 +60,19 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
     how.add_argument("--threads", type=_positive, metavar="N", help="for the engine, OpenCV and our own code together "
                      "(default: all cores that this process may use)")
 
+    how.add_argument("--mode", choices=("latency", "throughput"), help="of a video: latency works on one frame with all threads, "
+                     "throughput on a frame for each thread (default: latency)")
+
+    how.add_argument("--smooth", action="store_true", help="of a video: blend scores over time where the picture stays the same, "
+                     "so that labels flicker less")
+
     out = parser.add_argument_group("what comes out")
     out.add_argument("--save", metavar="KIND,...", help="train-ids, label-ids, color, overlay, confidence (default for pictures "
                      "and video: overlay)")
     out.add_argument("--output", type=Path, metavar="PATH", help="folder for pictures (default: runs/infer), "
-                     "file or folder for a video")
+                     ".mp4, .mov, .mkv or .webm file for a video, or a folder, or - for a pipe")
+    out.add_argument("--overwrite", action="store_true", help="replace the video file that is there")
+    out.add_argument("--show", action="store_true", help="show a video in a window, also where --output writes it")
     out.add_argument("--report", type=Path, action="append", default=[], metavar="FILE",
                      help="write a report; .json, .md or .html; may be given several times")
     out.add_argument("--submit", type=Path, metavar="DIR", help="write what the data set's test server takes: a PNG of label "
@@ -107,6 +120,13 @@ def _check(arguments: argparse.Namespace, readers: Readers | None) -> None:
                        "infer.py --help shows examples.")
     if len(modes) > 1:
         raise SegError(f"{' and '.join(modes)} were given together; infer.py does one of them at a time.")
+    if arguments.video is None:
+        for option, what in (("fps", "gives pictures a time"), ("raw", "says what is piped in"), ("mode", "is for videos"),
+                             ("smooth", "goes from frame to frame"), ("show", "opens a window for a video"),
+                             ("overwrite", "replaces a video")):
+            if getattr(arguments, option) not in (None, False):
+                raise SegError(f"--{option} {what}; it needs --video SRC.")
+    arguments.mode = arguments.mode or "latency"
     if modes != ["--dataset"]:
         for option, what in (("root", "says which data set"), ("split", "says which data set"),
                              ("submit", "writes what a data set's test server takes"),
@@ -119,6 +139,8 @@ def _check(arguments: argparse.Namespace, readers: Readers | None) -> None:
                        "Run `python infer.py` there.")
     elif arguments.root is None:
         raise SegError("--dataset needs --root DIR, the folder where the data set lies.")
+    if arguments.smooth and arguments.mode == "throughput":
+        raise SegError("--smooth goes from frame to frame, and --mode throughput works on several at once; give one of them.")
     if arguments.submit is not None and arguments.limit is not None:
         raise SegError("A test server takes all frames of a split: give --submit without --limit.")
     if arguments.submit is not None and arguments.split not in (None, "val", "test"):

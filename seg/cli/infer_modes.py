@@ -1,39 +1,44 @@
 """The three things `infer.py` does: pictures, a video, a data set. Each checks what can be checked before it works."""
 
+import re
+import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from seg import weights
 from seg.cli.common import Interruption, read_class_map
+from seg.cli.inputs import DataSet, PictureFiles
 from seg.cli.outputs import PictureWriter, Submission, output_names, parse_kinds
 from seg.errors import SegError, did_you_mean
 from seg.evaluate import (
     WARM_UP_RUNS,
-    EvalSample,
     Result,
     best_long_side,
     check_same_classes,
     compare_sizes,
     evaluate,
     merging_table,
-    read_sample,
 )
-from seg.files import UInt8Array, check_writable_folder, find_images, passed_over, read_image_bgr, spread
+from seg.files import UInt8Array, check_writable_folder, find_images, passed_over, spread
+from seg.flow import Ending, Segmented, Sink, Sinks, Stream, opened, samples
 from seg.report import ExampleCollector, check_report_path, print_result, print_sizes, write_report
 from seg.report.facts import count
-from seg.runtime import Prediction, Predictor
-from seg.video import VIDEO_SUFFIX, VideoFile, VideoSource, Window, has_display, segment_video
+from seg.runtime import Predictor
+from seg.video import VIDEO_SUFFIX, Painter, Show, VideoFile, Window, has_display, open_source, videos_in
+from seg.video import run as run_video
+from seg.video.pipeline import TRIED_FRAMES
+from seg.video.source import PIPE
 
 _PICTURES_FOLDER = Path("runs/infer")
 _FAULTS_SHOWN = 20
-_TRIED_FRAMES = 3  # that "auto" chooses on, spread over all
+_DRAWN: tuple[Show, ...] = ("overlay", "color")  # what can be a video; the other kinds are pictures
 _T = TypeVar("_T")
 
 
@@ -45,54 +50,30 @@ def pictures(arguments: Namespace) -> None:
     writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, predictor.label_set)
     writer.check_apart_from([image.path for image in inputs])
     _check_reports(arguments)
-    check_writable_folder(writer.folder)
-    names = dict(zip(map(str, output_names([image.relative for image in inputs])), inputs, strict=True))
-    examples = ExampleCollector(len(inputs))
-    kept = 0
-    faults: list[str] = []  # of single pictures: the others are worked on all the same, and these are named at the end
     if others := passed_over(arguments.inputs):
         _say(arguments, f"Passed over, in formats that can't be read: "
              f"{', '.join(f'{number} {suffix}' for suffix, number in others.items())}.")
-
-    def samples() -> Iterator[EvalSample]:
-        for name, image in _progress(names.items(), len(names), arguments.quiet):
-            if interruption.wished:
-                return
-            try:
-                frame_bgr = read_image_bgr(image.path)
-                predictor.check(frame_bgr)
-            except SegError as fault:
-                faults.append(_about(image.path, fault))
-            else:
-                yield EvalSample(name, frame_bgr)
-
-    def save(sample: EvalSample, prediction: Prediction) -> None:
-        nonlocal kept
-        try:
-            writer.write(Path(sample.name), sample.frame_bgr, prediction)
-        except SegError as fault:
-            faults.append(str(fault))
-        else:
-            kept += 1
-            examples.offer(sample.name, sample.frame_bgr, None, prediction.train_ids)
-
-    with Interruption() as interruption:
-        _choose(predictor, _usable(predictor, lambda image: read_image_bgr(image.path), spread(inputs, _TRIED_FRAMES)),
-                arguments.quiet)
+    names = map(str, output_names([image.relative for image in inputs]))
+    source = PictureFiles(list(zip(names, (image.path for image in inputs), strict=True)), predictor.check)
+    writer.faults, examples = source.faults, ExampleCollector()
+    with Interruption() as interruption, opened(source) as stream, Sinks([writer, examples], stream) as sinks:
+        _choose(predictor, source.preview(TRIED_FRAMES), arguments.quiet)
         # Pictures may all differ in size, and each size would be warmed up: only where a report asks for speed.
         warm_up_runs = WARM_UP_RUNS if arguments.report else 0
-        result = evaluate(predictor, samples(), predictor.label_set, save, warm_up_runs=warm_up_runs)
-    done = f"{kept} of {count(len(inputs), 'picture')}"
-    if kept:
+        taken = _progress(samples(source, lambda: interruption.wished), stream.frames, arguments.quiet)
+        result = evaluate(predictor, taken, predictor.label_set, sinks.take_sample, warm_up_runs=warm_up_runs)
+        sinks.stopped = interruption.wished
+    done = f"{writer.frames} of {count(len(inputs), 'picture')}"
+    if writer.frames:
         if arguments.report:
             _finish(arguments, result, examples)
         elif result.note:
             _say(arguments, result.note)
         _say(arguments, f"{done} segmented; {count(writer.written, 'file')} under {writer.folder}/.")
     if interruption.wished:
-        raise KeyboardInterrupt(_all_of([f"{done} were segmented and kept."], faults))
-    if faults:
-        raise SegError(_all_of([f"{done} were segmented; what was left out:"] if len(inputs) > 1 else [], faults))
+        raise interruption.error(_all_of([f"{done} were segmented and kept."], source.faults))
+    if source.faults:
+        raise SegError(_all_of([f"{done} were segmented; what was left out:"] if len(inputs) > 1 else [], source.faults))
 
 
 def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
@@ -104,60 +85,38 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         raise SegError(f"--submit writes what a data set's test server takes; {name} has none.")
     predictor = _load(arguments, kinds)
     table = _table(arguments, predictor, reader)
-    writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, predictor.label_set)
+    writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, predictor.label_set,
+                           lambda item: f"{item.sample.name}.png")
     writer.check_apart_from([reader.samples[i].image_path for i in indices])
     _check_reports(arguments)
-    if kinds:
-        check_writable_folder(writer.folder)
     submission = _submission(arguments.submit, reader, f"{name}_{split}.zip") if arguments.submit else None
-    examples = ExampleCollector(len(indices))
-    faults: list[str] = []  # of single frames: the others are scored all the same, and these are named at the end
+    source, examples = DataSet(reader, indices, predictor.check), ExampleCollector(table=table)
     if reader.remark:
         _say(arguments, reader.remark)
-
-    def samples() -> Iterator[EvalSample]:
-        for i in _progress(indices, len(indices), arguments.quiet):
-            if interruption.wished:
-                return
-            try:
-                sample = read_sample(reader, i)
-                predictor.check(sample.frame_bgr)
-            except SegError as fault:
-                faults.append(_about(reader.samples[i].image_path, fault))
-            else:
-                yield sample
-
-    def save(sample: EvalSample, prediction: Prediction) -> None:
-        writer.write(Path(f"{sample.name}.png"), sample.frame_bgr, prediction)
-        if submission:
-            submission.write(sample.name, prediction.train_ids)
-        shown = prediction.train_ids if table is None else table[prediction.train_ids]
-        examples.offer(sample.name, sample.frame_bgr, sample.train_ids, shown)
-
-    with Interruption() as interruption:
-        _choose(predictor, _usable(predictor, lambda i: read_sample(reader, i).frame_bgr, spread(indices, _TRIED_FRAMES)),
-                arguments.quiet)
-        result = evaluate(predictor, samples(), reader.label_set, save, dataset=name, split=split, table=table)
+    receivers: list[Sink] = [writer, examples, submission] if submission else [writer, examples]
+    with Interruption() as interruption, opened(source) as stream, Sinks(receivers, stream) as sinks:
+        _choose(predictor, source.preview(TRIED_FRAMES), arguments.quiet)
+        taken = _progress(samples(source, lambda: interruption.wished), stream.frames, arguments.quiet)
+        result = evaluate(predictor, taken, reader.label_set, sinks.take_sample, dataset=name, split=split, table=table)
+        sinks.stopped = interruption.wished or bool(source.faults)
     notes = [result.note, reader.remark]
     if result.frames < len(reader):
         notes.append(f"These are {result.frames} of the split's {len(reader)} frames.")
-    if faults:
-        notes.append(f"{count(len(faults), 'frame')} could not be used, and the figures are without.")
-    if result.frames and not result.labelled:
+    if not result.labelled:
         notes.append(f"The split {split!r} has no labels, so that nothing is scored.")
     result = replace(result, note=" ".join(filter(None, notes)) or None)
     if result.frames:
         _finish(arguments, result, examples)
         if kinds:
             _say(arguments, f"{count(writer.written, 'picture')} under {writer.folder}/.")
-    done = f"{'Scored' if result.labelled else 'Segmented'} were {result.frames} of {count(len(indices), 'frame')}"
+    done = f"{'Scored' if result.labelled else 'Segmented'} were {result.frames} of {count(len(indices), 'frame')}."
     no_zip = " No zip was written." if submission else ""
     if interruption.wished:
-        raise KeyboardInterrupt(_all_of([f"{done}.{no_zip}"], faults))
-    if faults:
-        raise SegError(_all_of([f"{done}.{no_zip} What was left out:"], faults))
-    if submission:
-        _say(arguments, submission.pack())
+        raise interruption.error(_all_of([f"{done}{no_zip}"], source.faults))
+    if source.faults:
+        raise SegError(_all_of([f"{done}{no_zip} What was left out:"], source.faults))
+    if submission and submission.packed:
+        _say(arguments, submission.packed)
 
 
 def find_size(arguments: Namespace, readers: Mapping[str, Any]) -> None:
@@ -203,68 +162,137 @@ def _submission(folder: Path, reader: Any, zip_name: str) -> Submission:
 
 
 def video(arguments: Namespace) -> None:
-    """Segments a video into a window or a file."""
-    kinds = parse_kinds(arguments.save or "overlay")
-    if kinds not in (("overlay",), ("color",)):
-        raise SegError("A video shows overlay or color, so --save takes one of them; ids would not survive compression.")
-    if arguments.output is None and not has_display():
-        raise SegError("There is no display to show the video on; write a file with --output FILE.mp4.")
-    with VideoSource(arguments.video, arguments.threads or 0) as source:
-        target = _video_target(arguments.output, arguments.video, kinds[0])
-        predictor = _load(arguments, kinds)
+    """Segments videos into windows, files and pictures."""
+    with redirect_stdout(sys.stderr) if str(arguments.output) == PIPE else nullcontext():  # the video itself goes there
+        kinds = parse_kinds(arguments.save or "overlay")
+        if arguments.output is None and not has_display():
+            raise SegError("There is no display to show the video on; write a file with --output FILE.mp4.")
+        if arguments.show and not has_display():
+            raise SegError("There is no display for --show.")
+        folder = Path(arguments.video)
+        videos = [str(path) for path in videos_in(folder)] if folder.is_dir() else []
+        if len(videos) > 1 and (arguments.report or arguments.output is None or arguments.output.suffix):
+            raise SegError(f"{folder} holds {len(videos)} videos; they are written into a folder, without a report: "
+                           "--output FOLDER.")
+        work = _Video(arguments, kinds, (videos or [arguments.video])[0])
+        for name in videos[1:]:
+            work.run()
+            work = _Video(arguments, kinds, name, work.predictor)
+        work.run()
+
+
+class _Video:
+    """One video: checked when it is made, worked on by `run`."""
+
+    def __init__(self, arguments: Namespace, kinds: Sequence[str], name: str, predictor: Predictor | None = None) -> None:
+        self._arguments, self._name = arguments, name
+        say = (lambda text: None) if arguments.quiet else None
+        self._source = open_source(name, threads=arguments.threads or 0, raw=arguments.raw, fps=arguments.fps, say=say)
+        # Several videos lie in one folder, whose tree of pictures has a folder for each.
+        self._files = _video_targets(arguments.output, name, kinds)
+        if arguments.output is None and (shown := set(kinds) - set(_DRAWN)):
+            raise SegError(f"{', '.join(sorted(shown))} are pictures, one for each frame; say where they go: --output FOLDER.")
+        self.predictor = predictor or _load(arguments, kinds)
+        label_set = self.predictor.label_set
+        self._sinks: list[Sink] = [VideoFile(path, Painter(label_set, kind), overwrite=arguments.overwrite,
+                                             threads=arguments.threads or 0) for path, kind in self._files]
+        pictures = [kind for kind in kinds if kind not in _DRAWN]
+        if pictures:
+            stem = _stem(name)
+            self._sinks.append(PictureWriter(arguments.output, pictures, label_set, lambda item: f"{stem}/{item.index:06d}.png"))
+        if arguments.show or arguments.output is None:
+            self._sinks.append(Window(Painter(label_set, "color" if kinds[0] == "color" else "overlay")))
         _check_reports(arguments)
-        if target is not None:
-            check_writable_folder(target.parent)
-        total = min(filter(None, (source.frames, arguments.limit)), default=None)
-        examples = ExampleCollector(total)
+        for path, _ in self._files:
+            if str(path) != PIPE:
+                check_writable_folder(path.parent)
 
-        def frames() -> Iterator[UInt8Array]:
-            for number, frame in enumerate(_progress(source, total, arguments.quiet), 1):
-                if interruption.wished:
-                    return
-                yield frame
-                if number == arguments.limit:
-                    return
+    def run(self) -> None:
+        """Works on it, and says what came of it.
 
-        def offer(sample: EvalSample, prediction: Prediction) -> None:
-            examples.offer(sample.name, sample.frame_bgr, None, prediction.train_ids)
-
-        with Interruption() as interruption, _sink(target, source) as sink:
-            run = segment_video(predictor, frames(), sink, "color" if kinds == ("color",) else "overlay", offer)
-        done = run.result.frames
-        kept = count(done, "frame") + (f" in {target}" if target else "")
-        if done:
-            _finish(arguments, run.result, examples)
-            _say(arguments, f"{kept}: {run.frames_per_second:.1f} frames per second from reading to "
-                 f"{'writing' if target else 'showing'} ({run.busy_s:.1f} s), {run.predictor_frames_per_second:.1f} "
-                 "by the predictor alone.")
-        if interruption.wished:
-            raise KeyboardInterrupt(f"Kept {kept}." if done and target else "")
-        if not run.closed and done != arguments.limit:
+        Raises:
+            SegError: as `seg.video.run`, or the source ended before its end.
+        """
+        arguments, examples = self._arguments, ExampleCollector()
+        with Interruption() as interruption, _Bar(arguments.quiet) as bar:
             try:
-                source.check_whole()
+                done = run_video(self._source, self.predictor, [*self._sinks, examples, bar], mode=arguments.mode,
+                                 limit=arguments.limit, smooth=arguments.smooth, stop=lambda: interruption.wished)
             except SegError as fault:
-                raise SegError(f"{fault} They are kept in {target}." if done and target else str(fault)) from None
+                kept = self._kept(0)
+                raise SegError(f"{fault} What was written until then is kept in {kept}." if kept else str(fault)) from None
+        frames = done.result.frames
+        kept = self._kept(frames)
+        if frames:
+            _finish(arguments, done.result, examples)
+            where = f" in {kept}" if kept else ""
+            _say(arguments, f"{count(frames, 'frame')}{where}: {done.frames_per_second:.1f} frames per second "
+                 f"from reading to {'writing' if kept else 'showing'} ({done.seconds:.1f} s).")
+        if interruption.wished:
+            raise interruption.error(f"Kept {count(frames, 'frame')} in {kept}." if kept else "")
+        if done.fault is not None:
+            raise SegError(f"{done.fault} {'It is' if frames == 1 else 'They are'} kept in {kept}." if kept else str(done.fault))
+
+    def _kept(self, frames: int) -> str:
+        """Returns where what was written lies, in words; nothing where nothing is."""
+        files = [str(sink.kept) for sink in self._sinks if isinstance(sink, VideoFile) and sink.kept is not None]
+        folders = [f"{sink.folder}/" for sink in self._sinks if isinstance(sink, PictureWriter) and sink.written]
+        return " and ".join(files + folders)
 
 
-def _sink(target: Path | None, source: VideoSource) -> VideoFile | Window:
-    if target is not None:
-        return VideoFile(target, source.fps, source.live)
-    return Window(f"{source.name} (q quits)", None if source.live else source.fps)
+class _Bar:
+    """Shows on a terminal's standard error how far a video is; a `seg.flow.Sink`, used with `with`."""
+
+    name = "progress"
+    in_callers_thread = True
+
+    def __init__(self, quiet: bool) -> None:
+        self.delays_ms: dict[int, float] = {}
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("frames"), TimeRemainingColumn())
+        console = Console(stderr=True)
+        self._progress = Progress(*columns, console=console, refresh_per_second=4, transient=True,
+                                  disable=quiet or not console.is_terminal)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def open(self, stream: Stream) -> None:
+        self._task = self._progress.add_task("", total=stream.frames)
+
+    def take(self, item: Segmented) -> bool:
+        self._progress.advance(self._task)
+        return True
+
+    def close(self, ending: Ending) -> None:
+        self._progress.remove_task(self._task)
 
 
-def _video_target(output: Path | None, source: str, kind: str) -> Path | None:
-    """Returns the file to write: `output`, or one named after the source if `output` is a folder."""
+def _video_targets(output: Path | None, source: str, kinds: Sequence[str]) -> list[tuple[Path, Show]]:
+    """Returns the files to write and what each shows: `output`, or names after the source if `output` is a folder."""
+    drawn: list[Show] = [kind for kind in _DRAWN if kind in kinds]
     if output is None:
-        return None
-    if output.is_dir() or not output.suffix:
-        stem = f"camera{source}" if source.isdecimal() else "stream" if "://" in source else Path(source).stem
-        output = output / f"{stem}_{kind}{VIDEO_SUFFIX}"
-    if output.suffix.lower() != VIDEO_SUFFIX:
-        raise SegError(f"Videos are written as {VIDEO_SUFFIX}; --output {output} has another suffix.")
-    if output.exists() and Path(source).exists() and output.samefile(source):
-        raise SegError(f"--output {output} is the video itself; choose another name.")
-    return output
+        return []
+    if str(output) != PIPE and (output.is_dir() or not output.suffix):
+        targets = [(output / f"{_stem(source)}_{kind}{VIDEO_SUFFIX}", kind) for kind in drawn]
+    elif len(kinds) > 1 or not drawn:
+        raise SegError(f"A video file shows overlay or color; --save {','.join(kinds)} needs a folder: --output FOLDER.")
+    else:
+        targets = [(output, drawn[0])]
+    for path, _ in targets:
+        if path.exists() and Path(source).exists() and path.samefile(source):
+            raise SegError(f"--output {path} is the video itself; choose another name.")
+    return targets
+
+
+def _stem(source: str) -> str:
+    """Returns what files are named after."""
+    if source.isdecimal():
+        return f"camera{source}"
+    return "stream" if "://" in source or source == PIPE else re.sub(r"_?%\d*d", "", Path(source).stem) or "frames"
 
 
 def _load(arguments: Namespace, kinds: Sequence[str]) -> Predictor:
@@ -290,20 +318,6 @@ def _choose(predictor: Predictor, frames_bgr: Iterable[UInt8Array], quiet: bool)
         return
     with console.status("Finding out what is fastest here, which is then remembered..."):
         predictor.choose(frames_bgr)
-
-
-def _usable(predictor: Predictor, read: Callable[[_T], UInt8Array], items: Iterable[_T]) -> Iterator[UInt8Array]:
-    """Reads frames, without those that can't be used: what is wrong with them is said when their turn comes."""
-    for item in items:
-        with suppress(SegError):
-            frame_bgr = read(item)
-            predictor.check(frame_bgr)
-            yield frame_bgr
-
-
-def _about(path: Path, fault: SegError) -> str:
-    """Returns what is wrong with a file in words that name it."""
-    return str(fault) if str(path) in str(fault) else f"{path}: {fault}"
 
 
 def _all_of(heading: Sequence[str], faults: Sequence[str]) -> str:

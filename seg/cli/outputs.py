@@ -1,7 +1,7 @@
 """Predictions on disk: pictures, where OUTPUT/KIND/ mirrors the tree of the inputs and no two share a name; submissions."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from seg.errors import SegError, did_you_mean
 from seg.files import UInt8Array, atomic_write, check_writable_folder, write_image
+from seg.flow import Ending, Segmented, Stream
 from seg.label_sets import LabelSet
 from seg.runtime import Prediction
 from seg.visualize import colorize, overlay
@@ -44,17 +45,34 @@ def output_names(relatives: Sequence[Path]) -> list[Path]:
 
 
 class PictureWriter:
-    """Writes the wanted kinds of picture for each prediction.
+    """Writes the wanted kinds of picture for each prediction; a `seg.flow.Sink`.
 
     Attributes:
         folder: where the folders of the kinds lie.
         written: pictures so far.
+        frames: how many frames are wholly written.
+        faults: takes what can't be written, in words, instead of an error; None for the error.
     """
 
-    def __init__(self, folder: Path, kinds: Sequence[str], label_set: LabelSet) -> None:
+    name = "pictures"
+    in_callers_thread = False
+
+    def __init__(self, folder: Path, kinds: Sequence[str], label_set: LabelSet,
+                 naming: Callable[[Segmented], str] = lambda item: item.sample.name) -> None:
+        """Says what goes where.
+
+        Args:
+            folder: see above.
+            kinds: some of `KINDS`.
+            label_set: gives colours and label ids.
+            naming: gives the PNG's name below the folder of each kind.
+        """
         self.folder = folder
+        self.delays_ms: dict[int, float] = {}
+        self._naming = naming
         self.kinds = tuple(kinds)
-        self.written = 0
+        self.written = self.frames = 0
+        self.faults: list[str] | None = None
         self._label_set = label_set
         self._to_label_ids = label_set.to_label_ids()
 
@@ -70,17 +88,27 @@ class PictureWriter:
                 if path.resolve().is_relative_to(target):
                     raise SegError(f"The input {path} lies in {target}, where results would go; choose another --output.")
 
-    def write(self, name: Path, frame_bgr: UInt8Array, prediction: Prediction) -> None:
-        """Writes one PNG per kind.
+    def open(self, stream: Stream) -> None:
+        """Makes sure that the folder can be written, where anything will be."""
+        if self.kinds:
+            check_writable_folder(self.folder)
 
-        Args:
-            name: below the folder of each kind, as `output_names` gives it.
-            frame_bgr: (H, W, 3).
-            prediction: of this frame, with confidence where that kind is wanted.
-        """
-        for kind in self.kinds:
-            write_image(self.folder / kind / name, self._picture(kind, frame_bgr, prediction))
-            self.written += 1
+    def take(self, item: Segmented) -> bool:
+        """Writes one PNG per kind."""
+        try:
+            for kind in self.kinds:
+                write_image(self.folder / kind / self._naming(item), self._picture(kind, item.frame_bgr, item.prediction))
+                self.written += 1
+        except SegError as fault:
+            if self.faults is None:
+                raise
+            self.faults.append(str(fault))
+        else:
+            self.frames += 1
+        return True
+
+    def close(self, ending: Ending) -> None:
+        """Does nothing: each picture is whole."""
 
     def _picture(self, kind: str, frame_bgr: UInt8Array, prediction: Prediction) -> UInt8Array:
         train_ids = prediction.train_ids
@@ -97,7 +125,10 @@ class PictureWriter:
 
 
 class Submission:
-    """What a test server takes: a PNG of label ids for each frame, all in one folder, and a zip of them beside it.
+    """What a test server takes, as a `seg.flow.Sink`: a PNG of label ids for each frame, all in one folder, and a zip of them.
+
+    Attributes:
+        packed: a sentence that says where the zip is; None while there is none.
 
     Args:
         folder: for the PNGs and the zip, made where it isn't there.
@@ -110,6 +141,9 @@ class Submission:
         SegError: the folder can't be written, or holds other PNGs: a server's evaluator would take them for predictions.
     """
 
+    name = "submission"
+    in_callers_thread = False
+
     def __init__(self, folder: Path, frames: Iterable[str], ending: str, label_set: LabelSet, zip_name: str) -> None:
         self.folder, self.zip_path = folder, folder / zip_name
         self._files = {name: folder / f"{Path(name).name}{ending}" for name in frames}
@@ -120,15 +154,23 @@ class Submission:
             raise SegError(f"--submit {folder} holds other pictures, such as {others[0]}, which would be taken for predictions. "
                            "Give an empty folder.")
         self.zip_path.unlink(missing_ok=True)
+        self.delays_ms: dict[int, float] = {}
+        self.packed: str | None = None
 
-    def write(self, frame: str, train_ids: UInt8Array) -> None:
-        """Writes the PNG of a frame; train ids are (H, W)."""
-        write_image(self._files[frame], cv2.LUT(train_ids, self._to_label_ids).astype(np.uint8, copy=False))
+    def open(self, stream: Stream) -> None:
+        """Does nothing: the folder was checked."""
 
-    def pack(self) -> str:
-        """Writes the zip, flat, of the PNGs of all frames; returns a sentence that says where."""
+    def take(self, item: Segmented) -> bool:
+        """Writes the PNG of a frame."""
+        write_image(self._files[item.sample.name], cv2.LUT(item.train_ids, self._to_label_ids).astype(np.uint8, copy=False))
+        return True
+
+    def close(self, ending: Ending) -> None:
+        """Writes the zip, flat, of the PNGs of all frames; none where some are missing."""
+        if ending is not Ending.WHOLE:
+            return
         with atomic_write(self.zip_path) as file, ZipFile(file, "w") as archive:  # stored: PNGs don't get smaller
             for path in self._files.values():
                 archive.write(path, path.name)
         megabytes = self.zip_path.stat().st_size / 1e6
-        return f"Submission: {self.zip_path}, {len(self._files)} PNGs of label ids, {megabytes:.1f} MB."
+        self.packed = f"Submission: {self.zip_path}, {len(self._files)} PNGs of label ids, {megabytes:.1f} MB."

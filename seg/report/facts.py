@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seg.evaluate import Result
+from seg.evaluate import Result, VideoFacts
 
 
 class LatencyRow(NamedTuple):
@@ -62,8 +62,20 @@ def details(result: Result) -> list[tuple[str, str]]:
     if result.scores is not None:
         scored = f"{count(result.labelled, 'frame')}, {result.scores.pixels:,} pixels, at the labels' own size"
         pairs.insert(3, ("Scored", scored))
+    if result.video is not None:
+        pairs[3:3] = _video(result.video)
     if result.note:
         pairs.append(("Note", result.note))
+    return pairs
+
+
+def _video(facts: VideoFacts) -> list[tuple[str, str]]:
+    pairs = [("Speed", f"{facts.frames_per_second:.1f} frames per second, all stages together, for {facts.mode}")]
+    for name, values in facts.glass_to_glass_ms.items():
+        percentiles = ", ".join(f"{what} {values[what]:.1f}" for what in ("p50", "p90", "p99"))
+        pairs.append((f"Glass to glass, {name}", f"{percentiles} ms"))
+    if facts.dropped:
+        pairs.append(("Dropped", count(facts.dropped, "frame")))
     return pairs
 
 

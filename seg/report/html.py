@@ -1,6 +1,7 @@
 """A result as one HTML file: no script, nothing loaded from elsewhere, light or dark as the reader's system is."""
 
 import base64
+import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -70,6 +71,8 @@ def to_html(result: Result, examples: Sequence[Example] = ()) -> str:
     if latency_rows(result):
         body += [f'<h2>Latency</h2><p class="faint">Milliseconds per frame, {escape(warm_up(result))}.</p>',
                  _latency_table(result)]
+    if result.video is not None and len(result.video.over_time) > 1:
+        body += ["<h2>Latency over time</h2>", _chart(result.video.over_time)]
     if examples:
         body += ["<h2>Examples</h2>", _legend(result.label_set), *(_example(one, result.label_set) for one in examples)]
     body += ["<h2>What ran on what</h2>", _table((escape(what), escape(value)) for what, value in details(result))]
@@ -105,6 +108,30 @@ def _latency_table(result: Result) -> str:
                    + "".join(f'<td class="number">{value}</td>' for value in milliseconds(row[1:])) + "</tr>"
                    for row in latency_rows(result))
     return f"<table>{head}{rows}</table>"
+
+
+def _chart(over_time: Sequence[tuple[float, float, float]]) -> str:
+    """Returns lines of the network's latency and, where it is known, of that from glass to glass, over a video's time."""
+    width, height, left, bottom = 1000, 240, 60, 30
+    start_s, end_s = over_time[0][0], over_time[-1][0]
+    named = [("network", "#3b82f6", [(row[0], row[1]) for row in over_time]),
+             ("glass to glass", "#f59e0b", [(row[0], row[2]) for row in over_time if not math.isnan(row[2])])]
+    top_ms = max(value for _, _, line in named for _, value in line) * 1.05
+    parts = []
+    for ms in (0, top_ms / 2, top_ms):
+        y = (height - bottom) * (1 - ms / top_ms)
+        parts.append(f'<line x1="{left}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--line)"/>'
+                     f'<text x="{left - 8}" y="{y + 12:.1f}" text-anchor="end">{ms:.0f}</text>')
+    for _, color, line in named:
+        points = " ".join(f"{left + (at - start_s) / max(end_s - start_s, 1e-9) * (width - left):.1f},"
+                          f"{(height - bottom) * (1 - value / top_ms):.1f}" for at, value in line)
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="1.5"/>')
+    parts += [f'<text x="{left}" y="{height - 6}">{start_s:.1f} s</text>',
+              f'<text x="{width}" y="{height - 6}" text-anchor="end">{end_s:.1f} s</text>']
+    legend = "".join(f'<span><span class="swatch" style="background:{color}"></span>{name} [ms]</span>'
+                     for name, color, line in named if line)
+    return (f'<div class="legend">{legend}</div><svg viewBox="0 0 {width} {height}" role="img" aria-label="latency over time" '
+            f'style="width:100%;font-size:13px;fill:var(--faint)">{"".join(parts)}</svg>')
 
 
 def _table(rows: Iterable[Sequence[str]]) -> str:

@@ -1,11 +1,12 @@
 """A result as JSON, for programs. The form is versioned: keys are added freely, but keep their meaning."""
 
 import json
-from dataclasses import fields
+import math
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from seg.evaluate import Result
+from seg.evaluate import Result, VideoFacts
 from seg.metrics import Scores
 
 FORMAT_VERSION = 1
@@ -37,9 +38,16 @@ def as_dict(result: Result) -> dict[str, Any]:
         "threads": result.threads,
         "choice": result.choice.to_dict() if result.choice else None,
         "first_call_ms": result.first_call_ms or None,
+        "video": _video(result.video) if result.video else None,
         "note": result.note,
         "machine": result.machine.to_dict(),
     }
+
+
+def _video(facts: VideoFacts) -> dict[str, Any]:
+    points = [[round(at, 4), round(latency, 3), None if math.isnan(glass) else round(glass, 3)]
+              for at, latency, glass in facts.over_time]
+    return {**asdict(facts), "over_time": points}
 
 
 def to_json(result: Result) -> str:

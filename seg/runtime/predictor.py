@@ -5,7 +5,7 @@
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,8 @@ class Predictor:
         description, label_set, fit, weights, confidence: as said above.
         size_hw: the one (H, W) that the network runs at; None where each frame has its own.
         long_side: that frames are scaled to [px]; None where they aren't.
+        blend: takes the frame as the network sees it and its scores, and returns the scores to go on with; None leaves them.
+            Its time is the stage "smooth".
 
     Raises:
         SegError: the size or the fit can't be, or the network doesn't take three channels.
@@ -84,6 +86,8 @@ class Predictor:
         self.description, self.size_hw, self.fit, self.weights, self.confidence = description, size_hw, fit, weights, confidence
         self._engine, self._note, self._cache = engine, note, cache or Cache(None)
         self._lock = threading.Lock()
+        self.blend: Callable[[npt.NDArray[np.uint8], npt.NDArray[np.float32]], npt.NDArray[np.float32]] | None = None
+        self._loaded: tuple[Path, Size] | None = None
         self._sizes_that_fit: set[tuple[int, int]] = set()
 
     @classmethod
@@ -113,8 +117,10 @@ class Predictor:
         prepare()
         cache = Cache(default_folder())
         made, note = make_engine(engine, precision, path, thread_count, cache)
-        return cls(made, description, size=size, fit=fit, weights=str(weights), note=note, confidence=confidence,
-                   cache=cache)
+        predictor = cls(made, description, size=size, fit=fit, weights=str(weights), note=note, confidence=confidence,
+                        cache=cache)
+        predictor._loaded = path, size
+        return predictor
 
     def at(self, size: Size) -> "Predictor":
         """Returns a predictor for another size that shares this one's engine; the two must not run at once.
@@ -124,6 +130,18 @@ class Predictor:
         """
         return Predictor(self._engine, self.description, size=size, fit=self.fit, weights=self.weights, note=self._note,
                          confidence=self.confidence, cache=self._cache)
+
+    def replicas(self) -> list["Predictor"]:
+        """Returns as many predictors as this one has threads, each with one, that may run at once; of the engine chosen here.
+
+        Raises:
+            SegError: it wasn't made by `load`.
+        """
+        if self._loaded is None:
+            raise SegError("Only a predictor that was made by Predictor.load can be had several times.")
+        path, size = self._loaded
+        return [Predictor.load(path, self.engine, self.precision, 1, size, self.fit, self.confidence)
+                for _ in range(self.threads)]
 
     @property
     def label_set(self) -> LabelSet:
@@ -229,16 +247,20 @@ class Predictor:
         image = fit_frame(frame_bgr, placement, self.description.mean)
         fitted = time.perf_counter()
         logits = self._engine.logits(image)  # (C, ceil(h/s), ceil(w/s)), s = 8 or the output stride
-        scored = time.perf_counter()
+        scored = blended = time.perf_counter()
         if logits.shape[0] != len(self.label_set):
             raise SegError(f"The network gives {logits.shape[0]} scores per pixel and its label set "
                            f"{self.label_set.name!r} has {len(self.label_set)} classes; the file is damaged.")
+        if self.blend is not None:
+            logits = self.blend(image, logits)
+            blended = time.perf_counter()
         window = placement.window((logits.shape[1], logits.shape[2]))
         confidence = np.empty(frame_hw, np.float32) if self.confidence else None
         train_ids = upsample_argmax(logits, frame_hw, out, confidence=confidence, window=window, threads=self.threads)
         end = time.perf_counter()
-        stages = {"preprocess": fitted - start, "network": scored - fitted, "upsample": end - scored,
-                  "total": end - start}
+        stages = {"preprocess": fitted - start, "network": scored - fitted, "upsample": end - blended, "total": end - start}
+        if self.blend is not None:
+            stages = {"preprocess": stages["preprocess"], "network": stages["network"], "smooth": blended - scored, **stages}
         return Prediction(train_ids, {stage: seconds * 1000 for stage, seconds in stages.items()}, confidence)
 
     def _check_memory(self, size_hw: tuple[int, int]) -> None:

@@ -1,7 +1,14 @@
-"""Video: frames from files, cameras and URLs; into files and windows; and the loop between."""
+"""Video: frames from files, cameras and URLs; into files and windows; and the threads between.
 
-from seg.video.loop import VideoRun, segment_video
-from seg.video.sink import VIDEO_SUFFIX, VideoFile, Window, has_display
-from seg.video.source import VideoSource
+`for result in seg.video.segment(source, predictor): ...` and `seg.video.segment_file(source, output)` are all that most need.
+"""
 
-__all__ = ["VIDEO_SUFFIX", "VideoFile", "VideoRun", "VideoSource", "Window", "has_display", "segment_video"]
+from seg.video.api import segment, segment_file
+from seg.video.draw import Painter, Show
+from seg.video.encode import OUTPUT_SUFFIXES, VIDEO_SUFFIX, VideoFile
+from seg.video.pipeline import MODES, Mode, Pipeline, VideoRun, run
+from seg.video.source import open_source, videos_in
+from seg.video.window import Window, has_display
+
+__all__ = ["MODES", "OUTPUT_SUFFIXES", "VIDEO_SUFFIX", "Mode", "Painter", "Pipeline", "Show", "VideoFile", "VideoRun", "Window",
+           "has_display", "open_source", "run", "segment", "segment_file", "videos_in"]

@@ -1,0 +1,233 @@
+"""How fast a whole video is segmented: the pipeline against its slowest stage, and against one stage after the other.
+
+    python -m benchmarks.video VIDEO [--weights street_small] [--frames N] [--rounds N] [--threads N] [--rendered N]
+
+Each round runs, in an order drawn anew: decoding alone, the network alone, drawing and encoding alone; a serial loop that reads
+and writes with OpenCV, as this project did before it had the pipeline; and the pipeline in both modes. Ratios are taken within a
+round. Then smoothing: how often labels change where the picture stands still, and mIoU on a rendered drive.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from benchmarks.measure import Contestant, Measurement, Spread, measure
+from benchmarks.output import RESULTS, Origin, Part, Steps, Table, show, write
+from benchmarks.video_smooth import Smoothing, measure_smoothing
+from seg.cli.common import Parser, run
+from seg.errors import SegError
+from seg.evaluate import percentiles_ms
+from seg.files import check_writable_folder, spread
+from seg.flow import Segmented, Sinks, opened, samples
+from seg.runtime import Predictor
+from seg.video import MODES, Painter, VideoFile, open_source, segment_file
+from seg.video.pipeline import TRIED_FRAMES
+from seg.visualize import overlay
+
+STAGES = ("decoding alone", "network alone", "drawing and encoding alone")
+SERIAL = "one after the other, by OpenCV"
+PIPELINE = {mode: f"pipeline, for {mode}" for mode in MODES}
+_WORK = "work"  # without opening files and warming up
+
+
+class Bench:
+    """The contestants, on the first frames of a video.
+
+    Args:
+        video: a file.
+        predictor: segments it.
+        frames: at most so many.
+        folder: for what they write.
+
+    Attributes:
+        frames: how many there are.
+        size_hw: of each.
+        delays_ms: from glass to glass, by mode, of all frames of all runs.
+
+    Raises:
+        SegError: it is no video.
+    """
+
+    def __init__(self, video: str, predictor: Predictor, frames: int, folder: Path) -> None:
+        self._video, self._predictor, self._limit, self._folder = video, predictor, frames, folder
+        source = open_source(video)
+        with opened(source) as self._stream:
+            self._samples = [sample for sample, _ in zip(samples(source), range(frames), strict=False)]
+        if not self._samples:
+            source.check_end()
+        predictor.choose(sample.frame_bgr for sample in spread(self._samples, TRIED_FRAMES))
+        self._predictions = [predictor(sample.frame_bgr) for sample in self._samples]
+        self.frames = len(self._samples)
+        self.size_hw = self._samples[0].frame_bgr.shape[:2]
+        self.delays_ms: dict[str, list[float]] = {mode: [] for mode in MODES}
+
+    def contestants(self) -> dict[str, Contestant]:
+        """Returns all by name."""
+        runs = {"decoding alone": self.decode, "network alone": self.network, "drawing and encoding alone": self.encode,
+                SERIAL: self.serial}
+        return {**runs, **{PIPELINE[mode]: lambda mode=mode: self.pipeline(mode) for mode in MODES}}
+
+    def decode(self) -> dict[str, float]:
+        """Reads all frames."""
+        source = open_source(self._video)
+        with opened(source):
+            start_s = time.perf_counter()
+            for _ in range(self.frames):
+                source.take()
+            return _since(start_s)
+
+    def network(self) -> dict[str, float]:
+        """Segments all frames."""
+        start_s = time.perf_counter()
+        for sample in self._samples:
+            self._predictor(sample.frame_bgr)
+        return _since(start_s)
+
+    def encode(self) -> dict[str, float]:
+        """Draws and writes all frames."""
+        file = VideoFile(self._folder / "encoded.mp4", Painter(self._predictor.label_set), overwrite=True)
+        start_s = time.perf_counter()
+        with Sinks([file], self._stream) as sinks:
+            sinks.stopped = True
+            for index, (sample, prediction) in enumerate(zip(self._samples, self._predictions, strict=True)):
+                sinks.take(Segmented(index, sample, prediction))
+        return _since(start_s)
+
+    def serial(self) -> dict[str, float]:
+        """Reads, segments, draws and writes one frame after the other: MPEG-4, without sound."""
+        height, width = (side // 2 * 2 for side in self.size_hw)
+        capture = cv2.VideoCapture(self._video)
+        writer = cv2.VideoWriter(str(self._folder / "serial.mp4"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"),
+                                 float(self._stream.fps or 25), (width, height))
+        try:
+            start_s = time.perf_counter()
+            for _ in range(self.frames):
+                good, frame = capture.read()
+                if not good:
+                    raise SegError(f"OpenCV can't decode {self._video}, so that there is nothing to compare with.")
+                picture = overlay(frame, self._predictor(frame).train_ids, self._predictor.label_set)
+                writer.write(picture[:height, :width])
+            writer.release()
+            return _since(start_s)
+        finally:
+            capture.release()
+
+    def pipeline(self, mode: str) -> dict[str, float]:
+        """Does all of it in threads."""
+        output = self._folder / f"{mode}.mp4"
+        done = segment_file(self._video, output, predictor=self._predictor, mode=mode, limit=self.frames,  # type: ignore[arg-type]
+                            overwrite=True)
+        assert done.result.video is not None
+        self.delays_ms[mode] += [glass for _, _, glass in done.result.video.over_time]
+        return {_WORK: done.seconds * 1000, "latency": done.result.latency.summary()["p50"]}
+
+
+    def smoothing(self, rendered: int) -> Smoothing:
+        """Measures what blending scores over time does to these frames, and to rendered ones."""
+        frames = [sample.frame_bgr for sample in self._samples]
+        return measure_smoothing(self._predictor, frames, float(self._stream.fps or 25), rendered)
+
+
+def _since(start_s: float) -> dict[str, float]:
+    return {_WORK: (time.perf_counter() - start_s) * 1000}
+
+
+def ratios(measurement: Measurement) -> dict[str, Spread]:
+    """Returns speeds relative to each other, each from the ratios within the rounds.
+
+    By mode: of the slowest stage alone ("MODE of slowest"), times the serial loop's ("MODE to serial"); and "throughput to
+    latency".
+    """
+    work = {name: stages[_WORK] for name, stages in measurement.latency_ms.items()}
+    slowest = [max(values) for values in zip(*(work[stage] for stage in STAGES), strict=True)]
+    found = {}
+    for mode, name in PIPELINE.items():
+        found[f"{mode} of slowest"] = Spread.of([s / p for s, p in zip(slowest, work[name], strict=True)])
+        found[f"{mode} to serial"] = measurement.ratio(SERIAL, name, _WORK)
+    found["throughput to latency"] = measurement.ratio(PIPELINE["latency"], PIPELINE["throughput"], _WORK)
+    return found
+
+
+def report(bench: Bench, measurement: Measurement, origin: Origin, rounds: int,
+           predictor: Predictor) -> tuple[list[Part], dict[str, Any]]:
+    """Returns what is printed and what is written as JSON."""
+    speeds = {name: Spread.of([1000 * bench.frames / ms for ms in stages[_WORK]])
+              for name, stages in measurement.latency_ms.items()}
+    rows = [(name, f"{spread.median:.1f}", f"{spread.iqr:.1f}") for name, spread in speeds.items()]
+    found = ratios(measurement)
+    glass = {mode: percentiles_ms(values) for mode, values in bench.delays_ms.items()}
+    latency = {mode: measurement.spread(name, "latency") for mode, name in PIPELINE.items()}
+    height, width = bench.size_hw
+    parts: list[Part] = [
+        "# Video", origin.sentence(),
+        f"{bench.frames} frames of {height}x{width}, {predictor.weights}, {predictor.engine}, {predictor.precision}, "
+        f"{predictor.threads} threads; {rounds} rounds. Frames per second, median and interquartile range:",
+        Table(("what", "frames per second", "IQR"), rows, ":--|--:|--:"),
+        "Of the pipeline: its speed as a share of its slowest stage alone, and times the serial loop's; the network's latency; "
+        "and from a frame's decoding until its last byte was written, waiting in full queues included [ms].",
+        Table(("for", "of the slowest stage", "times serial", "latency p50", "glass to glass p50", "p90", "p99"), [
+            (mode, f"{found[f'{mode} of slowest'].median:.0%}", f"{found[f'{mode} to serial'].median:.2f}",
+             f"{latency[mode].median:.1f}", *(f"{glass[mode][what]:.0f}" for what in ("p50", "p90", "p99"))) for mode in MODES],
+            ":--|--:|--:|--:|--:|--:|--:"),
+        f"For throughput it makes {found['throughput to latency'].median:.2f} times the frames a second that it makes for "
+        f"latency, and a frame takes {latency['throughput'].median / latency['latency'].median:.2f} times as long in the "
+        "network.",
+    ]
+    data = {**origin.to_dict(), "frames": bench.frames, "size_hw": list(bench.size_hw), "rounds": rounds,
+            "weights": predictor.weights, "engine": predictor.engine, "precision": predictor.precision,
+            "threads": predictor.threads,
+            "frames_per_second": {name: spread.to_dict() for name, spread in speeds.items()},
+            "ratios": {name: spread.to_dict() for name, spread in found.items()},
+            "network_latency_ms": {mode: spread.to_dict() for mode, spread in latency.items()}, "glass_to_glass_ms": glass}
+    return parts, data
+
+
+def smoothing_part(found: Smoothing) -> Part:
+    """Returns what is said about smoothing."""
+    miou = f"{found.miou[0]:.4f} without and {found.miou[1]:.4f} with it" if found.miou else "not measured"
+    return (f"Smoothing: {found.changes[0]:.4f} changes of a label a second on pixels that stand still ({found.still:.0%} of "
+            "all) "
+            f"become {found.changes[1]:.4f}, {found.fewer:.0%} fewer, for {found.share:.1%} of a frame's time. mIoU on a "
+            f"rendered drive: {miou}.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; see the head of this file."""
+    parser = Parser(prog="python -m benchmarks.video", description=__doc__)
+    parser.add_argument("video", help="a video file")
+    parser.add_argument("--weights", default="street_small", help="default: %(default)s")
+    parser.add_argument("--frames", type=int, default=200, help="the first of the video (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
+    parser.add_argument("--threads", type=int, help="default: all cores that this process may use")
+    parser.add_argument("--rendered", type=int, default=100, help="frames of a rendered drive, on which smoothing is scored; "
+                        "0 leaves that out (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="where video.md and video.json go "
+                        "(default: benchmarks/results)")
+    arguments = parser.parse_args(argv)
+    if arguments.frames < 2 or arguments.rounds < 1 or arguments.rendered < 0:
+        raise SegError("At least 2 frames and 1 round are needed, and no less than 0 rendered frames.")
+    check_writable_folder(arguments.output)
+    origin = Origin.here("benchmarks.video", sys.argv[1:] if argv is None else argv)
+    predictor = Predictor.load(arguments.weights, threads=arguments.threads)
+    with tempfile.TemporaryDirectory(prefix="lraspp-") as folder:
+        bench = Bench(arguments.video, predictor, arguments.frames, Path(folder))
+        contestants = bench.contestants()
+        with Steps(len(contestants) * (arguments.rounds + 1)) as steps:
+            measurement = measure(contestants, arguments.rounds, warm_up_runs=1, on_run=steps.done)
+    parts, data = report(bench, measurement, origin, arguments.rounds, predictor)
+    smoothing = bench.smoothing(arguments.rendered)
+    parts.append(smoothing_part(smoothing))
+    data["smoothing"] = smoothing._asdict()
+    show(parts)
+    for path in write(arguments.output, "video", parts, data, None):
+        print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

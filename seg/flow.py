@@ -1,0 +1,217 @@
+"""From a source to its sinks: the two interfaces that pictures, data sets and videos share, whatever they read and write.
+
+A source is opened, gives one sample after the other, and is closed; a sink is opened, takes one segmented frame after the other,
+and is closed. What stands between them knows no kinds of either.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
+from fractions import Fraction
+from typing import Protocol, Self
+
+from seg.evaluate import EvalSample
+from seg.files import UInt8Array
+from seg.runtime import Prediction
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What a source says of itself once it is open.
+
+    Attributes:
+        name: as the user gave it.
+        frames: how many it will give; None where nobody knows.
+        fps: frames per second on average; None where they have no times, as pictures.
+        live: whether frames come at their own pace, and those that nobody takes are lost.
+        stalls: whether `take` of a live source may wait for ever, so that whoever waits must watch the time.
+        time_base: what the times of frames are whole multiples of [s].
+        sound: where sound lies that belongs to the frames: what `av.open` takes; None where there is none.
+        origin: the time there that is the frames' time 0 [s].
+    """
+
+    name: str
+    frames: int | None = None
+    fps: Fraction | None = None
+    live: bool = False
+    stalls: bool = False
+    time_base: Fraction = Fraction(1, 90_000)
+    sound: str | None = None
+    origin: Fraction = Fraction(0)
+
+
+class Ending(Enum):
+    """How work came to its end: all of the source was read, somebody had enough of it, or something failed."""
+
+    WHOLE = "whole"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A frame and what the network says of it.
+
+    Attributes:
+        index: which one it is, from 0.
+        sample: the frame, its name and time, and its truth where there is one.
+        prediction: labels, and milliseconds by stage.
+        dropped: frames of a live source that were lost before it.
+    """
+
+    index: int
+    sample: EvalSample
+    prediction: Prediction
+    dropped: int = 0
+
+    @property
+    def frame_bgr(self) -> UInt8Array:
+        """(H, W, 3) uint8."""
+        return self.sample.frame_bgr
+
+    @property
+    def train_ids(self) -> UInt8Array:
+        """(H, W) uint8 at the frame's own size."""
+        return self.prediction.train_ids
+
+    @property
+    def time_s(self) -> float:
+        """When it is shown, from the start of the video."""
+        return float(self.sample.time)
+
+    @property
+    def latency_ms(self) -> dict[str, float]:
+        """By stage, "total" among them, see `Prediction`."""
+        return self.prediction.latency_ms
+
+
+class Source(Protocol):
+    """Gives samples, one after the other."""
+
+    def open(self) -> Stream:
+        """Opens it.
+
+        Raises:
+            SegError: it isn't there, or is something else.
+        """
+
+    def take(self) -> EvalSample | None:
+        """Waits for the next sample and returns it; None at the end, whatever the reason (see `check_end`)."""
+
+    def preview(self, count: int) -> Iterator[UInt8Array]:
+        """Yields up to `count` frames spread over all, on which an engine can be chosen; none where that would lose frames."""
+
+    def check_end(self) -> None:
+        """Raises a `SegError` if it has ended otherwise than it should."""
+
+    def close(self) -> None:
+        """Closes it; also where it couldn't be opened, and twice."""
+
+
+class Sink(Protocol):
+    """Takes segmented frames.
+
+    Attributes:
+        name: in reports, such as "window".
+        in_callers_thread: whether it must be served by the thread that made it, as windows must.
+        delays_ms: by index of the frame, from its capture until it was shown or its last byte written; empty where that says
+            nothing.
+    """
+
+    name: str
+    in_callers_thread: bool
+    delays_ms: dict[int, float]
+
+    def open(self, stream: Stream) -> None:
+        """Makes ready for frames of this stream.
+
+        Raises:
+            SegError: it can't be written to, or isn't there.
+        """
+
+    def take(self, item: Segmented) -> bool:
+        """Takes a frame; returns whether it wants more.
+
+        Raises:
+            SegError: it can't be written.
+        """
+
+    def close(self, ending: Ending) -> None:
+        """Closes it; called once for each `open` that went well.
+
+        Raises:
+            SegError: what was kept back until now can't be written.
+        """
+
+
+class Sinks:
+    """Several sinks as one; use it with `with`, which opens and closes them all, whatever happens.
+
+    Attributes:
+        wants_more: whether none of them has had enough.
+        stopped: set it where the source is left before its end.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], stream: Stream) -> None:
+        self._sinks, self._stream = sinks, stream
+        self._open: list[Sink] = []
+        self._taken = 0
+        self.wants_more, self.stopped = True, False
+
+    def __enter__(self) -> Self:
+        try:
+            for sink in self._sinks:
+                sink.open(self._stream)
+                self._open.append(sink)
+        except BaseException:
+            self._close(Ending.FAILED)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        stopped = self.stopped or not self.wants_more
+        faults = self._close(Ending.FAILED if kind else Ending.STOPPED if stopped else Ending.WHOLE)
+        if faults and kind is None:
+            raise faults[0]
+
+    def take(self, item: Segmented) -> None:
+        """Hands a frame to each."""
+        for sink in self._open:
+            if not sink.take(item):
+                self.wants_more = False
+
+    def take_sample(self, sample: EvalSample, prediction: Prediction) -> None:
+        """Hands the next frame to each, as `evaluate` calls it."""
+        self.take(Segmented(self._taken, sample, prediction))
+        self._taken += 1
+
+    def _close(self, ending: Ending) -> list[BaseException]:
+        faults: list[BaseException] = []
+        for sink in reversed(self._open):
+            try:
+                sink.close(Ending.FAILED if faults else ending)
+            except BaseException as fault:
+                faults.append(fault)
+        self._open = []
+        return faults
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[Stream]:
+    """Opens a source for a block, and closes it."""
+    try:
+        yield source.open()
+    finally:
+        source.close()
+
+
+def samples(source: Source, stop: Callable[[], bool] = lambda: False) -> Iterator[EvalSample]:
+    """Yields what an open source gives until it ends, or it is wished to stop."""
+    while not stop() and (sample := source.take()) is not None:
+        yield sample
+
+
+def limited(stream: Stream, limit: int | None) -> Stream:
+    """Returns the stream as it is if at most `limit` frames of it are taken."""
+    return replace(stream, frames=min(filter(None, (stream.frames, limit)), default=None))

@@ -1,0 +1,247 @@
+"""Frames of a container, decoded by PyAV (FFmpeg): upright, with square pixels, each with its own time.
+
+PyAV, not OpenCV, reads files and URLs: OpenCV gives neither frame times nor pixel aspect nor sound, takes a mirrored display
+matrix for a rotated one, doesn't say where decoding failed, and brings fewer decoders along.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import cast
+
+import av
+import av.error
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import Type as SideType
+from av.video.frame import VideoFrame
+
+from seg.errors import SegError
+from seg.files import UInt8Array
+
+_FALLBACK_FPS = Fraction(30)
+_MOST_FPS = 1000
+_ASPECTS = (Fraction(1, 16), Fraction(16))  # of a pixel; what lies outside is a damaged header
+_LATE = Fraction(1, 4)  # s that Matroska's duration may lie behind its last packet: a long frame of sound, rounding
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A frame (H, W, 3) uint8 BGR, and its time from the container's start and its duration [s]."""
+
+    frame_bgr: UInt8Array
+    time: Fraction
+    duration: Fraction
+
+
+class Container:
+    """An open container, of which the first video stream that is no cover picture is decoded.
+
+    Args:
+        file: what FFmpeg opens: a path, a URL, "pipe:0".
+        name: for messages.
+        threads: for decoding; 0 leaves it to FFmpeg.
+        timeout_s: for opening and for each read; None waits for ever.
+        form: name of a demuxer; None finds out.
+        options: for it.
+
+    Attributes:
+        fps: on average, 30 where it says nothing credible.
+        frames: how many it says or suggests that it holds, for a progress bar; None where it doesn't.
+        time_base: of the frames' times [s].
+        origin: the container's time that is the frames' 0 [s].
+        has_sound: whether there is an audio stream.
+        endless: whether it neither has an end nor says how long it is: a live stream.
+        fault: what was wrong with its end, as the rest of a sentence such as "FILE is cut off: ..."; None so far.
+
+    Raises:
+        SegError: it can't be opened or holds no video.
+    """
+
+    def __init__(self, file: str, name: str, *, threads: int = 0, timeout_s: float | None = None, form: str | None = None,
+                 options: dict[str, str] | None = None) -> None:
+        self._name = name
+        try:
+            self._container: InputContainer = av.open(file, format=form, options=options or {}, timeout=timeout_s)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise SegError(f"{name} {_why_not_opened(error, timeout_s, file)}") from None
+        try:
+            self._prepare(threads)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _prepare(self, threads: int) -> None:
+        container = self._container
+        pictures = [stream for stream in container.streams.video if not stream.disposition & stream.disposition.attached_pic]
+        if not pictures:
+            raise SegError(f"{self._name} holds no video" + (", but sound." if container.streams.audio else "."))
+        video = self._video = pictures[0]
+        if video.codec_context is None:
+            raise SegError(f"{self._name} holds a video whose codec this build of FFmpeg has no decoder for. {_decoders()}")
+        video.codec_context.thread_count = threads
+        video.thread_type = "AUTO"
+        rate = video.average_rate or video.guessed_rate
+        self.fps = rate if rate and 0 < rate <= _MOST_FPS else _FALLBACK_FPS
+        self.time_base = video.time_base or Fraction(1, 90_000)
+        starts = [container.start_time / Fraction(av.time_base)] if container.start_time is not None else []
+        self.origin = starts[0] if starts else Fraction(0)
+        length = container.duration / Fraction(av.time_base) if container.duration else None
+        if length is None and video.duration:
+            length = video.duration * self.time_base
+        self.frames = video.frames or (max(1, round(length * self.fps)) if length else None)
+        self.has_sound = bool(container.streams.audio)
+        self.endless = length is None and container.size <= 0
+        self.fault: str | None = None
+        self._length = length
+        self._aspect = video.sample_aspect_ratio or video.codec_context.sample_aspect_ratio or Fraction(1)
+        if not _ASPECTS[0] <= self._aspect <= _ASPECTS[1]:
+            self._aspect = Fraction(1)
+
+    def close(self) -> None:
+        """Closes it."""
+        self._container.close()
+
+    def __iter__(self) -> Iterator[Decoded]:
+        """Yields the frames in the order that they are shown in; sets `fault` at the end."""
+        packets, end, damaged = 0, Fraction(0), 0
+        last: Fraction | None = None
+        failure = ""
+        demuxer = self._container.demux()
+        while True:
+            try:
+                packet = next(demuxer)
+            except StopIteration:
+                break
+            except (av.error.FFmpegError, OSError) as error:
+                failure = _reason(error)
+                break
+            if packet.size and packet.dts is not None:
+                end = max(end, ((packet.pts or packet.dts) + (packet.duration or 0)) * packet.time_base - self.origin)
+            if packet.stream is not self._video:
+                continue
+            packets += bool(packet.size)
+            damaged += bool(packet.size and packet.is_corrupt)
+            try:
+                frames = cast(list[VideoFrame], packet.decode())
+            except (av.error.FFmpegError, OSError):  # a decoder goes on behind what it can't decode
+                damaged += 1
+                continue
+            for frame in frames:
+                decoded = self._convert(frame, last)
+                last = decoded.time
+                yield decoded
+        if failure:
+            with suppress(av.error.FFmpegError, OSError):
+                for frame in self._video.decode(None):  # those that the decoder still holds
+                    decoded = self._convert(frame, last)
+                    last = decoded.time
+                    yield decoded
+        self._judge(packets, end, damaged, failure)
+
+    def _judge(self, packets: int, end: Fraction, damaged: int, failure: str) -> None:
+        """Finds out whether the container ended before its end; how long it says to be proves that in Matroska alone."""
+        missing = len(self._video.index_entries) - packets
+        matroska = "matroska" in self._container.format.name
+        if failure:
+            self.fault = f"is cut off: {failure}"
+        elif missing > 0:
+            self.fault = f"is cut off: {packets} of {packets + missing} packets are there"
+        elif matroska and self._length is not None and end + self.origin + _LATE < self._length:
+            self.fault = f"is cut off: it ends after {float(end + self.origin):.2f} of {float(self._length):.2f} s"
+        elif damaged:
+            self.fault = f"is cut off or damaged: {damaged} of {packets} packets could not be decoded"
+
+    def _convert(self, frame: VideoFrame, last: Fraction | None) -> Decoded:
+        step = 1 / self.fps
+        time = frame.pts * (frame.time_base or self.time_base) - self.origin if frame.pts is not None else None
+        if time is None or (last is not None and time <= last):  # a container without times, or with broken ones
+            time = Fraction(0) if last is None else last + step
+        duration = frame.duration * (frame.time_base or self.time_base) if frame.duration else step
+        height, width = frame.height, frame.width
+        if self._aspect > 1:
+            width = max(1, round(width * self._aspect))
+        else:
+            height = max(1, round(height / self._aspect))
+        image = frame.reformat(width, height, "bgr24").to_ndarray().astype(np.uint8, copy=False)
+        return Decoded(_upright(image, frame), time, duration)
+
+    def spread(self, count: int) -> Iterator[UInt8Array]:
+        """Yields up to `count` frames spread over the whole, from the middle of each part; the first one where it can't seek."""
+        for part in range(count if self._length else 1):
+            at = self._length * (2 * part + 1) / (2 * count) if self._length else Fraction(0)
+            try:
+                if at:
+                    self._container.seek(int((self.origin + at) * av.time_base))
+                for frame in self._container.decode(self._video):
+                    if frame.pts is None or frame.pts * self.time_base - self.origin >= at:
+                        yield self._convert(frame, None).frame_bgr
+                        break
+            except (av.error.FFmpegError, OSError):
+                continue
+
+
+def _upright(image: UInt8Array, frame: VideoFrame) -> UInt8Array:
+    """Applies the display matrix, which turns by quarters and may mirror; other angles are left as they are."""
+    sides = cast(Iterable[SideData], frame.side_data)  # its stub says that it is a mapping
+    data = next((side for side in sides if side.type == SideType.DISPLAYMATRIX), None)
+    if data is None:
+        return image
+    a, b, _, c, d = np.sign(np.frombuffer(bytes(data), np.int32)[:5]).tolist()  # x' = a x + c y, y' = b x + d y
+    if a == d == 0 and b and c:
+        image = cv2.transpose(image).astype(np.uint8, copy=False)  # x' = y, y' = x
+        a, d = c, b
+    elif not (a and d and b == c == 0):
+        return image
+    if (a, d) == (1, 1):
+        return image
+    return cv2.flip(image, -1 if a < 0 and d < 0 else 1 if a < 0 else 0).astype(np.uint8, copy=False)
+
+
+def _why_not_opened(error: Exception, timeout_s: float | None, file: str) -> str:
+    if isinstance(error, av.error.ExitError | av.error.TimeoutError):
+        return f"did not answer within {timeout_s:g} seconds." if timeout_s else "did not answer."
+    if isinstance(error, av.error.HTTPError):
+        return f"can't be opened: the server says {error.strerror}."
+    if isinstance(error, av.error.ProtocolNotFoundError):
+        return "can't be opened: this build of FFmpeg doesn't know the protocol."
+    if isinstance(error, av.error.InvalidDataError | av.error.EOFError):
+        if _starts_as_mp4(file):
+            return "is cut off: its index, which stands at the end, is missing."
+        return "is not a video that FFmpeg can read."
+    return f"can't be opened: {_reason(error)}."
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, av.error.ExitError | av.error.TimeoutError):
+        return "no data came in time"
+    if isinstance(error, OSError) and error.errno == 5:
+        return "the connection or the device broke off"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text[:1].lower() + text[1:]
+
+
+def _starts_as_mp4(file: str) -> bool:
+    with suppress(OSError), open(file.removeprefix("file:"), "rb") as data:
+        return data.read(8)[4:] == b"ftyp"
+    return False
+
+
+def _decoders() -> str:
+    known = {"av1", "h264", "hevc", "mjpeg", "mpeg2video", "mpeg4", "prores", "vp8", "vp9", "vvc"} & av.codecs_available
+    return f"It has decoders for {', '.join(sorted(known))} and others."
+
+
+def check_fps(fps: float) -> Fraction:
+    """Returns a frame rate that was given.
+
+    Raises:
+        SegError: it is none.
+    """
+    if not (math.isfinite(fps) and 0 < fps <= _MOST_FPS):
+        raise SegError(f"{fps:g} frames per second were given; a rate lies between 0 and {_MOST_FPS}.")
+    return Fraction(fps).limit_denominator(1001)

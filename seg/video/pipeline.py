@@ -1,0 +1,327 @@
+"""Decoding, the network, drawing and writing side by side, in a few threads with bounded queues between them.
+
+Of a file no frame is lost and their order is kept: whoever is slowest makes the others wait. Of a camera or stream the newest
+frame wins: what came while nothing had time for it is dropped and counted, so that what is shown is never older than one step of
+the work. However it ends, all threads end and all that is open is closed.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from seg.errors import SegError
+from seg.evaluate import WARM_UP_RUNS, EvalSample, Evaluation, Result, VideoFacts, percentiles_ms
+from seg.files import UInt8Array, spread
+from seg.flow import Ending, Segmented, Sink, Sinks, Source, Stream, limited
+from seg.runtime import Predictor
+from seg.video.channel import Channel, Ended, Stalled
+from seg.video.smooth import Smoother
+
+Mode = Literal["latency", "throughput"]
+MODES: tuple[Mode, ...] = ("latency", "throughput")
+TRIED_FRAMES = 3  # that "auto" chooses on, spread over a file
+_WAITING = 4  # frames in each queue of a file; of a live source one
+_STALLED_S = 10.0
+_GRACE_S = 2.0  # that a thread which hangs in a camera's driver is waited for
+_MOST_POINTS = 2000  # of the latency over time that a report keeps
+
+
+class Pipeline:
+    """Segments a source in threads of its own; iterate over it, once, for the frames in order.
+
+    Args:
+        source: gives the frames.
+        predictor: segments them.
+        mode: "latency": each frame by all threads of the predictor; "throughput": a frame for each of them, so many at once.
+        limit: at most so many frames.
+        smooth: whether scores are blended over time, see `Smoother`; in the mode "latency" alone, which goes frame by frame.
+        stop: looked at while it waits; True ends it as if the source had ended.
+
+    Attributes:
+        stream: what the source says of itself, once the iteration began.
+        started_s: when the first frame was ready to be worked on, after all warming up, by `time.perf_counter`.
+        reached_end: whether all frames of the source came.
+    """
+
+    def __init__(self, source: Source, predictor: Predictor, *, mode: Mode = "latency", limit: int | None = None,
+                 smooth: bool = False, stop: Callable[[], bool] = lambda: False) -> None:
+        if mode not in MODES:
+            raise SegError(f"There is no mode {mode!r}; known are {' and '.join(MODES)}.")
+        if smooth and mode != "latency":
+            raise SegError("Smoothing goes from frame to frame; the mode throughput works on several at once. Take latency.")
+        self._smooth = smooth
+        self.stream: Stream | None = None
+        self.started_s = 0.0
+        self.reached_end = False
+        self._source, self._predictor, self._mode, self._limit, self._stop = source, predictor, mode, limit, stop
+        self._ready = threading.Event()
+        self._inbox, self._outbox = Channel[EvalSample](_WAITING), Channel[Segmented](_WAITING)
+        self._reader: threading.Thread | None = None
+        self._workers: list[threading.Thread] = []
+        self._working = 0
+        self._lock = threading.Lock()
+
+    def open(self) -> Stream:
+        """Opens the source, before the iteration where one wants to know the stream first."""
+        if self.stream is None:
+            try:
+                self.stream = limited(self._source.open(), self._limit)
+            except BaseException:
+                self._source.close()
+                raise
+        return self.stream
+
+    @property
+    def dropped(self) -> int:
+        """Frames of a live source that were lost so far."""
+        return self._inbox.dropped
+
+    def __iter__(self) -> Iterator[Segmented]:
+        stream = self.open()
+        if stream.live:
+            self._inbox, self._outbox = Channel(1, newest=True), Channel(1)
+        self._reader = threading.Thread(target=self._read, name="seg-reader", daemon=True)
+        self._reader.start()
+        try:
+            self._workers = self._start_workers(stream)
+            while True:
+                try:
+                    _, item = self._outbox.get(stop=self._stop)
+                except Ended:
+                    break
+                yield item
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Ends all threads and closes the source; also where the iteration never began, and twice."""
+        self._inbox.give_up()
+        self._outbox.give_up()
+        self._ready.set()
+        for worker in self._workers:
+            worker.join()
+        self._predictor.blend = None
+        if self._reader is not None:
+            self._reader.join(_GRACE_S)
+            if self._reader.is_alive():  # it hangs in a driver or a pipe; what a thread reads must not be closed
+                return
+        self._source.close()
+
+    def _start_workers(self, stream: Stream) -> list[threading.Thread]:
+        """Chooses an engine and warms up on the source's own frames, then lets the work begin."""
+        try:
+            _, first = self._next(stream, self._stop)
+        except Ended:
+            self._outbox.finish()
+            return []
+        self._predictor.choose(self._previews(stream, first))
+        predictors = [self._predictor] if self._mode == "latency" else self._predictor.replicas()
+        for predictor in predictors:
+            for _ in range(WARM_UP_RUNS):
+                predictor(first.frame_bgr)
+        self._predictor.blend = Smoother() if self._smooth else None
+        given = None if stream.live else first  # a live one's is old by now, and a newer one is there
+        if given is not None:
+            given = replace(given, captured_s=time.perf_counter())
+        if len(predictors) > 1 and not stream.live:
+            self._outbox = Channel(_WAITING + len(predictors))
+        self.started_s = time.perf_counter()
+        self._ready.set()
+        self._working = len(predictors)
+        offset = 0 if given is None else 1
+        workers = [threading.Thread(target=self._work, args=(predictor, stream, given if i == 0 else None, offset),
+                                    name=f"seg-network-{i}", daemon=True) for i, predictor in enumerate(predictors)]
+        for worker in workers:
+            worker.start()
+        return workers
+
+    def _previews(self, stream: Stream, first: EvalSample) -> Iterator[UInt8Array]:
+        """Yields what an engine is chosen on: frames from all over the source, or its first one."""
+        found = False
+        for frame in self._source.preview(TRIED_FRAMES):
+            found = True
+            yield frame
+        if not found:
+            yield first.frame_bgr
+
+    def _read(self) -> None:
+        """The thread that reads."""
+        stream = self.stream
+        assert stream is not None
+        taken = 0
+        try:
+            # of a live source the limit counts what was worked on
+            while stream.live or taken != self._limit:
+                sample = self._source.take()
+                if sample is None:
+                    self.reached_end = True
+                    break
+                if not self._inbox.put(sample):
+                    return
+                taken += 1
+                if not stream.live:
+                    self._ready.wait()  # frames that wait for the network to be compiled would seem to have taken that long
+            self._inbox.finish()
+        except BaseException as fault:
+            self._inbox.fail(fault)
+
+    def _next(self, stream: Stream, stop: Callable[[], bool] = lambda: False) -> tuple[int, EvalSample]:
+        try:
+            return self._inbox.get(_STALLED_S if stream.live and stream.stalls else None, stop)
+        except Stalled:
+            raise SegError(f"{stream.name} has given no frame for {_STALLED_S:g} seconds.") from None
+
+    def _work(self, predictor: Predictor, stream: Stream, first: EvalSample | None, offset: int) -> None:
+        """A thread that runs the network; `offset` is how many frames were taken before the workers began."""
+        sizes = set[tuple[int, int]]()
+        try:
+            while True:
+                place, sample = (0, first) if first is not None else self._next(stream)
+                place = place - 1 + offset if first is None else place
+                first = None
+                if self._limit is not None and place >= self._limit:
+                    break
+                size_hw = (sample.frame_bgr.shape[0], sample.frame_bgr.shape[1])
+                if size_hw not in sizes and sizes:  # a size that comes in mid-stream is compiled for, uncounted
+                    predictor(sample.frame_bgr)
+                sizes.add(size_hw)
+                dropped = self._inbox.dropped
+                if not self._outbox.put(Segmented(place, sample, predictor(sample.frame_bgr), dropped), place):
+                    return
+        except Ended:
+            pass
+        except BaseException as fault:
+            self._outbox.fail(fault)
+            return
+        with self._lock:
+            self._working -= 1
+            if not self._working:
+                self._outbox.finish()
+
+
+class Threaded:
+    """A sink that works in a thread of its own; see `Sink`."""
+
+    in_callers_thread = True
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.name, self.delays_ms = sink.name, sink.delays_ms
+        self._wants_more = True
+
+    def open(self, stream: Stream) -> None:
+        self._sink.open(stream)
+        self._queue = Channel[Segmented](1 if stream.live else _WAITING)
+        self._fault: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name=f"seg-{self.name}", daemon=True)
+        self._thread.start()
+
+    def take(self, item: Segmented) -> bool:
+        wanted = self._queue.put(item) and self._wants_more
+        if self._fault is not None:
+            raise self._fault
+        return wanted
+
+    def close(self, ending: Ending) -> None:
+        self._queue.finish()
+        self._thread.join()
+        if self._fault is None:
+            self._sink.close(ending)
+            return
+        with suppress(SegError):
+            self._sink.close(Ending.FAILED)
+        if ending is not Ending.FAILED:  # else something else is being raised, or it was this
+            raise self._fault
+
+    def _work(self) -> None:
+        try:
+            while self._wants_more:
+                self._wants_more = self._sink.take(self._queue.get()[1])
+        except Ended:
+            pass
+        except BaseException as fault:
+            self._fault = fault
+        finally:
+            self._queue.give_up()
+
+
+@dataclass(frozen=True)
+class VideoRun:
+    """What became of a video.
+
+    Attributes:
+        result: latencies of the network and, in `video`, of all together.
+        seconds: from the first frame to the last sink's end, without warming up.
+        ending: how it came to its end.
+        fault: what the source says about an end that is none, as a sentence; None where all is well.
+    """
+
+    result: Result
+    seconds: float
+    ending: Ending
+    fault: SegError | None
+
+    @property
+    def frames_per_second(self) -> float:
+        """Of all stages together."""
+        return self.result.frames / self.seconds if self.seconds else 0.0
+
+
+def run(source: Source, predictor: Predictor, sinks: Sequence[Sink], *, mode: Mode = "latency", limit: int | None = None,
+        smooth: bool = False, stop: Callable[[], bool] = lambda: False,
+        on_frame: Callable[[Segmented], None] = lambda item: None) -> VideoRun:
+    """Segments a source into sinks until it ends, one of them has had enough, or it is wished to stop.
+
+    Args:
+        source: gives the frames.
+        predictor: segments them.
+        sinks: take them, each in a thread of its own.
+        mode: see `Pipeline`.
+        limit: at most so many frames.
+        smooth: see `Pipeline`.
+        stop: looked at between frames and while it waits.
+        on_frame: called with each, in this thread.
+
+    Raises:
+        SegError: the source can't be opened, a frame can't be worked on, or a sink fails. Sinks keep what they have; an end of
+            the source that is none is no error here, but stands in `fault`.
+    """
+    pipeline = Pipeline(source, predictor, mode=mode, limit=limit, smooth=smooth, stop=stop)
+    stream = pipeline.open()
+    evaluation = Evaluation(predictor, predictor.label_set)
+    times: list[tuple[float, float]] = []
+    dropped = 0
+    group = Sinks([sink if sink.in_callers_thread else Threaded(sink) for sink in sinks], stream)
+    try:
+        with group:
+            for item in pipeline:
+                evaluation.add(item.sample, item.prediction)
+                times.append((item.time_s, item.latency_ms["total"]))
+                dropped = item.dropped
+                group.take(item)
+                on_frame(item)
+                if stop() or not group.wants_more:
+                    break
+            group.stopped = stop() or not pipeline.reached_end
+    finally:
+        pipeline.close()
+    seconds = time.perf_counter() - pipeline.started_s if times else 0.0
+    delays = {sink.name: sink.delays_ms for sink in sinks if sink.delays_ms}
+    first_delays = next(iter(delays.values()), {})
+    over_time = [(at, latency, first_delays.get(index, np.nan)) for index, (at, latency) in enumerate(times)]
+    facts = VideoFacts(len(times) / seconds if seconds else 0.0, mode, dropped,
+                       {name: percentiles_ms(list(values.values())) for name, values in delays.items()},
+                       spread(over_time, _MOST_POINTS))
+    stopped = group.stopped or not group.wants_more
+    fault = None
+    if not stopped:
+        try:
+            source.check_end()
+        except SegError as problem:
+            fault = problem
+    return VideoRun(replace(evaluation.result(), video=facts), seconds, Ending.STOPPED if stopped else Ending.WHOLE, fault)

@@ -1,0 +1,50 @@
+"""The benchmark of videos: its ratios are those of the rounds, and the command writes what it says."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks import make_frame
+from videos import write_video
+
+from benchmarks.measure import Measurement
+from benchmarks.video import PIPELINE, SERIAL, STAGES, main, ratios
+from benchmarks.video_smooth import changes_per_second
+
+
+def test_ratios_are_taken_within_rounds() -> None:
+    """Of whatever stage was the slowest in that round."""
+    work = dict(zip(STAGES, ([10.0, 90.0], [40.0, 20.0], [20.0, 20.0]), strict=True))
+    work |= {SERIAL: [80.0, 150.0], PIPELINE["latency"]: [50.0, 100.0], PIPELINE["throughput"]: [40.0, 80.0]}
+    found = ratios(Measurement({name: {"work": values, "total": values} for name, values in work.items()}))
+    assert {name: spread.median for name, spread in found.items()} == pytest.approx({
+        "latency of slowest": (0.8 + 0.9) / 2, "latency to serial": (1.6 + 1.5) / 2, "throughput of slowest": (1 + 1.125) / 2,
+        "throughput to serial": (2 + 1.875) / 2, "throughput to latency": 1.25})
+
+
+def test_changes_are_counted_where_the_picture_stands_still() -> None:
+    """The left half stands still, and a part of it changes its label once in two steps; the right half moves and changes."""
+    frames = [np.full((40, 80, 3), 100, np.uint8) for _ in range(3)]
+    labels = [np.zeros((40, 80), np.uint8) for _ in range(3)]
+    for i in range(3):
+        frames[i][:, 50:] = 80 * i
+        labels[i][:, 50:] = i
+    labels[2][:20, :20] = 7
+    changes, still = changes_per_second(frames, labels, 10)
+    assert still == pytest.approx(46 / 80, abs=0.02), "the mean around a pixel beside what moves does change"
+    assert changes == pytest.approx(10 * 400 / (2 * 46 * 40), rel=0.05)
+
+
+def test_the_command(tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = write_video(tmp_path / "clip.mp4", [make_frame(48, 64, i) for i in range(8)])
+    out = tmp_path / "out"
+    assert main([str(clip), "--weights", str(tiny_weights), "--frames", "6", "--rounds", "1", "--rendered", "0", "--output",
+                 str(out)]) == 0
+    data = json.loads((tmp_path / "out/video.json").read_text())
+    assert (data["frames"], data["size_hw"], data["rounds"]) == (6, [48, 64], 1)
+    assert set(data["frames_per_second"]) == {*STAGES, SERIAL, *PIPELINE.values()}
+    assert all(values["median"] > 0 for values in data["frames_per_second"].values())
+    assert set(data["glass_to_glass_ms"]) == {"latency", "throughput"}
+    assert data["smoothing"]["miou"] is None and 0 < data["smoothing"]["share"] < 1
+    assert "one after the other" in (tmp_path / "out/video.md").read_text() and "frames per second" in capsys.readouterr().out
