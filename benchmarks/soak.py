@@ -20,9 +20,9 @@ from datasets.scenes.catalog import catalog
 from datasets.scenes.write import write_video
 from seg.cli.common import Parser, run
 from seg.errors import SegError
-from seg.files import UInt8Array
+from seg.flow import Segmented
 from seg.runtime import Predictor
-from seg.video import VideoSource
+from seg.video import segment
 from seg.visualize import overlay
 from seg.weights import DEFAULT
 
@@ -68,11 +68,10 @@ class Course:
 def soak(predictor: Predictor, video: Path, minutes: float) -> Course:
     """Labels a video again and again, opened anew each time."""
     course, start = Course(), time.monotonic()
-    for frame in _again(video):
-        prediction = predictor(frame)
-        overlay(frame, prediction.train_ids, predictor.label_set)
+    for item in _again(video, predictor):
+        overlay(item.frame_bgr, item.train_ids, predictor.label_set)
         course.seconds.append(time.monotonic() - start)
-        course.latency_ms.append(prediction.latency_ms["total"])
+        course.latency_ms.append(item.latency_ms["total"])
         course.memory_mib.append(int((OWN / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20)
         course.files.append(len(os.listdir(OWN / "fd")))
         course.threads.append(len(os.listdir(OWN / "task")))
@@ -81,10 +80,9 @@ def soak(predictor: Predictor, video: Path, minutes: float) -> Course:
     return course
 
 
-def _again(video: Path) -> Iterator[UInt8Array]:
+def _again(video: Path, predictor: Predictor) -> Iterator[Segmented]:
     while True:
-        with VideoSource(str(video)) as source:
-            yield from source
+        yield from segment(video, predictor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -108,8 +106,8 @@ def _main(argv: Sequence[str] | None) -> int:
         if video is None:
             video = Path(folder) / "drive.mp4"
             write_video(video, catalog(), 100, (512, 1024), seed=12)
-        for frame in islice(_again(video), 3):
-            predictor(frame)  # chooses and compiles
+        for _ in islice(_again(video, predictor), 3):
+            pass  # chooses and compiles
         course = soak(predictor, video, arguments.minutes)
     print(f"{arguments.weights}, {predictor.engine} {predictor.precision}, {predictor.threads} threads: {course}")
     for fault in course.faults():

@@ -4,15 +4,13 @@ from pathlib import Path
 
 import pytest
 from networks import make_frame
+from videos import write_video
 
 from benchmarks.soak import Course, main
-from seg.video import VideoFile
 
 
 def test_a_short_loop(tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with VideoFile(tmp_path / "v.mp4", 10) as video:
-        for seed in range(5):
-            video.write(make_frame(48, 64, seed))
+    write_video(tmp_path / "v.mp4", [make_frame(48, 64, seed) for seed in range(5)])
     arguments = ["--minutes", "0.08", "--video", str(tmp_path / "v.mp4"), "--weights", str(tiny_weights), "--engine", "openvino"]
     assert main([*arguments, "--threads", "1"]) in (0, 1)  # how fast it stays is no test's business here
     said = capsys.readouterr().out

@@ -102,7 +102,9 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
     notes = [result.note, reader.remark]
     if result.frames < len(reader):
         notes.append(f"These are {result.frames} of the split's {len(reader)} frames.")
-    if not result.labelled:
+    if source.faults:
+        notes.append(f"{count(len(source.faults), 'frame')} could not be used, and the figures are without.")
+    if result.frames and not result.labelled:
         notes.append(f"The split {split!r} has no labels, so that nothing is scored.")
     result = replace(result, note=" ".join(filter(None, notes)) or None)
     if result.frames:

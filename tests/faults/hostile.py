@@ -28,9 +28,10 @@ from datasets.folder.classes import read_classes
 from datasets.folder.masks import read_mask
 from seg.errors import SegError
 from seg.files import read_image_bgr, read_yaml
+from seg.flow import opened, samples
 from seg.runtime import Predictor
 from seg.training.export import read_checkpoint
-from seg.video import VideoSource
+from seg.video import open_source
 from seg.weights import find, read_description, read_export, read_tensors
 
 MOST_SECONDS, MOST_MEMORY_GIB = 20, 6
@@ -38,10 +39,11 @@ MOST_SECONDS, MOST_MEMORY_GIB = 20, 6
 
 def read_video(path: Path) -> None:
     """Reads all frames, and says whether they are all."""
-    with VideoSource(str(path)) as source:
-        for _ in source:
+    source = open_source(path)
+    with opened(source):
+        for _ in samples(source):
             pass
-        source.check_whole()
+        source.check_end()
 
 
 def read_weights(path: Path) -> None:
