@@ -3,6 +3,8 @@
 Everything here is BGR, as OpenCV writes and shows it; label sets hold RGB.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +12,7 @@ import numpy.typing as npt
 from seg.label_sets import LabelSet
 
 UInt8Array = npt.NDArray[np.uint8]
+OPACITY = 0.55  # of colours over a frame
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -20,7 +23,7 @@ def colorize(train_ids: UInt8Array, label_set: LabelSet) -> UInt8Array:
     return cv2.LUT(cv2.merge([train_ids] * 3), table).astype(np.uint8, copy=False)
 
 
-def overlay(frame_bgr: UInt8Array, train_ids: UInt8Array, label_set: LabelSet, opacity: float = 0.55) -> UInt8Array:
+def overlay(frame_bgr: UInt8Array, train_ids: UInt8Array, label_set: LabelSet, opacity: float = OPACITY) -> UInt8Array:
     """Blends the colours over the frame; both (H, W). Ignored pixels come out darkened.
 
     Args:
@@ -38,10 +41,19 @@ def overlay(frame_bgr: UInt8Array, train_ids: UInt8Array, label_set: LabelSet, o
     return blended.astype(np.uint8, copy=False)
 
 
-def legend(label_set: LabelSet, width: int) -> UInt8Array:
-    """Returns a strip (h, width, 3) uint8 BGR with a swatch and the name of each class, in as many rows as it takes."""
+def legend(label_set: LabelSet, width: int, shares: Sequence[float] | None = None) -> UInt8Array:
+    """Returns a strip (h, width, 3) uint8 BGR with a swatch and the name of each class, in as many rows as it takes.
+
+    Args:
+        label_set: names and colours.
+        width: of the strip [px].
+        shares: of each class, 0 to 1; each is written behind the name, and classes without any are left out. None names all.
+    """
+    shown = list(zip(label_set.classes, label_set.colors, strict=True))
+    if shares is not None:
+        shown = [(f"{name} {share:.0%}", color) for (name, color), share in zip(shown, shares, strict=True) if share]
     row_px, swatch_px, gap_px, scale = 22, 12, 8, 0.45
-    cells = [swatch_px + 3 * gap_px + cv2.getTextSize(name, _FONT, scale, 1)[0][0] for name in label_set.classes]
+    cells = [swatch_px + 3 * gap_px + cv2.getTextSize(name, _FONT, scale, 1)[0][0] for name, _ in shown]
     places: list[tuple[int, int]] = []  # left edge, row
     x = row = 0
     for cell in cells:
@@ -50,7 +62,7 @@ def legend(label_set: LabelSet, width: int) -> UInt8Array:
         places.append((x, row))
         x += cell
     strip = np.full(((row + 1) * row_px, width, 3), 24, np.uint8)
-    for (x, row), name, (red, green, blue) in zip(places, label_set.classes, label_set.colors, strict=True):
+    for (x, row), (name, (red, green, blue)) in zip(places, shown, strict=True):
         left, top = x + gap_px, row * row_px + (row_px - swatch_px) // 2
         cv2.rectangle(strip, (left, top), (left + swatch_px, top + swatch_px), (blue, green, red), cv2.FILLED)
         origin = left + swatch_px + gap_px // 2, top + swatch_px - 1

@@ -578,6 +578,33 @@ def test_window_shows_legend_and_speed_at_the_videos_pace_and_q_quits(predictor:
     assert len(window.delays_ms) == 3
 
 
+def test_keys_of_the_window(predictor: Predictor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """All pressed on the first frame, in a pause; a frame is shown anew after each that changes it."""
+    screen = Screen(monkeypatch, [ord(key) for key in " l+ooos"] + [255, ord(" "), ord("q")])
+    said: list[str] = []
+    window = Window(Painter(predictor.label_set), tmp_path, said.append)
+    frame = make_frame(48, 64)
+    with Sinks([window], Stream("test", fps=Fraction(25))) as sinks:
+        for i in range(5):
+            labels = np.full((48, 64), 2, np.uint8)
+            labels[:12] = 0
+            sinks.take(Segmented(i, EvalSample("", frame, time=Fraction(i, 25)), Prediction(labels, {"total": 1.0})))
+            if not sinks.wants_more:
+                break
+    assert i == 1 and len(screen.shown) == 7, "first frame, five keys that change it, second frame"
+    assert screen.shown[0].shape[0] > 48 and screen.shown[1].shape == (48, 64, 3), "without the legend"
+    colours = LABEL_SET.palette()[labels][:, :, ::-1]
+    below = slice(30, None)  # the head-up line
+    for shown, opacity in ((screen.shown[1], 0.55), (screen.shown[2], 0.65)):
+        expected = frame * (1 - opacity) + colours * opacity
+        assert np.abs(shown[below] - expected[below]).max() <= 1
+    assert (screen.shown[3][below] == colours[below]).all()
+    assert (screen.shown[4][below] == np.hstack([frame, colours])[below]).all()
+    assert (screen.shown[5][below] == frame[below]).all()
+    assert (cv2.imread(str(tmp_path / "snapshot_000000.png")) == screen.shown[5]).all()
+    assert said == [f"Snapshot: {tmp_path / 'snapshot_000000.png'}"]
+
+
 def test_display_is_looked_for_without_starting_qt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(window_module.sys, "platform", "linux")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from seg.label_sets import CAMVID, CITYSCAPES
+from seg.label_sets import CAMVID, CITYSCAPES, LabelSet
 from seg.visualize import colorize, legend, overlay, write_text_on
 
 
@@ -47,3 +47,11 @@ def test_text_is_written_in_place() -> None:
     assert image.min() < 50
     assert image.max() == 255
     assert (image[-1] == 128).all()
+
+
+def test_a_legend_with_shares_names_what_is_there() -> None:
+    label_set = LabelSet("three", ("road", "sky", "car"), ((200, 0, 0), (0, 200, 0), (0, 0, 200)), (0, 1, 2))
+    strip = legend(label_set, 400, [0.25, 0.0, 0.75])
+    shown = {tuple(color) for color in strip.reshape(-1, 3).tolist()}
+    assert {(0, 0, 200), (200, 0, 0)} <= shown and (0, 200, 0) not in shown, "BGR; no sky is there"
+    assert (legend(label_set, 400, [0.25, 0.0, 0.5]) != strip).any(), "the shares are written"

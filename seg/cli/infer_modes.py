@@ -203,7 +203,8 @@ class _Video:
             stem = _stem(name)
             self._sinks.append(PictureWriter(arguments.output, pictures, label_set, lambda item: f"{stem}/{item.index:06d}.png"))
         if arguments.show or arguments.output is None:
-            self._sinks.append(Window(Painter(label_set, "color" if kinds[0] == "color" else "overlay")))
+            self._sinks.append(Window(Painter(label_set, "color" if kinds[0] == "color" else "overlay"),
+                                      say=lambda text: _say(arguments, text)))
         _check_reports(arguments)
         for path, _ in self._files:
             if str(path) != PIPE:
@@ -229,7 +230,7 @@ class _Video:
             _finish(arguments, done.result, examples)
             where = f" in {kept}" if kept else ""
             _say(arguments, f"{count(frames, 'frame')}{where}: {done.frames_per_second:.1f} frames per second "
-                 f"from reading to {'writing' if kept else 'showing'} ({done.seconds:.1f} s).")
+                 f"from reading to {'showing' if arguments.output is None else 'writing'} ({done.seconds:.1f} s).")
         if interruption.wished:
             raise interruption.error(f"Kept {count(frames, 'frame')} in {kept}." if kept else "")
         if done.fault is not None:

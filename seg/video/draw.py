@@ -2,16 +2,17 @@
 
 import time
 from collections import deque
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from seg.files import UInt8Array
 from seg.flow import Segmented
 from seg.label_sets import LabelSet
-from seg.visualize import colorize, legend, overlay, write_text_on
+from seg.visualize import OPACITY, colorize, legend, overlay, write_text_on
 
-Show = Literal["overlay", "color"]
+Show = Literal["overlay", "color", "side by side", "off"]
+SHOWS: tuple[Show, ...] = get_args(Show)
 
 
 class Painter:
@@ -19,25 +20,47 @@ class Painter:
 
     Args:
         label_set: gives the colours.
-        show: the colours blended over the frame, or alone.
+        show: the colours blended over the frame, alone, beside it, or the frame alone.
+
+    Attributes:
+        show: as said; may be changed from frame to frame.
+        opacity: of the colours over the frame, 0 to 1.
+        with_legend: whether `annotated` has a legend.
     """
 
     def __init__(self, label_set: LabelSet, show: Show = "overlay") -> None:
-        self._label_set, self._show = label_set, show
+        self.show, self.opacity, self.with_legend = show, OPACITY, True
+        self._label_set = label_set
         self._stamps = deque[float](maxlen=31)
 
     def __call__(self, item: Segmented) -> UInt8Array:
-        """Returns the picture, (H, W, 3) uint8 BGR."""
-        if self._show == "overlay":
-            return overlay(item.frame_bgr, item.train_ids, self._label_set)
-        return colorize(item.train_ids, self._label_set)
+        """Returns the picture, (H, W, 3) uint8 BGR; twice as wide where frame and colours stand side by side."""
+        if self.show == "overlay":
+            return overlay(item.frame_bgr, item.train_ids, self._label_set, self.opacity)
+        if self.show == "color":
+            return colorize(item.train_ids, self._label_set)
+        if self.show == "side by side":
+            return np.hstack([item.frame_bgr, colorize(item.train_ids, self._label_set)])
+        return item.frame_bgr.copy()
+
+    def next_show(self) -> None:
+        """Goes on to the next thing to show, and from the last to the first."""
+        self.show = SHOWS[(SHOWS.index(self.show) + 1) % len(SHOWS)]
+
+    def seen(self) -> None:
+        """Counts a frame for the speed that `annotated` writes."""
+        self._stamps.append(time.perf_counter())
 
     def annotated(self, item: Segmented) -> UInt8Array:
-        """Returns the picture with a head-up line on it and a legend below."""
-        self._stamps.append(time.perf_counter())
+        """Returns the picture with a head-up line on it and, below, a legend of the classes that are there with their shares."""
         picture = self(item)
+        parts = [f"{item.latency_ms['total']:.1f} ms"]
         if len(self._stamps) > 1:
-            speed = (len(self._stamps) - 1) / (self._stamps[-1] - self._stamps[0])
-            dropped = f"   {item.dropped} dropped" if item.dropped else ""
-            write_text_on(picture, f"{speed:.1f} frames/s   {item.latency_ms['total']:.1f} ms{dropped}")
-        return np.vstack([picture, legend(self._label_set, picture.shape[1])])
+            parts.insert(0, f"{(len(self._stamps) - 1) / (self._stamps[-1] - self._stamps[0]):.1f} frames/s")
+        if item.dropped:
+            parts.append(f"{item.dropped} dropped")
+        write_text_on(picture, "   ".join(parts))
+        if not self.with_legend:
+            return picture
+        shares = np.bincount(item.train_ids.ravel(), minlength=256)[:len(self._label_set)] / item.train_ids.size
+        return np.vstack([picture, legend(self._label_set, picture.shape[1], shares.tolist())])

@@ -4,32 +4,50 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 
 from seg.errors import SegError
+from seg.files import UInt8Array, write_image
 from seg.flow import Ending, Segmented, Stream
 from seg.video.draw import Painter
 
+_ESCAPE = 27
+_STEP = 0.1  # of opacity, for a key
+_PAUSED_MS = 50
+
 
 class Window:
-    """Shows frames until `q`, Escape or its close button; a `seg.flow.Sink`. A file is shown at its own pace."""
+    """Shows frames until `q`, Escape or its close button; a `seg.flow.Sink`. A file is shown at its own pace.
+
+    Keys: space pauses; `o` shows overlay, labels, both side by side, or the frame alone; `+` and `-` change the opacity; `l` the
+    legend; `s` writes what is shown as a picture.
+    """
 
     name = "window"
     in_callers_thread = True  # as all toolkits of windows want it
 
-    def __init__(self, painter: Painter) -> None:
-        """Says what is shown; the window opens at the first frame."""
+    def __init__(self, painter: Painter, snapshots: Path = Path(), say: Callable[[str], None] = print) -> None:
+        """Says what is shown; the window opens at the first frame.
+
+        Args:
+            painter: makes the picture.
+            snapshots: the folder for what `s` writes.
+            say: is told where that is.
+        """
         self.delays_ms: dict[int, float] = {}
-        self._painter = painter
+        self._painter, self._snapshots, self._say = painter, snapshots, say
         self._opened = False
 
     def open(self, stream: Stream) -> None:
         self._stream = stream
-        self._title = f"{stream.name} (q quits)"
+        self._title = f"{stream.name} (q quits, space pauses, o l + - change it, s saves it)"
         self._start_s = 0.0
 
     def take(self, item: Segmented) -> bool:
+        self._painter.seen()
         picture = self._painter.annotated(item)
         try:
             if not self._opened:
@@ -37,16 +55,48 @@ class Window:
                 cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
                 cv2.resizeWindow(self._title, picture.shape[1], picture.shape[0])
                 self._start_s = time.perf_counter() - item.time_s
-            cv2.imshow(self._title, picture)
-            now_s = time.perf_counter()
-            wait_s = 0.0 if self._stream.live else max(0.0, self._start_s + item.time_s - now_s)
-            self._start_s = max(self._start_s, now_s - item.time_s)  # what came late isn't made up for
-            key = cv2.waitKey(max(1, round(wait_s * 1000))) & 0xFF
-            closed = cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
+            return self._show(item, picture)
         except cv2.error as error:
             raise SegError(f"No window can be shown ({error.err}); write a file with --output FILE.mp4.") from None
-        self.delays_ms[item.index] = (time.perf_counter() - item.sample.captured_s - wait_s) * 1000
-        return key not in (ord("q"), 27) and not closed
+
+    def _show(self, item: Segmented, picture: UInt8Array) -> bool:
+        """Shows a picture until its time is over and the user doesn't pause; returns whether the window is still wanted."""
+        cv2.imshow(self._title, picture)
+        now_s = time.perf_counter()
+        wait_s = 0.0 if self._stream.live else max(0.0, self._start_s + item.time_s - now_s)
+        self.delays_ms[item.index] = (now_s - item.sample.captured_s) * 1000
+        paused = False
+        while True:
+            key = cv2.waitKey(_PAUSED_MS if paused else max(1, round(wait_s * 1000))) & 0xFF
+            if key in (ord("q"), _ESCAPE) or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
+                return False
+            paused ^= key == ord(" ")
+            if self._press(key, item, picture):
+                picture = self._painter.annotated(item)
+                cv2.imshow(self._title, picture)
+            if not paused:
+                break
+        # what came late, or was waited for, isn't made up for
+        self._start_s = max(self._start_s, time.perf_counter() - item.time_s)
+        return True
+
+    def _press(self, key: int, item: Segmented, picture: UInt8Array) -> bool:
+        """Does what a key asks for; returns whether the picture looks otherwise now."""
+        painter = self._painter
+        if key == ord("o"):
+            painter.next_show()
+        elif key in (ord("+"), ord("="), ord("-")):
+            painter.opacity = min(1.0, max(0.0, painter.opacity + (-_STEP if key == ord("-") else _STEP)))
+        elif key == ord("l"):
+            painter.with_legend = not painter.with_legend
+        elif key == ord("s"):
+            path = self._snapshots / f"snapshot_{item.index:06d}.png"
+            write_image(path, picture)
+            self._say(f"Snapshot: {path}")
+            return False
+        else:
+            return False
+        return True
 
     def close(self, ending: Ending) -> None:
         if self._opened:
