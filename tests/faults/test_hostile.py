@@ -17,6 +17,9 @@ from networks import LABEL_SET, make_frame
 from seg.cli.infer import main
 from seg.cli.outputs import Submission
 from seg.errors import SegError
+from seg.evaluate import EvalSample
+from seg.flow import Segmented
+from seg.runtime import Prediction
 from seg.training.export import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -64,5 +67,6 @@ def test_names_of_frames_do_not_lead_out_of_their_folder(tmp_path: Path, tiny_we
     written = {path for path in tmp_path.rglob("*") if path.is_file()} - before
     assert written and all(path.resolve().is_relative_to(out) for path in written)
     submission = Submission(tmp_path / "submit", ["../../escaped"], ".png", LABEL_SET, "s.zip")
-    submission.write("../../escaped", np.zeros((2, 2), np.uint8))
+    prediction = Prediction(np.zeros((2, 2), np.uint8), {})
+    submission.take(Segmented(0, EvalSample("../../escaped", np.zeros((2, 2, 3), np.uint8)), prediction))
     assert [path.name for path in (tmp_path / "submit").iterdir()] == ["escaped.png"]
