@@ -115,12 +115,14 @@ def test_longer_training_continues_a_finished_one(folder: Path) -> None:
 
 
 def test_settings_that_changed_hold_when_a_run_goes_on(folder: Path, capsys: pytest.CaptureFixture[str],
-                                                       caplog: pytest.LogCaptureFixture) -> None:
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    said = list[str]()
+    monkeypatch.setattr("seg.training.task.rank_zero_info", said.append)
     steps = ["--name", "changed", "--model.schedule", "constant", "--trainer.max_epochs", "9", "--trainer.max_steps"]
     assert run(folder, *steps, "4") == 0
     lr, decay = "--model.optimizer.init_args.lr", "--model.optimizer.init_args.weight_decay"
     assert run(folder, *steps, "6", "--ckpt_path", "last", lr, "0.0005", decay, "0.1") == 0
-    assert "weight_decay 0.1 (was 0.01)" in caplog.text and "lr 0.0005 (was 0.002)" in caplog.text
+    assert "weight_decay 0.1 (was 0.01)" in said[-1] and "lr 0.0005 (was 0.002)" in said[-1]
     groups = load(folder, "changed")["optimizer_states"][0]["param_groups"]
     assert [group["lr"] for group in groups] == [0.0005, 0.0005]
     assert [group["weight_decay"] for group in groups] == [0.1, 0.0]  # norms and biases stay spared
