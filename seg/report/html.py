@@ -111,10 +111,10 @@ def _latency_table(result: Result) -> str:
 
 
 def _chart(over_time: Sequence[tuple[float, float, float]]) -> str:
-    """Returns lines of the network's latency and, where it is known, of that from glass to glass, over a video's time."""
+    """Returns lines of the predictor's latency and, where it is known, of that from glass to glass, over a video's time."""
     width, height, left, bottom = 1000, 240, 60, 30
     start_s, end_s = over_time[0][0], over_time[-1][0]
-    named = [("network", "#3b82f6", [(row[0], row[1]) for row in over_time]),
+    named = [("predictor", "#3b82f6", [(row[0], row[1]) for row in over_time]),
              ("glass to glass", "#f59e0b", [(row[0], row[2]) for row in over_time if not math.isnan(row[2])])]
     top_ms = max(value for _, _, line in named for _, value in line) * 1.05
     parts = []
