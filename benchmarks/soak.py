@@ -5,7 +5,6 @@ grew by 2% or more after the first tenth, where open files or threads became mor
 sixth of the time lies more than 20% above that of the first.
 """
 
-import gc
 import os
 import sys
 import tempfile
@@ -84,7 +83,6 @@ def soak(predictor: Predictor, video: Path, minutes: float) -> Course:
 def _again(video: Path, predictor: Predictor) -> Iterator[Segmented]:
     while True:
         yield from segment(video, predictor)
-        gc.collect()  # PyAV keeps a decoder's threads until its cycle of references is collected
 
 
 def main(argv: Sequence[str] | None = None) -> int:

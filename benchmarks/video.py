@@ -126,7 +126,6 @@ class Bench:
         self.delays_ms[mode] += [glass for _, _, glass in done.result.video.over_time]
         return {_WORK: done.seconds * 1000, "latency": done.result.latency.summary()["p50"]}
 
-
     def smoothing(self, rendered: int) -> Smoothing:
         """Measures what blending scores over time does to these frames, and to rendered ones."""
         frames = [sample.frame_bgr for sample in self._samples]

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from datasets.colors import OUTSIDE
-from datasets.faults import UnknownLabels, listing, ranges, shortened, sum_up
-from seg.errors import SegError
+from datasets.faults import UnknownLabels, listing, ranges, sum_up
+from seg.errors import SegError, shortened
 from seg.files import files_below, is_image, read_image_bgr, read_labels
 from seg.headers import exif_orientation
 from seg.label_sets import LabelSet
@@ -28,8 +28,6 @@ Layout = TypeVar("Layout")
 
 MIN_SIDE = 32  # of a picture to train on [px]: the networks' deepest features are 32 times smaller
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
-
-
 _UPRIGHT = "save it upright and without that entry, so that picture and labels lie alike."
 
 

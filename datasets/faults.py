@@ -48,11 +48,6 @@ def sum_up(errors: Sequence[UnknownLabels], most: int = 20) -> list[str]:
     return sentences
 
 
-def shortened(sentences: Sequence[str], most: int = 20) -> list[str]:
-    """Returns the first `most` sentences, and one that says how many more there are."""
-    return [*sentences[:most], *([f"And {len(sentences) - most} more."] if len(sentences) > most else [])]
-
-
 def listing(values: Iterable[object], most: int = 8) -> str:
     """[1, 2, 3] -> "1, 2, 3", and how many more there are."""
     texts = list(map(str, values))

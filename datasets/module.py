@@ -52,7 +52,7 @@ class Part:
 
     def needed_bytes(self) -> int:
         """How much memory all decoded samples take, if they are as large as the first."""
-        return len(self) * sum(array.nbytes for array in _read(self.reader, 0)) if len(self) else 0
+        return len(self) * sum(array.nbytes for array in self._pair(0)) if len(self) else 0
 
     def keep(self) -> None:
         """Reads all samples into memory; before workers start, so that they share it."""
@@ -64,8 +64,11 @@ class Part:
         Raises:
             SegError: as the reader's `read`, or the sample has no labels.
         """
-        image, train_ids = self._kept[index] if self._kept else _read(self.reader, index)
+        image, train_ids = self._pair(index)
         return image, train_ids if self.table is None else cv2.LUT(train_ids, self.table)  # type: ignore[return-value]
+
+    def _pair(self, index: int) -> tuple[UInt8Array, UInt8Array]:
+        return self._kept[index] if self._kept else _read(self.reader, index)
 
 
 class SegmentationDataset(Dataset[Any]):

@@ -5,7 +5,7 @@ Library code raises `SegError` with a sentence that says what came, what was exp
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class SegError(Exception):
@@ -19,3 +19,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near:
         return f"Did you mean {' or '.join(repr(n) for n in near)}?"
     return f"Known are {', '.join(repr(n) for n in known)}."
+
+
+def shortened(sentences: Sequence[str], most: int = 20) -> list[str]:
+    """Returns the first `most` sentences, and one that says how many more there are."""
+    return [*sentences[:most], *([f"And {len(sentences) - most} more."] if len(sentences) > most else [])]

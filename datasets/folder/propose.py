@@ -37,7 +37,7 @@ class Survey:
         masks: how many there are.
         in_colors: whether what they hold are colours, as packed by `colors.pack`; else values.
         pixels, files: by value or colour, how many hold it.
-    areas: values or colours that somewhere fill a square of 3x3 pixels, as what somebody has drawn does.
+        areas: values or colours that somewhere fill a square of 3x3 pixels, as what somebody has drawn does.
         richest: by value or colour, the mask with most of it, and how many pixels these are.
         palette: (256, 3) of the first mask that has one.
     """

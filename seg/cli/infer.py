@@ -59,10 +59,8 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
                      help="how frames are brought to --size (default: stretch)")
     how.add_argument("--threads", type=_positive, metavar="N", help="for the engine, OpenCV and our own code together "
                      "(default: all cores that this process may use)")
-
     how.add_argument("--mode", choices=("latency", "throughput"), help="of a video: latency works on one frame with all threads, "
                      "throughput on a frame for each thread (default: latency)")
-
     how.add_argument("--smooth", action="store_true", help="of a video: blend scores over time where the picture stays the same, "
                      "so that labels flicker less")
 

@@ -16,7 +16,7 @@ from seg import weights
 from seg.cli.common import Interruption, read_class_map
 from seg.cli.inputs import DataSet, PictureFiles
 from seg.cli.outputs import PictureWriter, Submission, output_names, parse_kinds
-from seg.errors import SegError, did_you_mean
+from seg.errors import SegError, did_you_mean, shortened
 from seg.evaluate import (
     WARM_UP_RUNS,
     Result,
@@ -37,7 +37,6 @@ from seg.video.pipeline import TRIED_FRAMES
 from seg.video.source import PIPE
 
 _PICTURES_FOLDER = Path("runs/infer")
-_FAULTS_SHOWN = 20
 _DRAWN: tuple[Show, ...] = ("overlay", "color")  # what can be a video; the other kinds are pictures
 _T = TypeVar("_T")
 
@@ -190,7 +189,6 @@ class _Video:
         self._arguments, self._name = arguments, name
         say = (lambda text: None) if arguments.quiet else None
         self._source = open_source(name, threads=arguments.threads or 0, raw=arguments.raw, fps=arguments.fps, say=say)
-        # Several videos lie in one folder, whose tree of pictures has a folder for each.
         self._files = _video_targets(arguments.output, name, kinds)
         if arguments.output is None and (shown := set(kinds) - set(_DRAWN)):
             raise SegError(f"{', '.join(sorted(shown))} are pictures, one for each frame; say where they go: --output FOLDER.")
@@ -200,7 +198,7 @@ class _Video:
                                              threads=arguments.threads or 0) for path, kind in self._files]
         pictures = [kind for kind in kinds if kind not in _DRAWN]
         if pictures:
-            stem = _stem(name)
+            stem = _stem(name)  # of several videos each has a folder of its own
             self._sinks.append(PictureWriter(arguments.output, pictures, label_set, lambda item: f"{stem}/{item.index:06d}.png"))
         if arguments.show or arguments.output is None:
             self._sinks.append(Window(Painter(label_set, "color" if kinds[0] == "color" else "overlay"),
@@ -222,10 +220,10 @@ class _Video:
                 done = run_video(self._source, self.predictor, [*self._sinks, examples, bar], mode=arguments.mode,
                                  limit=arguments.limit, smooth=arguments.smooth, stop=lambda: interruption.wished)
             except SegError as fault:
-                kept = self._kept(0)
+                kept = self._kept()
                 raise SegError(f"{fault} What was written until then is kept in {kept}." if kept else str(fault)) from None
         frames = done.result.frames
-        kept = self._kept(frames)
+        kept = self._kept()
         if frames:
             _finish(arguments, done.result, examples)
             where = f" in {kept}" if kept else ""
@@ -236,7 +234,7 @@ class _Video:
         if done.fault is not None:
             raise SegError(f"{done.fault} {'It is' if frames == 1 else 'They are'} kept in {kept}." if kept else str(done.fault))
 
-    def _kept(self, frames: int) -> str:
+    def _kept(self) -> str:
         """Returns where what was written lies, in words; nothing where nothing is."""
         files = [str(sink.kept) for sink in self._sinks if isinstance(sink, VideoFile) and sink.kept is not None]
         folders = [f"{sink.folder}/" for sink in self._sinks if isinstance(sink, PictureWriter) and sink.written]
@@ -251,10 +249,7 @@ class _Bar:
 
     def __init__(self, quiet: bool) -> None:
         self.delays_ms: dict[int, float] = {}
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("frames"), TimeRemainingColumn())
-        console = Console(stderr=True)
-        self._progress = Progress(*columns, console=console, refresh_per_second=4, transient=True,
-                                  disable=quiet or not console.is_terminal)
+        self._progress = _bar(quiet)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -325,8 +320,7 @@ def _choose(predictor: Predictor, frames_bgr: Iterable[UInt8Array], quiet: bool)
 
 def _all_of(heading: Sequence[str], faults: Sequence[str]) -> str:
     """Returns the heading and each fault on a line of its own."""
-    shown = [*faults[:_FAULTS_SHOWN], *([f"And {len(faults) - _FAULTS_SHOWN} more."] if len(faults) > _FAULTS_SHOWN else [])]
-    return "\n  ".join([*heading, *shown])
+    return "\n  ".join([*heading, *shortened(faults)])
 
 
 def _check_reports(arguments: Namespace) -> None:
@@ -350,13 +344,15 @@ def _say(arguments: Namespace, text: str) -> None:
 
 def _progress(items: Iterable[_T], total: int | None, quiet: bool, what: str = "frames") -> Iterator[_T]:
     """Hands the items on; shows how far it is on standard error where that is a terminal."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield from items
-        return
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn())
-    with Progress(*columns, console=console, refresh_per_second=4, transient=True) as progress:
+    with _bar(quiet, what) as progress:
         task = progress.add_task("", total=total)
         for item in items:
             yield item
             progress.advance(task)
+
+
+def _bar(quiet: bool, what: str = "frames") -> Progress:
+    """Returns a progress bar on standard error, which says nothing where that is no terminal."""
+    console = Console(stderr=True)
+    return Progress(BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn(), console=console,
+                    refresh_per_second=4, transient=True, disable=quiet or not console.is_terminal)

@@ -210,7 +210,7 @@ class Predictor:
         Raises:
             SegError: as from a call.
         """
-        check_memory(self._place(_check_frame(frame_bgr)).size_hw, self.engine)
+        self._check_memory(self._place(_check_frame(frame_bgr)).size_hw)
 
     def __call__(self, frame_bgr: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8] | None = None) -> Prediction:
         """Labels one frame.
@@ -258,9 +258,9 @@ class Predictor:
         confidence = np.empty(frame_hw, np.float32) if self.confidence else None
         train_ids = upsample_argmax(logits, frame_hw, out, confidence=confidence, window=window, threads=self.threads)
         end = time.perf_counter()
-        stages = {"preprocess": fitted - start, "network": scored - fitted, "upsample": end - blended, "total": end - start}
-        if self.blend is not None:
-            stages = {"preprocess": stages["preprocess"], "network": stages["network"], "smooth": blended - scored, **stages}
+        stages = {"preprocess": fitted - start, "network": scored - fitted,
+                  **({"smooth": blended - scored} if self.blend is not None else {}),
+                  "upsample": end - blended, "total": end - start}
         return Prediction(train_ids, {stage: seconds * 1000 for stage, seconds in stages.items()}, confidence)
 
     def _check_memory(self, size_hw: tuple[int, int]) -> None:

@@ -20,7 +20,7 @@ from seg.errors import SegError
 from seg.label_sets import ClassMap, LabelSet, map_classes
 from seg.machine import switch_off_telemetry
 from seg.models import load
-from seg.models.fitting import match_names
+from seg.models.fitting import check_whole, match_names
 from seg.models.network import full_precision, resize
 from seg.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, read_state
 
@@ -177,9 +177,7 @@ def _smp_teacher(path: Path, config: Distillation, mean: Sequence[float], std: S
     except Exception as error:  # SMP lets through what timm and torch raise
         raise SegError(f"model.distillation.smp describes no network of segmentation-models-pytorch: {error}.") from None
     state, lacking = match_names(network, read_state(path))
-    if lacking:
-        raise SegError(f"{path} isn't the state dict of that network: {lacking[0]}, and {len(lacking) - 1} more tensors don't "
-                       "fit.")
+    check_whole(f"{path} isn't the state dict of that network", lacking)
     network.load_state_dict(state)
     alone = "arch" not in arguments
     if alone and config.share:

@@ -31,7 +31,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from seg.errors import SegError
-from seg.files import UInt8Array, publish
+from seg.files import UInt8Array, publish, temporary_prefix
 from seg.flow import Ending, Segmented, Stream
 
 Painter = Callable[[Segmented], UInt8Array]
@@ -136,7 +136,7 @@ class VideoFile:
         if self.path is not None:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                handle, name = tempfile.mkstemp(f".part{self.path.suffix}", f".{self.path.stem[:100]}.", self.path.parent)
+                handle, name = tempfile.mkstemp(f".part{self.path.suffix}", temporary_prefix(self.path), self.path.parent)
             except OSError as error:
                 raise self._cannot(error) from None
             os.close(handle)

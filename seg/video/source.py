@@ -4,6 +4,7 @@ Each is a `seg.flow.Source`. Files and pipes are read frame by frame. A camera o
 is read all the time by the pipeline's thread, which keeps the newest frame.
 """
 
+import gc
 import os
 import re
 import sys
@@ -129,6 +130,7 @@ class File:
         if self._container is not None:
             self._frames = iter(())
             self._container.close()
+            gc.collect()  # PyAV keeps a decoder's threads until its cycle of references is collected
 
 
 class Url:
