@@ -20,19 +20,13 @@ from seg.document import Origin, check_paths, show
 from seg.document import write as write_document
 from seg.document.words import count
 from seg.errors import SegError, did_you_mean, shortened
-from seg.evaluate import (
-    WARM_UP_RUNS,
-    Result,
-    best_long_side,
-    check_same_classes,
-    compare_sizes,
-    evaluate,
-    merging_table,
-)
+from seg.evaluate import check_same_classes, evaluate, merging_table
 from seg.files import UInt8Array, check_writable_folder, find_images, passed_over, spread
 from seg.flow import Ending, Segmented, Sink, Sinks, Stream, opened, samples
 from seg.report import ExampleCollector, evaluation_report, sizes_report
+from seg.result import Result
 from seg.runtime import Predictor
+from seg.sizes import best_long_side, compare_sizes
 from seg.video import VIDEO_SUFFIX, Painter, Show, VideoFile, Window, has_display, open_source, videos_in
 from seg.video import run as run_video
 from seg.video.pipeline import TRIED_FRAMES
@@ -56,13 +50,14 @@ def pictures(arguments: Namespace) -> None:
              f"{', '.join(f'{number} {suffix}' for suffix, number in others.items())}.")
     names = map(str, output_names([image.relative for image in inputs]))
     source = PictureFiles(list(zip(names, (image.path for image in inputs), strict=True)), predictor.check)
-    writer.faults, examples = source.faults, ExampleCollector()
-    with Interruption() as interruption, opened(source) as stream, Sinks([writer, examples], stream) as sinks:
+    writer.faults, examples = source.faults, _examples(arguments)
+    with Interruption() as interruption, opened(source) as stream, Sinks([writer, *examples], stream) as sinks:
         _choose(predictor, source.preview(TRIED_FRAMES), arguments.quiet)
         # Pictures may all differ in size, and each size would be warmed up: only where a report asks for speed.
-        warm_up_runs = WARM_UP_RUNS if arguments.report else 0
+        warm_up_runs = None if arguments.report else 0
         taken = _progress(samples(source, lambda: interruption.wished), stream.frames, arguments.quiet)
-        result = evaluate(predictor, taken, predictor.label_set, sinks.take_sample, warm_up_runs=warm_up_runs)
+        result = evaluate(predictor, taken, predictor.label_set, sinks.take_sample, warm_up_runs=warm_up_runs,
+                          thorough=bool(arguments.report))
         sinks.stopped = interruption.wished
     done = f"{writer.frames} of {count(len(inputs), 'picture')}"
     if writer.frames:
@@ -92,14 +87,15 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
     writer.check_apart_from([reader.samples[i].image_path for i in indices])
     check_paths(arguments.report)
     submission = _submission(arguments.submit, reader, f"{name}_{split}.zip") if arguments.submit else None
-    source, examples = DataSet(reader, indices, predictor.check), ExampleCollector(table=table)
+    source, examples = DataSet(reader, indices, predictor.check), _examples(arguments, table)
     if reader.remark:
         _say(arguments, reader.remark)
-    receivers: list[Sink] = [writer, examples, submission] if submission else [writer, examples]
+    receivers: list[Sink] = [writer, *examples, *([submission] if submission else [])]
     with Interruption() as interruption, opened(source) as stream, Sinks(receivers, stream) as sinks:
         _choose(predictor, source.preview(TRIED_FRAMES), arguments.quiet)
         taken = _progress(samples(source, lambda: interruption.wished), stream.frames, arguments.quiet)
-        result = evaluate(predictor, taken, reader.label_set, sinks.take_sample, dataset=name, split=split, table=table)
+        result = evaluate(predictor, taken, reader.label_set, sinks.take_sample, dataset=name, split=split, table=table,
+                          thorough=True)
         sinks.stopped = interruption.wished or bool(source.faults)
     notes = [*result.notes, *([reader.remark] if reader.remark else [])]
     if result.frames < len(reader):
@@ -217,10 +213,10 @@ class _Video:
         Raises:
             SegError: as `seg.video.run`, or the source ended before its end.
         """
-        arguments, examples = self._arguments, ExampleCollector()
+        arguments, examples = self._arguments, _examples(self._arguments)
         with Interruption() as interruption, _Bar(arguments.quiet) as bar:
             try:
-                done = run_video(self._source, self.predictor, [*self._sinks, examples, bar], mode=arguments.mode,
+                done = run_video(self._source, self.predictor, [*self._sinks, *examples, bar], mode=arguments.mode,
                                  limit=arguments.limit, smooth=arguments.smooth, stop=lambda: interruption.wished)
             except SegError as fault:
                 kept = self._kept()
@@ -326,9 +322,15 @@ def _all_of(heading: Sequence[str], faults: Sequence[str]) -> str:
     return "\n  ".join([*heading, *shortened(faults)])
 
 
-def _finish(arguments: Namespace, result: Result, examples: ExampleCollector) -> None:
+def _examples(arguments: Namespace, table: UInt8Array | None = None) -> list[ExampleCollector]:
+    """Returns what keeps frames for a report that shows pictures, where one is wanted."""
+    return [ExampleCollector(table)] if any(path.suffix.lower() == ".html" for path in arguments.report) else []
+
+
+def _finish(arguments: Namespace, result: Result, examples: Sequence[ExampleCollector]) -> None:
     """Prints the result and writes the reports."""
-    report = evaluation_report(result, Origin.here(*arguments.command), examples.examples)
+    shown = [example for collector in examples for example in collector.examples()]
+    report = evaluation_report(result, Origin.here(*arguments.command), shown)
     if not arguments.quiet:
         show(report)
     for path in arguments.report:
