@@ -4,17 +4,21 @@
 
 Each round runs, in an order drawn anew: decoding alone, the network alone, drawing and encoding alone; a serial loop that reads
 and writes with OpenCV, as this project did before it had the pipeline; and the pipeline in both modes. Ratios are taken within a
-round. Then smoothing: how often labels change where the picture stands still, and mIoU on a rendered drive.
+round. Then drawing at 720x1280; and smoothing: how often labels change where the picture stands still, and mIoU on a rendered
+drive.
 """
 
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import cv2
+import numpy as np
 
 from benchmarks.measure import Contestant, Measurement, Spread, measure
 from benchmarks.output import RESULTS, Origin, Part, Steps, Table, show, write
@@ -22,7 +26,7 @@ from benchmarks.video_smooth import Smoothing, measure_smoothing
 from seg.cli.common import Parser, run
 from seg.errors import SegError
 from seg.evaluate import percentiles_ms
-from seg.files import check_writable_folder, spread
+from seg.files import UInt8Array, check_writable_folder, spread
 from seg.flow import Segmented, Sinks, opened, samples
 from seg.runtime import Predictor
 from seg.video import MODES, Painter, VideoFile, open_source, segment_file
@@ -32,6 +36,7 @@ from seg.visualize import overlay
 STAGES = ("decoding alone", "network alone", "drawing and encoding alone")
 SERIAL = "one after the other, by OpenCV"
 PIPELINE = {mode: f"pipeline, for {mode}" for mode in MODES}
+_DRAWN_HW = 720, 1280
 _WORK = "work"  # without opening files and warming up
 
 
@@ -126,10 +131,37 @@ class Bench:
         self.delays_ms[mode] += [glass for _, _, glass in done.result.video.over_time]
         return {_WORK: done.seconds * 1000, "latency": done.result.latency.summary()["p50"]}
 
+    def drawing(self, rounds: int = 30) -> dict[str, float]:
+        """Returns the median milliseconds, by one thread, that a picture takes for a file, and for the window, at 720x1280."""
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        painter, height, width = Painter(self._predictor.label_set), *_DRAWN_HW
+        pairs = spread(list(zip(self._samples, self._predictions, strict=True)), rounds)
+        items = [Segmented(i, replace(sample, frame_bgr=_scaled(sample.frame_bgr, (height, width))),
+                           replace(prediction, train_ids=_scaled(prediction.train_ids, (height, width))))
+                 for i, (sample, prediction) in enumerate(pairs)]
+        try:
+            return {"file": median(map(_timed(painter), items)), "window": median(map(_timed(painter.annotated), items))}
+        finally:
+            cv2.setNumThreads(threads)
+
     def smoothing(self, rendered: int) -> Smoothing:
         """Measures what blending scores over time does to these frames, and to rendered ones."""
         frames = [sample.frame_bgr for sample in self._samples]
         return measure_smoothing(self._predictor, frames, float(self._stream.fps or 25), rendered)
+
+
+def _scaled(picture: UInt8Array, size_hw: tuple[int, int]) -> UInt8Array:
+    return cv2.resize(picture, size_hw[::-1], interpolation=cv2.INTER_NEAREST).astype(np.uint8, copy=False)
+
+
+def _timed(draw: Callable[[Segmented], UInt8Array]) -> Callable[[Segmented], float]:
+    def timed(item: Segmented) -> float:
+        start_s = time.perf_counter()
+        draw(item)
+        return (time.perf_counter() - start_s) * 1000
+
+    return timed
 
 
 def _since(start_s: float) -> dict[str, float]:
@@ -195,6 +227,12 @@ def smoothing_part(found: Smoothing) -> Part:
             f"rendered drive: {miou}.")
 
 
+def drawing_part(found: dict[str, float]) -> Part:
+    """Returns what is said about drawing."""
+    return (f"Drawing at {_DRAWN_HW[0]}x{_DRAWN_HW[1]}, by one thread, median: {found['file']:.1f} ms for a file, "
+            f"{found['window']:.1f} ms for the window, with its head-up line and legend.")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; see the head of this file."""
     parser = Parser(prog="python -m benchmarks.video", description=__doc__)
@@ -220,7 +258,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             measurement = measure(contestants, arguments.rounds, warm_up_runs=1, on_run=steps.done)
     parts, data = report(bench, measurement, origin, arguments.rounds, predictor)
     smoothing = bench.smoothing(arguments.rendered)
-    parts.append(smoothing_part(smoothing))
+    drawing = bench.drawing()
+    parts += [drawing_part(drawing), smoothing_part(smoothing)]
+    data["drawing_ms"] = drawing
     data["smoothing"] = smoothing._asdict()
     show(parts)
     for path in write(arguments.output, "video", parts, data, None):

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from seg import palettes
 from seg.cli.common import Parser, parse_size, run
 from seg.errors import SegError
 from seg.weights import DEFAULT
@@ -67,6 +68,10 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
     out = parser.add_argument_group("what comes out")
     out.add_argument("--save", metavar="KIND,...", help="train-ids, label-ids, color, overlay, confidence (default for pictures "
                      "and video: overlay)")
+    out.add_argument("--classes", metavar="NAME,...", help="highlight only these classes in overlays and colours, such as "
+                     "road,car")
+    out.add_argument("--palette", choices=palettes.NAMES, default="own", help="colours of the classes: the label set's own, or "
+                     "ones that the colour-blind tell apart, too (default: own)")
     out.add_argument("--output", type=Path, metavar="PATH", help="folder for pictures (default: runs/infer), "
                      ".mp4, .mov, .mkv or .webm file for a video, or a folder, or - for a pipe")
     out.add_argument("--overwrite", action="store_true", help="replace the video file that is there")

@@ -28,6 +28,8 @@ from seg.evaluate import (
 )
 from seg.files import UInt8Array, check_writable_folder, find_images, passed_over, spread
 from seg.flow import Ending, Segmented, Sink, Sinks, Stream, opened, samples
+from seg.label_sets import LabelSet
+from seg.palettes import recolored
 from seg.report import ExampleCollector, check_report_path, print_result, print_sizes, write_report
 from seg.report.facts import count
 from seg.runtime import Predictor
@@ -46,7 +48,8 @@ def pictures(arguments: Namespace) -> None:
     kinds = parse_kinds(arguments.save or "overlay")
     inputs = spread(find_images(arguments.inputs), arguments.limit)
     predictor = _load(arguments, kinds)
-    writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, predictor.label_set)
+    label_set, shown = _look(arguments, predictor.label_set, kinds)
+    writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, label_set, shown=shown)
     writer.check_apart_from([image.path for image in inputs])
     _check_reports(arguments)
     if others := passed_over(arguments.inputs):
@@ -84,8 +87,8 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         raise SegError(f"--submit writes what a data set's test server takes; {name} has none.")
     predictor = _load(arguments, kinds)
     table = _table(arguments, predictor, reader)
-    writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, predictor.label_set,
-                           lambda item: f"{item.sample.name}.png")
+    label_set, shown = _look(arguments, predictor.label_set, kinds)
+    writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, label_set, lambda item: f"{item.sample.name}.png", shown)
     writer.check_apart_from([reader.samples[i].image_path for i in indices])
     _check_reports(arguments)
     submission = _submission(arguments.submit, reader, f"{name}_{split}.zip") if arguments.submit else None
@@ -190,18 +193,19 @@ class _Video:
         say = (lambda text: None) if arguments.quiet else None
         self._source = open_source(name, threads=arguments.threads or 0, raw=arguments.raw, fps=arguments.fps, say=say)
         self._files = _video_targets(arguments.output, name, kinds)
-        if arguments.output is None and (shown := set(kinds) - set(_DRAWN)):
-            raise SegError(f"{', '.join(sorted(shown))} are pictures, one for each frame; say where they go: --output FOLDER.")
+        if arguments.output is None and (undrawn := set(kinds) - set(_DRAWN)):
+            raise SegError(f"{', '.join(sorted(undrawn))} are pictures, one for each frame; say where they go: --output FOLDER.")
         self.predictor = predictor or _load(arguments, kinds)
-        label_set = self.predictor.label_set
-        self._sinks: list[Sink] = [VideoFile(path, Painter(label_set, kind), overwrite=arguments.overwrite,
+        in_window = arguments.show or arguments.output is None
+        label_set, shown = _look(arguments, self.predictor.label_set, (*kinds, *(_DRAWN if in_window else ())))
+        self._sinks: list[Sink] = [VideoFile(path, Painter(label_set, kind, shown), overwrite=arguments.overwrite,
                                              threads=arguments.threads or 0) for path, kind in self._files]
         pictures = [kind for kind in kinds if kind not in _DRAWN]
         if pictures:
             stem = _stem(name)  # of several videos each has a folder of its own
             self._sinks.append(PictureWriter(arguments.output, pictures, label_set, lambda item: f"{stem}/{item.index:06d}.png"))
-        if arguments.show or arguments.output is None:
-            self._sinks.append(Window(Painter(label_set, "color" if kinds[0] == "color" else "overlay"),
+        if in_window:
+            self._sinks.append(Window(Painter(label_set, "color" if kinds[0] == "color" else "overlay", shown),
                                       say=lambda text: _say(arguments, text)))
         _check_reports(arguments)
         for path, _ in self._files:
@@ -308,6 +312,23 @@ def _load(arguments: Namespace, kinds: Sequence[str]) -> Predictor:
     return predictor
 
 
+def _look(arguments: Namespace, label_set: LabelSet, kinds: Sequence[str]) -> tuple[LabelSet, tuple[int, ...] | None]:
+    """Returns the label set in the wanted colours, and the train ids that are highlighted, None for all.
+
+    Raises:
+        SegError: there is no such class, or nothing is drawn that it would be seen in.
+    """
+    names = None if arguments.classes is None else [name.strip() for name in arguments.classes.split(",") if name.strip()]
+    drawn = not set(_DRAWN).isdisjoint(kinds)
+    if names is not None and not drawn:
+        raise SegError("--classes says what is highlighted in overlays and colours, and none are made; add --save overlay.")
+    if arguments.palette != "own" and not drawn and not arguments.report:
+        raise SegError("--palette says in which colours overlays are drawn, and none are made; add --save overlay.")
+    if names == []:
+        raise SegError("--classes names no class; write their names with commas between, such as road,car.")
+    return recolored(label_set, arguments.palette), None if names is None else label_set.train_ids_of(names)
+
+
 def _choose(predictor: Predictor, frames_bgr: Iterable[UInt8Array], quiet: bool) -> None:
     """Lets "auto" choose on these frames; says on a terminal what takes so long the first time."""
     console = Console(stderr=True)
@@ -330,6 +351,7 @@ def _check_reports(arguments: Namespace) -> None:
 
 def _finish(arguments: Namespace, result: Result, examples: ExampleCollector) -> None:
     """Prints the result and writes the reports."""
+    result = replace(result, label_set=recolored(result.label_set, arguments.palette))
     if not arguments.quiet:
         print_result(result)
     for path in arguments.report:
