@@ -33,8 +33,9 @@ from seg.palettes import recolored
 from seg.report import ExampleCollector, check_report_path, print_result, print_sizes, write_report
 from seg.report.facts import count
 from seg.runtime import Predictor
-from seg.video import VIDEO_SUFFIX, Painter, Show, VideoFile, Window, has_display, open_source, videos_in
+from seg.video import VIDEO_SUFFIX, Page, Painter, Show, VideoFile, Window, has_display, open_source, videos_in
 from seg.video import run as run_video
+from seg.video.page import parse_address
 from seg.video.pipeline import TRIED_FRAMES
 from seg.video.source import PIPE
 
@@ -169,35 +170,41 @@ def video(arguments: Namespace) -> None:
     """Segments videos into windows, files and pictures."""
     with redirect_stdout(sys.stderr) if str(arguments.output) == PIPE else nullcontext():  # the video itself goes there
         kinds = parse_kinds(arguments.save or "overlay")
-        if arguments.output is None and not has_display():
-            raise SegError("There is no display to show the video on; write a file with --output FILE.mp4.")
+        if arguments.output is None and arguments.serve is None and not has_display():
+            raise SegError("There is no display to show the video on; show it to browsers with --serve, or write a file "
+                           "with --output FILE.mp4.")
         if arguments.show and not has_display():
             raise SegError("There is no display for --show.")
         folder = Path(arguments.video)
         videos = [str(path) for path in videos_in(folder)] if folder.is_dir() else []
-        if len(videos) > 1 and (arguments.report or arguments.output is None or arguments.output.suffix):
+        if len(videos) > 1 and (arguments.report or (arguments.output is None and arguments.serve is None)
+                                or (arguments.output is not None and arguments.output.suffix)):
             raise SegError(f"{folder} holds {len(videos)} videos; they are written into a folder, without a report: "
                            "--output FOLDER.")
         work = _Video(arguments, kinds, (videos or [arguments.video])[0])
-        for name in videos[1:]:
+        with work.page or nullcontext():
+            for name in videos[1:]:
+                work.run()
+                work = _Video(arguments, kinds, name, work.predictor, work.page)
             work.run()
-            work = _Video(arguments, kinds, name, work.predictor)
-        work.run()
 
 
 class _Video:
     """One video: checked when it is made, worked on by `run`."""
 
-    def __init__(self, arguments: Namespace, kinds: Sequence[str], name: str, predictor: Predictor | None = None) -> None:
+    def __init__(self, arguments: Namespace, kinds: Sequence[str], name: str, predictor: Predictor | None = None,
+                 page: Page | None = None) -> None:
         self._arguments, self._name = arguments, name
         say = (lambda text: None) if arguments.quiet else None
         self._source = open_source(name, threads=arguments.threads or 0, raw=arguments.raw, fps=arguments.fps, say=say)
         self._files = _video_targets(arguments.output, name, kinds)
+        address = None if arguments.serve is None else parse_address(arguments.serve)
         if arguments.output is None and (undrawn := set(kinds) - set(_DRAWN)):
             raise SegError(f"{', '.join(sorted(undrawn))} are pictures, one for each frame; say where they go: --output FOLDER.")
         self.predictor = predictor or _load(arguments, kinds)
-        in_window = arguments.show or arguments.output is None
-        label_set, shown = _look(arguments, self.predictor.label_set, (*kinds, *(_DRAWN if in_window else ())))
+        in_window = arguments.show or (arguments.output is None and address is None)
+        label_set, shown = _look(arguments, self.predictor.label_set, (*kinds, *(_DRAWN if in_window or address else ())))
+        first: Show = "color" if kinds[0] == "color" else "overlay"
         self._sinks: list[Sink] = [VideoFile(path, Painter(label_set, kind, shown), overwrite=arguments.overwrite,
                                              threads=arguments.threads or 0) for path, kind in self._files]
         pictures = [kind for kind in kinds if kind not in _DRAWN]
@@ -205,8 +212,13 @@ class _Video:
             stem = _stem(name)  # of several videos each has a folder of its own
             self._sinks.append(PictureWriter(arguments.output, pictures, label_set, lambda item: f"{stem}/{item.index:06d}.png"))
         if in_window:
-            self._sinks.append(Window(Painter(label_set, "color" if kinds[0] == "color" else "overlay", shown),
-                                      say=lambda text: _say(arguments, text)))
+            self._sinks.append(Window(Painter(label_set, first, shown), say=lambda text: _say(arguments, text)))
+        self.page = page
+        if address is not None:
+            alone = not self._files and not pictures and not in_window
+            self.page = page or Page(self.predictor, label_set=label_set, host=address[0], port=address[1], show=first,
+                                     shown=shown, paced=alone)
+            self._sinks.append(self.page)
         _check_reports(arguments)
         for path, _ in self._files:
             if str(path) != PIPE:
@@ -220,6 +232,7 @@ class _Video:
         """
         arguments, examples = self._arguments, ExampleCollector()
         with Interruption() as interruption, _Bar(arguments.quiet) as bar:
+            self._wait_for_viewer(interruption)
             try:
                 done = run_video(self._source, self.predictor, [*self._sinks, examples, bar], mode=arguments.mode,
                                  limit=arguments.limit, smooth=arguments.smooth, stop=lambda: interruption.wished)
@@ -237,6 +250,17 @@ class _Video:
             raise interruption.error(f"Kept {count(frames, 'frame')} in {kept}." if kept else "")
         if done.fault is not None:
             raise SegError(f"{done.fault} {'It is' if frames == 1 else 'They are'} kept in {kept}." if kept else str(done.fault))
+
+    def _wait_for_viewer(self, interruption: Interruption) -> None:
+        """Says where the page is; where a file is shown there alone, it begins when somebody looks."""
+        if self.page is None:
+            return
+        for_all = "" if self.page.is_local else " Whoever reaches this machine can watch."
+        waits = self.page.paced and "://" not in self._name and not self._name.isdecimal()
+        until = " The video begins when a browser shows it." if waits else ""
+        print(f"The page: {self.page.url}{for_all}{until}", file=sys.stderr, flush=True)
+        if waits:
+            self.page.wait_for_viewer(lambda: interruption.wished)
 
     def _kept(self) -> str:
         """Returns where what was written lies, in words; nothing where nothing is."""
