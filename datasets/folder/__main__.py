@@ -1,5 +1,13 @@
-"""`python -m datasets.folder DIR`: proposes classes.yaml for a folder of pictures and masks; where it is there, checks all."""
+"""Proposes classes.yaml for a folder of pictures and masks; where it is there, checks all.
 
+    python -m datasets.folder DIR
+    python -m datasets.folder DIR --annotations EXPORT
+
+With --annotations, DIR is made from what an annotation tool exports: COCO (polygons and run lengths), LabelMe, CVAT ("CVAT for
+images 1.1") or Roboflow (COCO, or semantic segmentation masks).
+"""
+
+import argparse
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -24,6 +32,7 @@ from seg.files import write_text
 from seg.label_sets import IGNORE
 
 LARGE_PX = 3_000_000
+MOST_OVERLAPS = 12
 _T = TypeVar("_T")
 
 
@@ -36,12 +45,47 @@ def _main(argv: Sequence[str] | None) -> None:
     parser = Parser(prog="python -m datasets.folder", description=__doc__)
     parser.add_argument("root", metavar="DIR", help="the folder with images/ and masks/")
     parser.add_argument("--overwrite", action="store_true", help=f"propose {FILE} anew, over the one that is there")
+    parser.add_argument("--annotations", type=Path, metavar="EXPORT", help="a file or an unpacked folder of COCO, LabelMe, CVAT "
+                        "or Roboflow; DIR is made from it, with links to its pictures")
+    parser.add_argument("--pictures", type=Path, metavar="PICTURES", help="where the export's pictures are (default: where the "
+                        "tools put them)")
+    parser.add_argument("--unlabelled", choices=("background", "ignore"), default="background", help="what pixels are that "
+                        "nothing was drawn on: a class, or nothing that counts (default: %(default)s)")
     arguments = parser.parse_args(argv)
+    if arguments.annotations is not None:
+        _convert(arguments)
+    elif arguments.pictures is not None:
+        raise SegError("--pictures says where the pictures of an export are; it needs --annotations EXPORT.")
     root = find_root(arguments.root)
     if (root / FILE).exists() and not arguments.overwrite:
         _check(root)
     else:
         _propose(root)
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    try:
+        from datasets.folder.annotations.convert import convert
+    except ModuleNotFoundError as error:
+        raise SegError(f"Reading annotations takes the package {error.name}, which isn't installed: make install, or pip install "
+                       "'.[train]'.") from None
+    report = convert(arguments.annotations, Path(arguments.root), arguments.pictures, arguments.unlabelled == "ignore", _track)
+    table = Table("class", "shapes", title=f"{report.tool}: {report.pictures} pictures")
+    for label, count in report.shapes.most_common():
+        table.add_row(label, str(count))
+    _print(table)
+    if report.unlabelled:
+        what = "are the class background" if arguments.unlabelled == "background" else "are ignored"
+        print(f"Note: {share_text(report.unlabelled)} of all pixels have nothing drawn on them; they {what} (--unlabelled).")
+    for kind, count in report.skipped.most_common():
+        print(f"Note: left out: {count} {kind}.")
+    for (top, below), pixels in report.overlaps.most_common(MOST_OVERLAPS):
+        count = report.overlapping[top, below]
+        pictures = "1 picture" if count == 1 else f"{count} pictures"
+        print(f"Note: {top} lies over {below} in {pictures}, {pixels} pixels; they are {top}.")
+    if len(report.overlaps) > MOST_OVERLAPS:
+        rest = report.overlaps.most_common()[MOST_OVERLAPS:]
+        print(f"Note: {len(rest)} further pairs of classes overlap, in {sum(pixels for _, pixels in rest)} pixels.")
 
 
 def _propose(root: Path) -> None:
