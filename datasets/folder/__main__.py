@@ -1,5 +1,13 @@
-"""`python -m datasets.folder DIR`: proposes classes.yaml for a folder of pictures and masks; where it is there, checks all."""
+"""Proposes classes.yaml for a folder of pictures and masks; where it is there, checks all.
 
+    python -m datasets.folder DIR
+    python -m datasets.folder DIR --annotations EXPORT
+
+With --annotations, DIR is made from what an annotation tool exports: COCO (polygons and run lengths), LabelMe, CVAT ("CVAT for
+images 1.1") or Roboflow (COCO, or semantic segmentation masks).
+"""
+
+import argparse
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -40,6 +48,7 @@ from seg.files import write_text
 from seg.label_sets import IGNORE
 
 LARGE_PX = 3_000_000
+MOST_OVERLAPS = 12
 _T = TypeVar("_T")
 
 
@@ -52,9 +61,19 @@ def _main(argv: Sequence[str] | None) -> None:
     parser = Parser(prog="python -m datasets.folder", description=__doc__)
     parser.add_argument("root", metavar="DIR", help="the folder with images/ and masks/")
     parser.add_argument("--overwrite", action="store_true", help=f"propose {FILE} anew, over the one that is there")
+    parser.add_argument("--annotations", type=Path, metavar="EXPORT", help="a file or an unpacked folder of COCO, LabelMe, CVAT "
+                        "or Roboflow; DIR is made from it, with links to its pictures")
+    parser.add_argument("--pictures", type=Path, metavar="PICTURES", help="where the export's pictures are (default: where the "
+                        "tools put them)")
+    parser.add_argument("--unlabelled", choices=("background", "ignore"), default="background", help="what pixels are that "
+                        "nothing was drawn on: a class, or nothing that counts (default: %(default)s)")
     parser.add_argument("--report", type=Path, action="append", default=[], metavar="FILE",
                         help="write what is found, too; .json, .md or .html; may be given several times")
     arguments = parser.parse_args(argv)
+    if arguments.annotations is not None:
+        show(_converted(arguments))
+    elif arguments.pictures is not None:
+        raise SegError("--pictures says where the pictures of an export are; it needs --annotations EXPORT.")
     root = find_root(arguments.root)
     check_paths(arguments.report)
     if (root / FILE).exists() and not arguments.overwrite:
@@ -68,6 +87,29 @@ def _main(argv: Sequence[str] | None) -> None:
         write(replace(document, blocks=[*document.blocks, *_faults(faults)]), path)
     if faults:
         raise SegError("\n  ".join([f"{count(len(faults), 'fault')} in {root}:", *faults]))
+
+
+def _converted(arguments: argparse.Namespace) -> Document:
+    """Makes the folder from an export, and tells what became of that."""
+    try:
+        from datasets.folder.annotations.convert import convert
+    except ModuleNotFoundError as error:
+        raise SegError(f"Reading annotations takes the package {error.name}, which isn't installed: make install, or "
+                       "pip install '.[train]'.") from None
+    ignored = arguments.unlabelled == "ignore"
+    report = convert(arguments.annotations, Path(arguments.root), arguments.pictures, ignored, _track)
+    notes = []
+    if report.unlabelled:
+        notes.append(f"{share_text(report.unlabelled)} of all pixels have nothing drawn on them; they "
+                     f"{'are ignored' if ignored else 'are the class background'} (--unlabelled).")
+    notes += [f"Left out: {left_out} {kind}." for kind, left_out in report.skipped.most_common()]
+    overlaps = report.overlaps.most_common()
+    notes += [f"{top} lies over {below} in {count(report.overlapping[top, below], 'picture')}, {count(pixels, 'pixel')}; "
+              f"they are {top}." for (top, below), pixels in overlaps[:MOST_OVERLAPS]]
+    if rest := overlaps[MOST_OVERLAPS:]:
+        notes.append(f"{count(len(rest), 'further pair')} of classes overlap, in {sum(pixels for _, pixels in rest):,} pixels.")
+    table = Table([Column("class"), number("shapes")], report.shapes.most_common())
+    return Document(f"{report.tool}: {count(report.pictures, 'picture')}", [table, Notes(notes)])
 
 
 def _proposed(root: Path) -> Document:

@@ -185,7 +185,7 @@ def _make(cell: Cell, weights: Path, threads: int, cache: Cache) -> Engine:
         SegError: it would be slow each time anew, or can't be made.
     """
     if cell.engine == "fused":
-        from seg.runtime.compiled import can_keep  # here, because importing Numba takes a part of start-up
+        from seg.compiled import can_keep  # here, because importing Numba takes a part of start-up
         from seg.runtime.fused.kernels import run
 
         if not can_keep(run):
