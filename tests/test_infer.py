@@ -397,3 +397,36 @@ def test_the_best_size_is_found_and_noted(tiny_weights: Path, predictor: Predict
     assert "name them: --weights FILE" in capsys.readouterr().err
     assert main(["street.jpg", "--find-size"]) == 2
     assert "--find-size measures sizes on a data set" in capsys.readouterr().err
+
+
+def test_ways_and_sizes_stand_in_the_report(tiny_weights: Path, predictor: Predictor, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    assert run_dataset(tiny_weights, "--eval", "slide", "--window", "32x32", "--overlap", "0.5", "--also", "96,multiscale",
+                       "--scales", "1,1.5", "--report", str(path)) == 0
+    report = json.loads(path.read_text())
+    assert report["way"] == "slide, 32x32, overlap 50%"
+    variants = {one["name"]: one for one in report["variants"]}
+    assert list(variants) == ["whole", "longer side 96 px", "multiscale, 1, 1.5, mirrored too"]
+    assert variants["whole"]["miou"] == 1.0, "its own answer is the truth"
+    assert report["miou"] < 1 and variants["longer side 96 px"]["network_hw"] == [72, 96]
+    assert all(one["latency_ms"]["p50"] > 0 for one in variants.values())
+
+
+@pytest.mark.parametrize(("options", "says"), [
+    (("--window", "64x64"), "--eval slide"), (("--scales", "1"), "--eval multiscale"), (("--eval", "slides"), "invalid choice"),
+    (("--eval", "slide", "--window", "8x8"), "too small"), (("--eval", "slide", "--overlap", "1"), "0 to below 1"),
+    (("--eval", "slide", "--overlap", "half"), "not a share"), (("--eval", "multiscale", "--scales", "0"), "above 0"),
+    (("--also", "slidee"), "Did you mean 'slide'"), (("--eval", "slide", "--find-size"), "leave --eval"),
+])
+def test_ways_that_can_not_be_are_refused(options: tuple[str, ...], says: str, tiny_weights: Path, predictor: Predictor,
+                                          capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_dataset(tiny_weights, *options) == 2
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1
+
+
+def test_ways_are_not_for_videos(clip: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--video", str(clip), "--weights", str(tiny_weights), "--eval", "slide"]) == 2
+    assert "is for pictures and data sets" in capsys.readouterr().err
+    assert main(["x.png", "--also", "512"]) == 2
+    assert "needs --dataset" in capsys.readouterr().err

@@ -1,7 +1,5 @@
 """The page in a real browser: what it shows and does, at the width of a telephone and of a screen, light and dark."""
 
-import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from browsers import browser
 from networks import LABEL_SET, make_frame
 
 from seg.evaluate import EvalSample
@@ -19,21 +18,9 @@ from seg.flow import Ending, Segmented, Stream
 from seg.runtime import Prediction, Predictor
 from seg.video import Page, Painter
 
-sync_api = pytest.importorskip("playwright.sync_api")
+__all__ = ["browser"]
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
 SIZES = {390: 844, 1280: 900}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = os.environ.get("CHROME") or next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip(f"there is no browser here: none of {', '.join(NAMES)} is on the PATH, and CHROME names none")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def item(index: int) -> Segmented:

@@ -1,10 +1,15 @@
 """Windows and scales against the whole frame, and against sums that are spelled out."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from networks import make_frame
+from networks import LABEL_SET, make_frame, make_network
 
 from seg.errors import SegError
+from seg.export.onnx_export import export_onnx
+from seg.models.weights import describe
+from seg.runtime import Predictor
 from seg.runtime.ways import WHOLE, Multiscale, Slide
 
 C = 3
@@ -79,3 +84,51 @@ def test_the_largest_run_is_known_before() -> None:
 def test_what_can_not_be_is_refused(make: object, words: str) -> None:
     with pytest.raises(SegError, match=words):
         make()  # type: ignore[operator]
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_weights: Path) -> Predictor:
+    return Predictor.load(tiny_weights, engine="openvino", precision="fp32")
+
+
+def test_a_predictor_looks_through_windows_and_at_scales(predictor: Predictor) -> None:
+    frame = make_frame(96, 160)
+    whole = predictor(frame).train_ids
+    one_window = predictor.at(way=Slide((96, 160)))(frame)
+    np.testing.assert_array_equal(one_window.train_ids, whole)
+    assert set(one_window.latency_ms) == {"preprocess", "network", "upsample", "total"}
+    for way in (Slide((64, 64), 0.5), Multiscale((0.75, 1.0, 1.25))):
+        labels = predictor.at(way=way)(frame).train_ids
+        assert labels.shape == whole.shape
+        assert 0.3 < (labels == whole).mean() < 1, "it sees the same frame, but not the same way"
+
+
+def test_labels_in_a_mirror_are_mirrored(predictor: Predictor) -> None:
+    """Averaged over both, left and right are alike, which they aren't for the network alone."""
+    both = predictor.at(way=Multiscale((1.0,)))
+    frame = make_frame(96, 160)
+    mirrored = np.ascontiguousarray(frame[:, ::-1])
+    assert (both(mirrored).train_ids[:, ::-1] == both(frame).train_ids).mean() > 0.999
+    assert (predictor(mirrored).train_ids[:, ::-1] == predictor(frame).train_ids).mean() < 0.99
+
+
+def test_confidence_is_that_of_the_mean_probabilities(tiny_weights: Path) -> None:
+    predictor = Predictor.load(tiny_weights, engine="openvino", precision="fp32", confidence=True)
+    confidence = predictor.at(way=Multiscale((1.0,)))(make_frame(96, 160)).confidence
+    assert confidence is not None and 1 / 5 <= confidence.min() < confidence.max() <= 1
+
+
+def test_a_network_of_one_size_has_no_windows(tmp_path: Path) -> None:
+    model, path = make_network(), tmp_path / "fixed.onnx"
+    export_onnx(model, path, describe(model, LABEL_SET, (64, 96)), (64, 96))
+    predictor = Predictor.load(path, engine="openvino", precision="fp32")
+    with pytest.raises(SegError, match="windows and scales need other sizes"):
+        predictor.at(way=Slide((64, 64)))
+
+
+def test_sizes_that_go_round_and_round_are_compiled_once(predictor: Predictor) -> None:
+    way = predictor.at(way=Multiscale((0.5, 0.75, 1.0, 1.25, 1.5)))
+    way(make_frame(96, 160))
+    compiled = predictor.first_call_ms["compile"]
+    way(make_frame(96, 160, seed=1))
+    assert predictor.first_call_ms["compile"] == compiled

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from seg import palettes
-from seg.cli.common import Parser, parse_size, run
+from seg.cli import ways
+from seg.cli.common import Parser, run
 from seg.errors import SegError
 from seg.weights import DEFAULT
 
@@ -54,11 +55,12 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
     how.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "int8"),
                      help="of its arithmetic (default: auto, the fastest that leaves 99%% of the labels as in fp32); what is "
                      "auto is tried on the first frames and remembered")
-    how.add_argument("--size", type=_size, default="best", metavar="HxW|PX|own|best", help="bring frames to this size first; "
-                     "PX scales them to that longer side, own is their own size, best scales them to where the weights say that "
+    how.add_argument("--size", type=ways.parse_frame_size, default="best", metavar="HxW|PX|own|best",
+                     help="bring frames to this size first; PX scales them to that longer side, own is their own size, best scales them to where the weights say that "
                      "they are most accurate (default: best). Results come back, and are scored, at the frame's own size")
     how.add_argument("--fit", choices=("stretch", "letterbox"),
                      help="how frames are brought to --size (default: stretch)")
+    ways.add_arguments(how)
     how.add_argument("--threads", type=_positive, metavar="N", help="for the engine, OpenCV and our own code together "
                      "(default: all cores that this process may use)")
     how.add_argument("--mode", choices=("latency", "throughput"), help="of a video: latency works on one frame with all threads, "
@@ -164,10 +166,7 @@ def _check(arguments: argparse.Namespace, readers: Readers | None) -> None:
         raise SegError(f"--find-size measures sizes and writes nothing but the best one; leave --{others[0]} out.")
     if arguments.fit is not None and not isinstance(arguments.size, tuple):
         raise SegError("--fit says how frames are brought to --size; give --size HxW too.")
-
-
-def _size(text: str) -> tuple[int, int] | int | str:
-    return text if text in ("own", "best") else int(text) if text.isdecimal() else parse_size(text)
+    ways.check(arguments)
 
 
 def _positive(text: str) -> int:

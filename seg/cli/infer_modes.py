@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from seg import weights
+from seg.cli import ways
 from seg.cli.common import Interruption, read_class_map
 from seg.cli.inputs import DataSet, PictureFiles
 from seg.cli.outputs import PictureWriter, Submission, output_names, parse_kinds
@@ -44,7 +45,7 @@ def pictures(arguments: Namespace) -> None:
     """Segments pictures and writes what --save names."""
     kinds = parse_kinds(arguments.save or "overlay")
     inputs = spread(find_images(arguments.inputs), arguments.limit)
-    predictor = _load(arguments, kinds)
+    predictor, _ = ways.predictors(arguments, _load(arguments, kinds))
     label_set, shown = _look(arguments, predictor.label_set, kinds)
     writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, label_set, shown=shown)
     writer.check_apart_from([image.path for image in inputs])
@@ -84,7 +85,7 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
     reader, indices = _open(arguments, readers)
     if arguments.submit and reader.submission_ending is None:
         raise SegError(f"--submit writes what a data set's test server takes; {name} has none.")
-    predictor = _load(arguments, kinds)
+    predictor, variants = ways.predictors(arguments, _load(arguments, kinds))
     table = _table(arguments, predictor, reader)
     label_set, shown = _look(arguments, predictor.label_set, kinds)
     writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, label_set, lambda item: f"{item.sample.name}.png", shown)
@@ -99,7 +100,7 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         _choose(predictor, source.preview(TRIED_FRAMES), arguments.quiet)
         taken = _progress(samples(source, lambda: interruption.wished), stream.frames, arguments.quiet)
         result = evaluate(predictor, taken, reader.label_set, sinks.take_sample, dataset=name, split=split, table=table,
-                          thorough=True)
+                          thorough=True, variants=variants)
         sinks.stopped = interruption.wished or bool(source.faults)
     notes = [*result.notes, *([reader.remark] if reader.remark else [])]
     if result.frames < len(reader):
