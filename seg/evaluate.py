@@ -161,7 +161,7 @@ class Evaluation:
         self._latency, self._sizes = Latency(), dict[tuple[int, int], None]()
         self._records, self.warm_ups = list[FrameRecord](), list[WarmUp]()
         self._load: machine.OtherLoad | None = None
-        self._start_s = 0.0
+        self._begun, self._start_s = False, 0.0
 
     def __len__(self) -> int:
         return len(self._records)
@@ -179,9 +179,10 @@ class Evaluation:
         return prediction, self.add(sample, prediction, began_s)
 
     def begin(self) -> None:
-        """Starts to look at what else keeps the machine busy; called before the first frame that counts."""
-        if self._load is None:
-            self._load, self._start_s = machine.OtherLoad(), time.perf_counter()
+        """Starts to look at what else keeps the machine busy, if speed is of interest; called before the first frame that counts."""
+        if not self._begun:
+            self._begun, self._start_s = True, time.perf_counter()
+            self._load = None if self._warm_up_runs == 0 else machine.OtherLoad()
 
     def _warm_up(self, sample: EvalSample) -> None:
         size_hw = (sample.frame_bgr.shape[0], sample.frame_bgr.shape[1])

@@ -56,8 +56,9 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
                      help="of its arithmetic (default: auto, the fastest that leaves 99%% of the labels as in fp32); what is "
                      "auto is tried on the first frames and remembered")
     how.add_argument("--size", type=ways.parse_frame_size, default="best", metavar="HxW|PX|own|best",
-                     help="bring frames to this size first; PX scales them to that longer side, own is their own size, best scales them to where the weights say that "
-                     "they are most accurate (default: best). Results come back, and are scored, at the frame's own size")
+                     help="bring frames to this size first; PX scales them to that longer side, own is their own size, best "
+                     "scales them to where the weights say that they are most accurate (default: best). Results come back, and are "
+                     "scored, at the frame's own size")
     how.add_argument("--fit", choices=("stretch", "letterbox"),
                      help="how frames are brought to --size (default: stretch)")
     ways.add_arguments(how)

@@ -23,7 +23,7 @@ def comparison_report(reports: Sequence[StoredReport], differences: Sequence[Dif
     if len(points_) > 1:
         front = listed(point.name for point in pareto_front(points_))
         blocks.append(Chart("mIoU against median latency", f"Up and to the left is better. On the Pareto front: {front}.",
-                            partial(_draw, points=points_), (8.5, 4.2), wide=True))
+                            partial(_draw, points=points_), (5.4, 3.4 + 0.2 * len(points_))))
     if first.data["per_class_iou"] is not None:
         blocks += [Heading("IoU by class"), _classes(reports, differences)]
     for one in differences:

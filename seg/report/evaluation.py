@@ -245,7 +245,7 @@ def _variants(result: Result) -> list[Block]:
     if len(points) > 1:
         panel = Panel("", points)
         blocks.append(Chart("mIoU against latency", "Up and to the left is better.",
-                            lambda figure: draw(figure, [panel], "mIoU [%]"), (8.5, 4.0), wide=True))
+                            lambda figure: draw(figure, [panel], "mIoU [%]"), (5.4, 3.4 + 0.2 * len(points))))
     return blocks
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from seg.document.charts import FAINT, LINE, PAPER, SERIES
 
+_NARROW_INCH = 7  # a narrower figure has its list below
 _LABEL_STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))  # above first, then around
 
 
@@ -116,7 +117,8 @@ def _list_names(figure: Any, panels: Sequence[Panel], colors: dict[str, str],
         rows += [(mark(FAINT, True), fill[0]), (mark(FAINT, False), fill[1])]
     rows.append((Line2D([], [], color=FAINT, lw=1.4), "Pareto front"))
     handles, texts = zip(*rows, strict=True)
-    figure.legend(handles, texts, loc="outside right center", frameon=False, fontsize=9.5, handlelength=1.4,
+    place = "outside right center" if figure.get_figwidth() > _NARROW_INCH else "outside lower left"
+    figure.legend(handles, texts, loc=place, frameon=False, fontsize=9.5, handlelength=1.4,
                   labelspacing=0.55)
 
 
