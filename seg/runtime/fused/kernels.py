@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from seg.runtime.compiled import compiled
+from seg.compiled import compiled
 from seg.runtime.fused import emit, formats, processor, products, vectors
 from seg.runtime.fused.formats import FORMATS, Format
 from seg.runtime.fused.processor import LANES
