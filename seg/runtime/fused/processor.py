@@ -4,9 +4,10 @@ All that depends on the processor is decided here, from the features that Numba 
 what Numba's variables NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say: so loops for another processor can be looked at and tested.
 """
 
-from numba.core.registry import cpu_target
+import numba  # whole, and first: of two threads that import parts of it at once, one finds them half done
 
-_TRIPLE, _, _FEATURES = cpu_target.target_context.codegen().magic_tuple()  # Numba keys by it what it keeps on disk
+# Numba keys by these what it keeps on disk.
+_TRIPLE, _, _FEATURES = numba.core.registry.cpu_target.target_context.codegen().magic_tuple()
 FEATURES = frozenset(name[1:] for name in _FEATURES.split(",") if name.startswith("+"))
 IS_ARM = _TRIPLE.startswith(("aarch64", "arm64"))
 
