@@ -183,6 +183,32 @@ def depthwise_tile(pixels: int, kernel: int, stride: int, dilation: int) -> Any:
     return tile
 
 
+def weight_gradient_row(kernel: int) -> Any:
+    """Makes what a row of outputs adds to the gradient of depthwise weights: of a row of taps, for a vector of channels."""
+
+    @intrinsic
+    def row(typing_context: Any, source: Any, pixel_stride: Any, tap_stride: Any, slopes: Any, slope_stride: Any, count: Any,
+            sums: Any, sum_stride: Any) -> Any:
+        """Adds to each tap's sum, over the outputs: gradient of the output times the input under that tap."""
+        def emit(context: Any, build: Any, signature: Any, args: Any) -> Any:
+            source, pixel_stride, tap_stride, slopes, slope_stride, count, sums, sum_stride = args
+
+            def turn(i: Any, found: Values) -> Values:
+                slope = _load(build, build.gep(slopes, [build.mul(i, slope_stride)]), 0)
+                first = build.gep(source, [build.mul(i, pixel_stride)])
+                return [_fma(build, slope, _load(build, build.gep(first, [build.mul(tap_stride, _INT(t))]), 0), found[t])
+                        for t in range(kernel)]
+
+            starts = [_load(build, build.gep(sums, [build.mul(sum_stride, _INT(t))]), 0) for t in range(kernel)]
+            _store(build, _loop(build, count, starts, turn), sums, sum_stride, kernel, 1, _INT(0))
+            return context.get_dummy_value()
+
+        number = types.intp
+        return types.void(_POINTER, number, number, _POINTER, number, number, _POINTER, number), emit
+
+    return row
+
+
 def _load(build: Any, pointer: Any, vector: int) -> Any:
     loaded = build.load(build.bitcast(build.gep(pointer, [_INT(vector * LANES)]), _VECTOR.as_pointer()))
     loaded.align = 4
