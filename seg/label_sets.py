@@ -60,6 +60,17 @@ class LabelSet:
     def __len__(self) -> int:
         return len(self.classes)
 
+    def train_ids_of(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Returns the train ids of classes.
+
+        Raises:
+            SegError: there is none of a name; the message lists the near ones.
+        """
+        for name in names:
+            if name not in self.classes:
+                raise SegError(f"The label set {self.name!r} has no class {name!r}. {did_you_mean(name, self.classes)}")
+        return tuple(map(self.classes.index, names))
+
     def category_names(self) -> tuple[str, ...]:
         """Returns the categories, each once, in the order of their first class."""
         return tuple(dict.fromkeys(self.categories))

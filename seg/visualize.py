@@ -3,57 +3,84 @@
 Everything here is BGR, as OpenCV writes and shows it; label sets hold RGB.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from seg.label_sets import LabelSet
+from seg.label_sets import IGNORE, LabelSet
 
 UInt8Array = npt.NDArray[np.uint8]
 OPACITY = 0.55  # of colours over a frame
+_BORDER_OPACITY = 0.6  # of the white lines between classes
+_PX_PER_BORDER_PX = 1280  # of a picture's longer side: its lines stay as thin where it is shown smaller
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def colorize(train_ids: UInt8Array, label_set: LabelSet) -> UInt8Array:
-    """Returns (H, W, 3) uint8 BGR: each pixel (H, W) in its class's colour, ignored ones black."""
+def colorize(train_ids: UInt8Array, label_set: LabelSet, shown: Collection[int] | None = None) -> UInt8Array:
+    """Returns (H, W, 3) uint8 BGR: each pixel (H, W) in its class's colour; black where it is ignored or not in `shown`."""
     table = np.ascontiguousarray(label_set.palette()[:, ::-1]).reshape(256, 1, 3)
+    if shown is not None:
+        table[[label for label in range(256) if label not in shown]] = 0
     # OpenCV's table look-up needs as many channels as the table has; it is several times faster than NumPy's indexing.
     return cv2.LUT(cv2.merge([train_ids] * 3), table).astype(np.uint8, copy=False)
 
 
-def overlay(frame_bgr: UInt8Array, train_ids: UInt8Array, label_set: LabelSet, opacity: float = OPACITY) -> UInt8Array:
-    """Blends the colours over the frame; both (H, W). Ignored pixels come out darkened.
+def overlay(frame_bgr: UInt8Array, train_ids: UInt8Array, label_set: LabelSet, opacity: float = OPACITY,
+            shown: Collection[int] | None = None) -> UInt8Array:
+    """Blends the colours over the frame, with a thin light line between classes; both (H, W). Ignored pixels come out darkened.
 
     Args:
         frame_bgr: (H, W, 3) uint8.
         train_ids: (H, W) uint8.
         label_set: gives the colours.
         opacity: 0 shows the frame alone, 1 the colours alone.
+        shown: train ids that are coloured, the frame shows elsewhere; None for all.
 
     Raises:
         ValueError: frame and train ids differ in size.
     """
+    from seg.blend import load  # Numba is needed by nobody else here
+
     if frame_bgr.shape[:2] != train_ids.shape:
         raise ValueError(f"the frame is {frame_bgr.shape[:2]} and the train ids are {train_ids.shape}; they must agree")
-    blended = cv2.addWeighted(frame_bgr, 1 - opacity, colorize(train_ids, label_set), opacity, 0)
-    return blended.astype(np.uint8, copy=False)
+    group = np.arange(256, dtype=np.uint8) if shown is None else np.full(256, IGNORE, np.uint8)
+    weight = np.full(256, round(256 * opacity), np.uint32)  # of the colours, in 1/256
+    if shown is not None:
+        group[list(shown)] = list(shown)
+        weight[group == IGNORE] = 0
+    add = weight[:, None] * label_set.palette()[:, ::-1] + np.uint32(128)  # rounds to the nearest
+    line = round(256 * min(_BORDER_OPACITY, opacity))
+    border_px = max(1, round(max(train_ids.shape) / _PX_PER_BORDER_PX)) if opacity else 0
+    out = np.empty(frame_bgr.shape, np.uint8)
+    load()(frame_bgr, train_ids, 256 - weight, add, group, border_px, 256 - line, 255 * line + 128, out)
+    return out
 
 
-def legend(label_set: LabelSet, width: int, shares: Sequence[float] | None = None) -> UInt8Array:
+def class_shares(train_ids: UInt8Array, label_set: LabelSet) -> list[float]:
+    """Returns of each class the share of the pixels that it has, 0 to 1."""
+    pixels = cv2.calcHist([train_ids], [0], None, [256], [0, 256]).ravel()  # in a third of NumPy's time
+    return [float(pixels[label]) / train_ids.size for label in range(len(label_set))]
+
+
+def legend(label_set: LabelSet, width: int, shares: Sequence[float] | None = None,
+           shown: Collection[int] | None = None) -> UInt8Array:
     """Returns a strip (h, width, 3) uint8 BGR with a swatch and the name of each class, in as many rows as it takes.
 
     Args:
         label_set: names and colours.
         width: of the strip [px].
         shares: of each class, 0 to 1; each is written behind the name, and classes without any are left out. None names all.
+        shown: train ids that are named; None for all.
     """
-    shown = list(zip(label_set.classes, label_set.colors, strict=True))
+    labels = [label for label in range(len(label_set)) if shown is None or label in shown]
     if shares is not None:
-        shown = [(f"{name} {share:.0%}", color) for (name, color), share in zip(shown, shares, strict=True) if share]
+        labels = [label for label in labels if shares[label]]
+    names = [label_set.classes[label] + (f" {shares[label]:.0%}" if shares else "") for label in labels]
+    named = [(name, label_set.colors[label]) for name, label in zip(names, labels, strict=True)]
     row_px, swatch_px, gap_px, scale = 22, 12, 8, 0.45
-    cells = [swatch_px + 3 * gap_px + cv2.getTextSize(name, _FONT, scale, 1)[0][0] for name, _ in shown]
+    cells = [swatch_px + 3 * gap_px + cv2.getTextSize(name, _FONT, scale, 1)[0][0] for name, _ in named]
     places: list[tuple[int, int]] = []  # left edge, row
     x = row = 0
     for cell in cells:
@@ -62,7 +89,7 @@ def legend(label_set: LabelSet, width: int, shares: Sequence[float] | None = Non
         places.append((x, row))
         x += cell
     strip = np.full(((row + 1) * row_px, width, 3), 24, np.uint8)
-    for (x, row), (name, (red, green, blue)) in zip(places, shown, strict=True):
+    for (x, row), (name, (red, green, blue)) in zip(places, named, strict=True):
         left, top = x + gap_px, row * row_px + (row_px - swatch_px) // 2
         cv2.rectangle(strip, (left, top), (left + swatch_px, top + swatch_px), (blue, green, red), cv2.FILLED)
         origin = left + swatch_px + gap_px // 2, top + swatch_px - 1

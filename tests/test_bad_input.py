@@ -91,6 +91,11 @@ def fails(place: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -
     ("--video - --output o.mp4 --raw 48", "expected height x width"),
     ("--video good.mp4 --output o.mp4 --mode fast", "invalid choice"),
     ("--video good.mp4 --output o.mp4 --show", "no display for --show"),
+    ("good.png --classes road,cra", "no class 'cra'. Did you mean 'car'"),
+    ("good.png --classes ,", "names no class"),
+    ("good.png --save train-ids --classes road", "add --save overlay"),
+    ("good.png --save train-ids --palette colorblind", "add --save overlay"),
+    ("good.png --palette colourblind", "invalid choice"),
     ("good.png --mode throughput", "needs --video SRC"),
     ("good.png --smooth", "needs --video SRC"),
     ("--video good.mp4 --output o.mp4 --smooth --mode throughput", "give one of them"),
@@ -212,7 +217,7 @@ def test_frames_of_a_data_set_that_can_not_be_read_are_named_and_the_others_scor
     said = capsys.readouterr().err
     assert "Scored were 2 of 3 frames" in said and "1.png" in said
     report = json.loads(Path("r.json").read_text())
-    assert report["frames"] == 2 and "1 frame could not be used" in report["note"]
+    assert report["frames"] == 2 and "1 frame could not be used" in " ".join(report["notes"])
 
 
 def test_dataset_needs_a_checkout(capsys: pytest.CaptureFixture[str]) -> None:

@@ -157,11 +157,11 @@ def test_refuses_a_processor_that_is_too_old(tiny_weights: Path, monkeypatch: py
 
 
 def test_auto_leaves_out_what_would_be_compiled_at_each_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seg.runtime.compiled.can_keep", lambda function: False)
+    monkeypatch.setattr("seg.compiled.can_keep", lambda function: False)
     predictor = Predictor.load(write_weights(tmp_path), precision="fp32")
     predictor(make_frame(40, 40))
     assert predictor.engine != "fused"
-    assert "fused fp32 was left out: it would be compiled at each start" in str(predictor.note)
+    assert "fused fp32 was left out: it would be compiled at each start" in " ".join(predictor.notes)
 
 
 def test_tensors_are_read_without_a_package(tiny_weights: Path) -> None:

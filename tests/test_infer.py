@@ -20,6 +20,7 @@ from videos import count_frames, noise, read_video, write_video
 from seg.cli.infer import main
 from seg.files import read_image_bgr, read_labels, spread
 from seg.label_sets import LabelSet
+from seg.palettes import recolored
 from seg.runtime import Predictor
 from seg.visualize import overlay
 from seg.weights import read_description
@@ -95,6 +96,19 @@ def test_pictures_keep_their_tree_and_every_kind_is_right(tree: Path, tiny_weigh
         grey = read_labels(out / "confidence" / name)
         np.testing.assert_allclose(grey, with_confidence(frame_bgr).confidence * 255, atol=0.51)
     assert "3 of 3 pictures segmented; 15 files" in capsys.readouterr().out
+
+
+def test_classes_are_highlighted_in_the_wanted_colours(tree: Path, tiny_weights: Path, predictor: Predictor) -> None:
+    """Also in the report's list of classes."""
+    out = tree.parent / "out"
+    assert main([str(tree / "a"), "--weights", str(tiny_weights), "--output", str(out), *ONE_CELL, "--classes", "road, car",
+                 "--palette", "colorblind", "--save", "overlay,color", "--report", str(out / "r.json")]) == 0
+    frame_bgr, changed = read_image_bgr(tree / "a/1.png"), recolored(LABEL_SET, "colorblind")
+    train_ids = predictor(frame_bgr).train_ids
+    assert (read_image_bgr(out / "overlay/1.png") == overlay(frame_bgr, train_ids, changed, shown=(1, 2))).all()
+    shown = read_labels(out / "color/1.png")
+    assert (shown == np.where(np.isin(train_ids, (1, 2))[..., None], changed.palette()[train_ids], 0)).all()
+    assert json.loads((out / "r.json").read_text())["label_set"]["colors"] == [list(color) for color in changed.colors]
 
 
 def test_what_auto_chose_is_said(tree: Path, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -188,7 +202,7 @@ def test_a_part_of_a_dataset_is_said_to_be_one(tiny_weights: Path, predictor: Pr
     assert run_dataset(tiny_weights, "--limit", "2", "--report", str(tmp_path / "r.json")) == 0
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["frames"] == 2
-    assert "2 of the split's 5 frames" in report["note"]
+    assert "2 of the split's 5 frames" in " ".join(report["notes"])
     assert not list(tmp_path.rglob("*.png")), "nothing is saved unless asked for"
 
 

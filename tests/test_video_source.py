@@ -223,6 +223,15 @@ def test_a_url_that_never_answers_is_said(monkeypatch: pytest.MonkeyPatch) -> No
         wait.set()
 
 
+def test_passwords_are_not_shown() -> None:
+    """Neither in messages nor in what a stream says of itself; without one nothing changes."""
+    for url, shown in (("http://me:se@cret@127.0.0.1:9/a@b", "http://me:***@127.0.0.1:9/a@b"), ("rtsp://me@cam/1", "rtsp://me@cam/1"),
+                       ("http://127.0.0.1:9/x", "http://127.0.0.1:9/x")):
+        assert open_source(url).name == shown  # type: ignore[attr-defined]
+    with pytest.raises(SegError, match=r"http://me:\*\*\*@127\.0\.0\.1:9/x can't be opened"):
+        read("http://me:secret@127.0.0.1:9/x")
+
+
 def test_a_stream_that_breaks_off_is_taken_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """MJPEG as cameras on a network give it: three frames, a break, three more, then the server is gone."""
     monkeypatch.setattr(source_module, "_FIRST_PAUSE_S", 0.05)

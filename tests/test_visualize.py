@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seg.label_sets import CAMVID, CITYSCAPES, LabelSet
-from seg.visualize import colorize, legend, overlay, write_text_on
+from seg.visualize import class_shares, colorize, legend, overlay, write_text_on
 
 
 def test_each_class_has_its_colour_in_bgr() -> None:
@@ -26,6 +26,32 @@ def test_overlay_blends_and_leaves_its_inputs_alone() -> None:
     assert (frame == 200).all()
     assert (train_ids == 1).all()
     assert (overlay(frame, train_ids, CAMVID, opacity=0) == frame).all()
+
+
+def test_a_thin_light_line_lies_between_classes_and_nowhere_else() -> None:
+    """The pixels from which the next one to the right or below is another class."""
+    frame, train_ids = np.full((20, 30, 3), 10, np.uint8), np.zeros((20, 30), np.uint8)
+    train_ids[5:12, 8:20] = 3
+    blended = overlay(frame, train_ids, CAMVID)
+    line = np.zeros((20, 30), bool)
+    line[:, :-1] |= train_ids[:, :-1] != train_ids[:, 1:]
+    line[:-1] |= train_ids[:-1] != train_ids[1:]
+    expected = 0.45 * frame + 0.55 * CAMVID.palette()[train_ids][:, :, ::-1]
+    assert np.abs(blended[~line] - expected[~line]).max() <= 1
+    assert line.sum() == 37 and blended[line].min() > 140
+    wide = overlay(np.zeros((8, 3000, 3), np.uint8), np.repeat(np.arange(3, dtype=np.uint8), 1000)[None].repeat(8, 0), CAMVID)
+    assert ((wide[0].min(1) > 100).nonzero()[0] == [998, 999, 1998, 1999]).all(), "thicker where a picture is large"
+
+
+def test_only_the_wanted_classes_are_highlighted() -> None:
+    """The frame shows elsewhere, without lines between what isn't highlighted."""
+    frame, train_ids = np.random.default_rng(0).integers(0, 256, (8, 12, 3)).astype(np.uint8), np.zeros((8, 12), np.uint8)
+    train_ids[:, 4:8], train_ids[:, 8:10], train_ids[:, 10:] = 1, 2, 255
+    blended = overlay(frame, train_ids, CAMVID, shown=(0,))
+    assert (blended[:, 4:] == frame[:, 4:]).all() and (blended[:, :4] != frame[:, :4]).any()
+    assert (colorize(train_ids, CAMVID, shown=(1,))[:, 8:] == 0).all()
+    assert colorize(train_ids, CAMVID, shown=(1,))[0, 5].tolist() == list(CAMVID.colors[1][::-1])
+    assert class_shares(train_ids, CAMVID) == pytest.approx([4 / 12, 4 / 12, 2 / 12] + [0] * 8)
 
 
 def test_overlay_refuses_another_size() -> None:

@@ -2,17 +2,19 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from seg import palettes
 from seg.cli.common import Parser, parse_size, run
 from seg.errors import SegError
 from seg.weights import DEFAULT
 
 Readers = Mapping[str, Callable[[str, str], Any]]
-
+_PORT = "8000"  # of a page
 _DESCRIPTION = """Segments pictures, a video or a data set.
 
   infer.py street.jpg frames/ "more/*.png"                pictures, folders, globs
@@ -67,10 +69,16 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
     out = parser.add_argument_group("what comes out")
     out.add_argument("--save", metavar="KIND,...", help="train-ids, label-ids, color, overlay, confidence (default for pictures "
                      "and video: overlay)")
+    out.add_argument("--classes", metavar="NAME,...", help="highlight only these classes in overlays and colours, such as "
+                     "road,car")
+    out.add_argument("--palette", choices=palettes.NAMES, default="own", help="colours of the classes: the label set's own, or "
+                     "ones that the colour-blind tell apart, too (default: own)")
     out.add_argument("--output", type=Path, metavar="PATH", help="folder for pictures (default: runs/infer), "
                      ".mp4, .mov, .mkv or .webm file for a video, or a folder, or - for a pipe")
     out.add_argument("--overwrite", action="store_true", help="replace the video file that is there")
     out.add_argument("--show", action="store_true", help="show a video in a window, also where --output writes it")
+    out.add_argument("--serve", nargs="?", const=_PORT, metavar="[HOST:]PORT", help="show a video on a page for browsers, also "
+                     f"where --output writes it (default: port {_PORT}, for this machine alone)")
     out.add_argument("--report", type=Path, action="append", default=[], metavar="FILE",
                      help="write a report; .json, .md or .html; may be given several times")
     out.add_argument("--submit", type=Path, metavar="DIR", help="write what the data set's test server takes: a PNG of label "
@@ -92,6 +100,8 @@ def main(argv: Sequence[str] | None = None, readers: Readers | None = None) -> i
 def _infer(argv: Sequence[str] | None, readers: Readers | None) -> None:
     arguments = make_parser(sorted(readers or ())).parse_args(argv)
     _check(arguments, readers)
+    program = ["lraspp-infer"] if readers is None else ["python", "infer.py"]
+    arguments.command = [*program, *(sys.argv[1:] if argv is None else argv)]
     import cv2
 
     from seg.cli import infer_modes  # OpenCV and the engines take a while: not before the arguments are right
@@ -121,6 +131,7 @@ def _check(arguments: argparse.Namespace, readers: Readers | None) -> None:
     if arguments.video is None:
         for option, what in (("fps", "gives pictures a time"), ("raw", "says what is piped in"), ("mode", "is for videos"),
                              ("smooth", "goes from frame to frame"), ("show", "opens a window for a video"),
+                             ("serve", "shows a video on a page"),
                              ("overwrite", "replaces a video")):
             if getattr(arguments, option) not in (None, False):
                 raise SegError(f"--{option} {what}; it needs --video SRC.")

@@ -16,6 +16,9 @@ from seg import weights
 from seg.cli.common import Interruption, read_class_map
 from seg.cli.inputs import DataSet, PictureFiles
 from seg.cli.outputs import PictureWriter, Submission, output_names, parse_kinds
+from seg.document import Origin, check_paths, show
+from seg.document import write as write_document
+from seg.document.words import count
 from seg.errors import SegError, did_you_mean, shortened
 from seg.evaluate import (
     WARM_UP_RUNS,
@@ -28,11 +31,13 @@ from seg.evaluate import (
 )
 from seg.files import UInt8Array, check_writable_folder, find_images, passed_over, spread
 from seg.flow import Ending, Segmented, Sink, Sinks, Stream, opened, samples
-from seg.report import ExampleCollector, check_report_path, print_result, print_sizes, write_report
-from seg.report.facts import count
+from seg.label_sets import LabelSet
+from seg.palettes import recolored
+from seg.report import ExampleCollector, evaluation_report, sizes_report
 from seg.runtime import Predictor
-from seg.video import VIDEO_SUFFIX, Painter, Show, VideoFile, Window, has_display, open_source, videos_in
+from seg.video import VIDEO_SUFFIX, Page, Painter, Show, VideoFile, Window, has_display, open_source, videos_in
 from seg.video import run as run_video
+from seg.video.page import parse_address
 from seg.video.pipeline import TRIED_FRAMES
 from seg.video.source import PIPE
 
@@ -46,9 +51,10 @@ def pictures(arguments: Namespace) -> None:
     kinds = parse_kinds(arguments.save or "overlay")
     inputs = spread(find_images(arguments.inputs), arguments.limit)
     predictor = _load(arguments, kinds)
-    writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, predictor.label_set)
+    label_set, shown = _look(arguments, predictor.label_set, kinds)
+    writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, label_set, shown=shown)
     writer.check_apart_from([image.path for image in inputs])
-    _check_reports(arguments)
+    check_paths(arguments.report)
     if others := passed_over(arguments.inputs):
         _say(arguments, f"Passed over, in formats that can't be read: "
              f"{', '.join(f'{number} {suffix}' for suffix, number in others.items())}.")
@@ -66,8 +72,9 @@ def pictures(arguments: Namespace) -> None:
     if writer.frames:
         if arguments.report:
             _finish(arguments, result, examples)
-        elif result.note:
-            _say(arguments, result.note)
+        else:
+            for note in result.notes:
+                _say(arguments, note)
         _say(arguments, f"{done} segmented; {count(writer.written, 'file')} under {writer.folder}/.")
     if interruption.wished:
         raise interruption.error(_all_of([f"{done} were segmented and kept."], source.faults))
@@ -84,10 +91,10 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         raise SegError(f"--submit writes what a data set's test server takes; {name} has none.")
     predictor = _load(arguments, kinds)
     table = _table(arguments, predictor, reader)
-    writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, predictor.label_set,
-                           lambda item: f"{item.sample.name}.png")
+    label_set, shown = _look(arguments, predictor.label_set, kinds)
+    writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, label_set, lambda item: f"{item.sample.name}.png", shown)
     writer.check_apart_from([reader.samples[i].image_path for i in indices])
-    _check_reports(arguments)
+    check_paths(arguments.report)
     submission = _submission(arguments.submit, reader, f"{name}_{split}.zip") if arguments.submit else None
     source, examples = DataSet(reader, indices, predictor.check), ExampleCollector(table=table)
     if reader.remark:
@@ -98,14 +105,14 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         taken = _progress(samples(source, lambda: interruption.wished), stream.frames, arguments.quiet)
         result = evaluate(predictor, taken, reader.label_set, sinks.take_sample, dataset=name, split=split, table=table)
         sinks.stopped = interruption.wished or bool(source.faults)
-    notes = [result.note, reader.remark]
+    notes = [*result.notes, *([reader.remark] if reader.remark else [])]
     if result.frames < len(reader):
         notes.append(f"These are {result.frames} of the split's {len(reader)} frames.")
     if source.faults:
         notes.append(f"{count(len(source.faults), 'frame')} could not be used, and the figures are without.")
     if result.frames and not result.labelled:
         notes.append(f"The split {split!r} has no labels, so that nothing is scored.")
-    result = replace(result, note=" ".join(filter(None, notes)) or None)
+    result = replace(result, notes=notes)
     if result.frames:
         _finish(arguments, result, examples)
         if kinds:
@@ -133,7 +140,7 @@ def find_size(arguments: Namespace, readers: Mapping[str, Any]) -> None:
                             track=lambda sides: _progress(sides, len(sides), arguments.quiet, "sizes"))
     best = best_long_side(results)
     if not arguments.quiet:
-        print_sizes(results, best)
+        show(sizes_report(results, best))
     changed = weights.describe_anew(path, long_side=best)
     _say(arguments, f"Frames are scaled to a long side of {best} px from now on; noted in {', '.join(map(str, changed))}.")
 
@@ -166,44 +173,56 @@ def video(arguments: Namespace) -> None:
     """Segments videos into windows, files and pictures."""
     with redirect_stdout(sys.stderr) if str(arguments.output) == PIPE else nullcontext():  # the video itself goes there
         kinds = parse_kinds(arguments.save or "overlay")
-        if arguments.output is None and not has_display():
-            raise SegError("There is no display to show the video on; write a file with --output FILE.mp4.")
+        if arguments.output is None and arguments.serve is None and not has_display():
+            raise SegError("There is no display to show the video on; show it to browsers with --serve, or write a file "
+                           "with --output FILE.mp4.")
         if arguments.show and not has_display():
             raise SegError("There is no display for --show.")
         folder = Path(arguments.video)
         videos = [str(path) for path in videos_in(folder)] if folder.is_dir() else []
-        if len(videos) > 1 and (arguments.report or arguments.output is None or arguments.output.suffix):
+        if len(videos) > 1 and (arguments.report or (arguments.output is None and arguments.serve is None)
+                                or (arguments.output is not None and arguments.output.suffix)):
             raise SegError(f"{folder} holds {len(videos)} videos; they are written into a folder, without a report: "
                            "--output FOLDER.")
         work = _Video(arguments, kinds, (videos or [arguments.video])[0])
-        for name in videos[1:]:
+        with work.page or nullcontext():
+            for name in videos[1:]:
+                work.run()
+                work = _Video(arguments, kinds, name, work.predictor, work.page)
             work.run()
-            work = _Video(arguments, kinds, name, work.predictor)
-        work.run()
 
 
 class _Video:
     """One video: checked when it is made, worked on by `run`."""
 
-    def __init__(self, arguments: Namespace, kinds: Sequence[str], name: str, predictor: Predictor | None = None) -> None:
+    def __init__(self, arguments: Namespace, kinds: Sequence[str], name: str, predictor: Predictor | None = None,
+                 page: Page | None = None) -> None:
         self._arguments, self._name = arguments, name
         say = (lambda text: None) if arguments.quiet else None
         self._source = open_source(name, threads=arguments.threads or 0, raw=arguments.raw, fps=arguments.fps, say=say)
         self._files = _video_targets(arguments.output, name, kinds)
-        if arguments.output is None and (shown := set(kinds) - set(_DRAWN)):
-            raise SegError(f"{', '.join(sorted(shown))} are pictures, one for each frame; say where they go: --output FOLDER.")
+        address = None if arguments.serve is None else parse_address(arguments.serve)
+        if arguments.output is None and (undrawn := set(kinds) - set(_DRAWN)):
+            raise SegError(f"{', '.join(sorted(undrawn))} are pictures, one for each frame; say where they go: --output FOLDER.")
         self.predictor = predictor or _load(arguments, kinds)
-        label_set = self.predictor.label_set
-        self._sinks: list[Sink] = [VideoFile(path, Painter(label_set, kind), overwrite=arguments.overwrite,
+        in_window = arguments.show or (arguments.output is None and address is None)
+        label_set, shown = _look(arguments, self.predictor.label_set, (*kinds, *(_DRAWN if in_window or address else ())))
+        first: Show = "color" if kinds[0] == "color" else "overlay"
+        self._sinks: list[Sink] = [VideoFile(path, Painter(label_set, kind, shown), overwrite=arguments.overwrite,
                                              threads=arguments.threads or 0) for path, kind in self._files]
         pictures = [kind for kind in kinds if kind not in _DRAWN]
         if pictures:
             stem = _stem(name)  # of several videos each has a folder of its own
             self._sinks.append(PictureWriter(arguments.output, pictures, label_set, lambda item: f"{stem}/{item.index:06d}.png"))
-        if arguments.show or arguments.output is None:
-            self._sinks.append(Window(Painter(label_set, "color" if kinds[0] == "color" else "overlay"),
-                                      say=lambda text: _say(arguments, text)))
-        _check_reports(arguments)
+        if in_window:
+            self._sinks.append(Window(Painter(label_set, first, shown), say=lambda text: _say(arguments, text)))
+        self.page = page
+        if address is not None:
+            alone = not self._files and not pictures and not in_window
+            self.page = page or Page(self.predictor, label_set=label_set, host=address[0], port=address[1], show=first,
+                                     shown=shown, paced=alone)
+            self._sinks.append(self.page)
+        check_paths(arguments.report)
         for path, _ in self._files:
             if str(path) != PIPE:
                 check_writable_folder(path.parent)
@@ -216,6 +235,7 @@ class _Video:
         """
         arguments, examples = self._arguments, ExampleCollector()
         with Interruption() as interruption, _Bar(arguments.quiet) as bar:
+            self._wait_for_viewer(interruption)
             try:
                 done = run_video(self._source, self.predictor, [*self._sinks, examples, bar], mode=arguments.mode,
                                  limit=arguments.limit, smooth=arguments.smooth, stop=lambda: interruption.wished)
@@ -233,6 +253,17 @@ class _Video:
             raise interruption.error(f"Kept {count(frames, 'frame')} in {kept}." if kept else "")
         if done.fault is not None:
             raise SegError(f"{done.fault} {'It is' if frames == 1 else 'They are'} kept in {kept}." if kept else str(done.fault))
+
+    def _wait_for_viewer(self, interruption: Interruption) -> None:
+        """Says where the page is; where a file is shown there alone, it begins when somebody looks."""
+        if self.page is None:
+            return
+        for_all = "" if self.page.is_local else " Whoever reaches this machine can watch."
+        waits = self.page.paced and "://" not in self._name and not self._name.isdecimal()
+        until = " The video begins when a browser shows it." if waits else ""
+        print(f"The page: {self.page.url}{for_all}{until}", file=sys.stderr, flush=True)
+        if waits:
+            self.page.wait_for_viewer(lambda: interruption.wished)
 
     def _kept(self) -> str:
         """Returns where what was written lies, in words; nothing where nothing is."""
@@ -308,6 +339,23 @@ def _load(arguments: Namespace, kinds: Sequence[str]) -> Predictor:
     return predictor
 
 
+def _look(arguments: Namespace, label_set: LabelSet, kinds: Sequence[str]) -> tuple[LabelSet, tuple[int, ...] | None]:
+    """Returns the label set in the wanted colours, and the train ids that are highlighted, None for all.
+
+    Raises:
+        SegError: there is no such class, or nothing is drawn that it would be seen in.
+    """
+    names = None if arguments.classes is None else [name.strip() for name in arguments.classes.split(",") if name.strip()]
+    drawn = not set(_DRAWN).isdisjoint(kinds)
+    if names is not None and not drawn:
+        raise SegError("--classes says what is highlighted in overlays and colours, and none are made; add --save overlay.")
+    if arguments.palette != "own" and not drawn and not arguments.report:
+        raise SegError("--palette says in which colours overlays are drawn, and none are made; add --save overlay.")
+    if names == []:
+        raise SegError("--classes names no class; write their names with commas between, such as road,car.")
+    return recolored(label_set, arguments.palette), None if names is None else label_set.train_ids_of(names)
+
+
 def _choose(predictor: Predictor, frames_bgr: Iterable[UInt8Array], quiet: bool) -> None:
     """Lets "auto" choose on these frames; says on a terminal what takes so long the first time."""
     console = Console(stderr=True)
@@ -323,17 +371,14 @@ def _all_of(heading: Sequence[str], faults: Sequence[str]) -> str:
     return "\n  ".join([*heading, *shortened(faults)])
 
 
-def _check_reports(arguments: Namespace) -> None:
-    for path in arguments.report:
-        check_report_path(path)
-
-
 def _finish(arguments: Namespace, result: Result, examples: ExampleCollector) -> None:
     """Prints the result and writes the reports."""
+    result = replace(result, label_set=recolored(result.label_set, arguments.palette))
+    report = evaluation_report(result, Origin.here(*arguments.command), examples.examples)
     if not arguments.quiet:
-        print_result(result)
+        show(report)
     for path in arguments.report:
-        write_report(result, path, examples.examples)
+        write_document(report, path)
         _say(arguments, f"Report: {path}")
 
 

@@ -1,7 +1,7 @@
 """Predictions on disk: pictures, where OUTPUT/KIND/ mirrors the tree of the inputs and no two share a name; submissions."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -58,7 +58,8 @@ class PictureWriter:
     in_callers_thread = False
 
     def __init__(self, folder: Path, kinds: Sequence[str], label_set: LabelSet,
-                 naming: Callable[[Segmented], str] = lambda item: item.sample.name) -> None:
+                 naming: Callable[[Segmented], str] = lambda item: item.sample.name,
+                 shown: Collection[int] | None = None) -> None:
         """Says what goes where.
 
         Args:
@@ -66,6 +67,7 @@ class PictureWriter:
             kinds: some of `KINDS`.
             label_set: gives colours and label ids.
             naming: gives the PNG's name below the folder of each kind.
+            shown: train ids that overlays and colours show; None for all.
         """
         self.folder = folder
         self.delays_ms: dict[int, float] = {}
@@ -73,7 +75,7 @@ class PictureWriter:
         self.kinds = tuple(kinds)
         self.written = self.frames = 0
         self.faults: list[str] | None = None
-        self._label_set = label_set
+        self._label_set, self._shown = label_set, shown
         self._to_label_ids = label_set.to_label_ids()
 
     def check_apart_from(self, inputs: Sequence[Path]) -> None:
@@ -120,8 +122,8 @@ class PictureWriter:
         if kind == "label-ids":
             return cv2.LUT(train_ids, self._to_label_ids).astype(np.uint8, copy=False)
         if kind == "color":
-            return colorize(train_ids, self._label_set)
-        return overlay(frame_bgr, train_ids, self._label_set)
+            return colorize(train_ids, self._label_set, self._shown)
+        return overlay(frame_bgr, train_ids, self._label_set, shown=self._shown)
 
 
 class Submission:

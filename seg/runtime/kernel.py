@@ -1,7 +1,7 @@
 """The compiled inner loop of `seg.runtime.upsample`, apart from it so that Numba is imported only when a frame comes.
 
 Plain loops over plain arrays throughout: Numba compiles slice assignments several times slower. `load` compiles it once per
-machine, see `seg.runtime.compiled`.
+machine, see `seg.compiled`.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from seg.runtime.compiled import compiled
+from seg.compiled import compiled
 
 
 @numba.njit(nogil=True)

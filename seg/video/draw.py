@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Collection
 from typing import Literal, get_args
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from seg.files import UInt8Array
 from seg.flow import Segmented
 from seg.label_sets import LabelSet
-from seg.visualize import OPACITY, colorize, legend, overlay, write_text_on
+from seg.visualize import OPACITY, class_shares, colorize, legend, overlay, write_text_on
 
 Show = Literal["overlay", "color", "side by side", "off"]
 SHOWS: tuple[Show, ...] = get_args(Show)
@@ -21,6 +22,7 @@ class Painter:
     Args:
         label_set: gives the colours.
         show: the colours blended over the frame, alone, beside it, or the frame alone.
+        shown: train ids that are coloured; None for all.
 
     Attributes:
         show: as said; may be changed from frame to frame.
@@ -28,19 +30,20 @@ class Painter:
         with_legend: whether `annotated` has a legend.
     """
 
-    def __init__(self, label_set: LabelSet, show: Show = "overlay") -> None:
+    def __init__(self, label_set: LabelSet, show: Show = "overlay", shown: Collection[int] | None = None) -> None:
         self.show, self.opacity, self.with_legend = show, OPACITY, True
+        self._shown = shown
         self._label_set = label_set
         self._stamps = deque[float](maxlen=31)
 
     def __call__(self, item: Segmented) -> UInt8Array:
         """Returns the picture, (H, W, 3) uint8 BGR; twice as wide where frame and colours stand side by side."""
         if self.show == "overlay":
-            return overlay(item.frame_bgr, item.train_ids, self._label_set, self.opacity)
+            return overlay(item.frame_bgr, item.train_ids, self._label_set, self.opacity, self._shown)
         if self.show == "color":
-            return colorize(item.train_ids, self._label_set)
+            return colorize(item.train_ids, self._label_set, self._shown)
         if self.show == "side by side":
-            return np.hstack([item.frame_bgr, colorize(item.train_ids, self._label_set)])
+            return np.hstack([item.frame_bgr, colorize(item.train_ids, self._label_set, self._shown)])
         return item.frame_bgr.copy()
 
     def next_show(self) -> None:
@@ -62,5 +65,5 @@ class Painter:
         write_text_on(picture, "   ".join(parts))
         if not self.with_legend:
             return picture
-        shares = np.bincount(item.train_ids.ravel(), minlength=256)[:len(self._label_set)] / item.train_ids.size
-        return np.vstack([picture, legend(self._label_set, picture.shape[1], shares.tolist())])
+        shares = class_shares(item.train_ids, self._label_set)
+        return np.vstack([picture, legend(self._label_set, picture.shape[1], shares, self._shown)])

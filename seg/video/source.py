@@ -138,10 +138,10 @@ class Url:
 
     def __init__(self, url: str, *, threads: int = 0, say: Callable[[str], None], timeout_s: float | None = None,
                  patience_s: float | None = None) -> None:
-        self.name, self._threads, self._say = url, threads, say
+        self.name, self._url, self._threads, self._say = _without_password(url), url, threads, say
         self._timeout_s = timeout_s or _TIMEOUT_S
         self._patience_s = patience_s or _PATIENCE_S
-        self._file = File(url, url, threads=threads, timeout_s=self._timeout_s)
+        self._file = File(url, self.name, threads=threads, timeout_s=self._timeout_s)
         self._live = False
         self._frames: Iterator[EvalSample] = iter(())
         self._container: Container | None = None
@@ -160,7 +160,7 @@ class Url:
     def _connect(self) -> Container:
         scheme = self.name.partition("://")[0].lower()
         options = {"rtsp_flags": "prefer_tcp"} if scheme.startswith("rtsp") else {}
-        return Container(self.name, self.name, threads=self._threads, timeout_s=self._timeout_s, options=options)
+        return Container(self._url, self.name, threads=self._threads, timeout_s=self._timeout_s, options=options)
 
     def take(self) -> EvalSample | None:
         return next(self._frames, None) if self._live else self._file.take()
@@ -331,6 +331,14 @@ def _raw_format(text: str) -> tuple[str, dict[str, str]]:
 
 def _seconds(seconds: float) -> Fraction:
     return Fraction(round(seconds * 90_000), 90_000)
+
+
+def _without_password(url: str) -> str:
+    """Returns a URL as it may be shown: that of a camera often holds its password."""
+    scheme, mark, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    user, at, host = place.rpartition("@")
+    return f"{scheme}{mark}{user.partition(':')[0]}{':***' if ':' in user else ''}{at}{host}{slash}{path}"
 
 
 def _check_file(path: Path) -> None:

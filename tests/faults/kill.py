@@ -26,11 +26,13 @@ from training_runs import load, make_camvid, run, write_config
 
 from datasets.folder.__main__ import main as propose
 from datasets.scenes.__main__ import main as scenes
+from datasets.teach.__main__ import main as teach
 from seg.cli.common import run as run_command
 from seg.cli.export import main as export
 from seg.cli.infer import main as infer
 
 Work = Callable[[], object]
+GO_ON = {"datasets.teach"}  # commands that finish what was begun
 
 
 def forked(work: Work, seconds: float | None = None) -> bool:
@@ -133,6 +135,7 @@ def kill_writers(folder: Path, times: int, random_: random.Random) -> dict[str, 
         "datasets.scenes": lambda out: run_command(scenes, [str(out), "--frames", "2", "--size", "64x96", "--threads", "1",
                                                             "--split", "val"]),
         "datasets.folder": proposal,
+        "datasets.teach": lambda out: teach([str(pictures), "--teacher", str(weights), "--output", str(out), "--size", "64"]),
     }
     counts = {}
     for number, (name, command) in enumerate(commands.items()):
@@ -147,6 +150,9 @@ def kill_writers(folder: Path, times: int, random_: random.Random) -> dict[str, 
             counts[name] += not forked(lambda command=command, out=out: command(out), random_.uniform(0, whole_s))
             for file, content in (contents(out) if out.exists() else {}).items():
                 assert content == expected[file], f"{file} of {name} is not whole"
+            if name in GO_ON:
+                assert forked(lambda command=command, out=out: command(out)), name
+                assert contents(out) == expected, f"{name} ended otherwise when it went on"
     return counts
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from seg.runtime.compiled import compiled
+from seg.compiled import compiled
 from seg.runtime.fused import products, vectors
 from seg.runtime.fused.products import RUN, depthwise, fill, panel_width, product, stem_product
 from seg.runtime.fused.vectors import LANES, LINEAR, RELU, at, look, rest, take
