@@ -605,6 +605,14 @@ def test_keys_of_the_window(predictor: Predictor, monkeypatch: pytest.MonkeyPatc
     assert said == [f"Snapshot: {tmp_path / 'snapshot_000000.png'}"]
 
 
+def test_a_pause_ends_where_it_is_wished_to_stop(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by Ctrl-C, which nobody would heed otherwise."""
+    Screen(monkeypatch, [ord(" ")])
+    window, waited = Window(Painter(predictor.label_set)), itertools.count()
+    window.stop = lambda: next(waited) > 3
+    assert run(Paced(9), predictor, [window]).result.frames == 1
+
+
 def test_display_is_looked_for_without_starting_qt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(window_module.sys, "platform", "linux")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)

@@ -233,6 +233,9 @@ class _Video:
         arguments, examples = self._arguments, ExampleCollector()
         with Interruption() as interruption, _Bar(arguments.quiet) as bar:
             self._wait_for_viewer(interruption)
+            for sink in self._sinks:
+                if isinstance(sink, Window):
+                    sink.stop = lambda: interruption.wished
             try:
                 done = run_video(self._source, self.predictor, [*self._sinks, examples, bar], mode=arguments.mode,
                                  limit=arguments.limit, smooth=arguments.smooth, stop=lambda: interruption.wished)

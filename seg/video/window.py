@@ -32,6 +32,8 @@ class Window:
     def __init__(self, painter: Painter, snapshots: Path = Path(), say: Callable[[str], None] = print) -> None:
         """Says what is shown; the window opens at the first frame.
 
+        `stop` is looked at in a pause, and may be set to what ends one.
+
         Args:
             painter: makes the picture.
             snapshots: the folder for what `s` writes.
@@ -40,6 +42,7 @@ class Window:
         self.delays_ms: dict[int, float] = {}
         self._painter, self._snapshots, self._say = painter, snapshots, say
         self._opened = False
+        self.stop: Callable[[], bool] = lambda: False
 
     def open(self, stream: Stream) -> None:
         self._stream = stream
@@ -52,7 +55,8 @@ class Window:
         try:
             if not self._opened:
                 self._opened = True
-                cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+                os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # it misses fonts that OpenCV's packages don't bring
+                cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
                 cv2.resizeWindow(self._title, picture.shape[1], picture.shape[0])
                 self._start_s = time.perf_counter() - item.time_s
             return self._show(item, picture)
@@ -68,7 +72,7 @@ class Window:
         paused = False
         while True:
             key = cv2.waitKey(_PAUSED_MS if paused else max(1, round(wait_s * 1000))) & 0xFF
-            if key in (ord("q"), _ESCAPE) or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
+            if key in (ord("q"), _ESCAPE) or self.stop() or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
                 return False
             paused ^= key == ord(" ")
             if self._press(key, item, picture):
