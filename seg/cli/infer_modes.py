@@ -16,6 +16,9 @@ from seg import weights
 from seg.cli.common import Interruption, read_class_map
 from seg.cli.inputs import DataSet, PictureFiles
 from seg.cli.outputs import PictureWriter, Submission, output_names, parse_kinds
+from seg.document import Origin, check_paths, show
+from seg.document import write as write_document
+from seg.document.words import count
 from seg.errors import SegError, did_you_mean, shortened
 from seg.evaluate import (
     WARM_UP_RUNS,
@@ -30,8 +33,7 @@ from seg.files import UInt8Array, check_writable_folder, find_images, passed_ove
 from seg.flow import Ending, Segmented, Sink, Sinks, Stream, opened, samples
 from seg.label_sets import LabelSet
 from seg.palettes import recolored
-from seg.report import ExampleCollector, check_report_path, print_result, print_sizes, write_report
-from seg.report.facts import count
+from seg.report import ExampleCollector, evaluation_report, sizes_report
 from seg.runtime import Predictor
 from seg.video import VIDEO_SUFFIX, Page, Painter, Show, VideoFile, Window, has_display, open_source, videos_in
 from seg.video import run as run_video
@@ -52,7 +54,7 @@ def pictures(arguments: Namespace) -> None:
     label_set, shown = _look(arguments, predictor.label_set, kinds)
     writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, label_set, shown=shown)
     writer.check_apart_from([image.path for image in inputs])
-    _check_reports(arguments)
+    check_paths(arguments.report)
     if others := passed_over(arguments.inputs):
         _say(arguments, f"Passed over, in formats that can't be read: "
              f"{', '.join(f'{number} {suffix}' for suffix, number in others.items())}.")
@@ -70,8 +72,9 @@ def pictures(arguments: Namespace) -> None:
     if writer.frames:
         if arguments.report:
             _finish(arguments, result, examples)
-        elif result.note:
-            _say(arguments, result.note)
+        else:
+            for note in result.notes:
+                _say(arguments, note)
         _say(arguments, f"{done} segmented; {count(writer.written, 'file')} under {writer.folder}/.")
     if interruption.wished:
         raise interruption.error(_all_of([f"{done} were segmented and kept."], source.faults))
@@ -91,7 +94,7 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
     label_set, shown = _look(arguments, predictor.label_set, kinds)
     writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, label_set, lambda item: f"{item.sample.name}.png", shown)
     writer.check_apart_from([reader.samples[i].image_path for i in indices])
-    _check_reports(arguments)
+    check_paths(arguments.report)
     submission = _submission(arguments.submit, reader, f"{name}_{split}.zip") if arguments.submit else None
     source, examples = DataSet(reader, indices, predictor.check), ExampleCollector(table=table)
     if reader.remark:
@@ -102,14 +105,14 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         taken = _progress(samples(source, lambda: interruption.wished), stream.frames, arguments.quiet)
         result = evaluate(predictor, taken, reader.label_set, sinks.take_sample, dataset=name, split=split, table=table)
         sinks.stopped = interruption.wished or bool(source.faults)
-    notes = [result.note, reader.remark]
+    notes = [*result.notes, *([reader.remark] if reader.remark else [])]
     if result.frames < len(reader):
         notes.append(f"These are {result.frames} of the split's {len(reader)} frames.")
     if source.faults:
         notes.append(f"{count(len(source.faults), 'frame')} could not be used, and the figures are without.")
     if result.frames and not result.labelled:
         notes.append(f"The split {split!r} has no labels, so that nothing is scored.")
-    result = replace(result, note=" ".join(filter(None, notes)) or None)
+    result = replace(result, notes=notes)
     if result.frames:
         _finish(arguments, result, examples)
         if kinds:
@@ -137,7 +140,7 @@ def find_size(arguments: Namespace, readers: Mapping[str, Any]) -> None:
                             track=lambda sides: _progress(sides, len(sides), arguments.quiet, "sizes"))
     best = best_long_side(results)
     if not arguments.quiet:
-        print_sizes(results, best)
+        show(sizes_report(results, best))
     changed = weights.describe_anew(path, long_side=best)
     _say(arguments, f"Frames are scaled to a long side of {best} px from now on; noted in {', '.join(map(str, changed))}.")
 
@@ -219,7 +222,7 @@ class _Video:
             self.page = page or Page(self.predictor, label_set=label_set, host=address[0], port=address[1], show=first,
                                      shown=shown, paced=alone)
             self._sinks.append(self.page)
-        _check_reports(arguments)
+        check_paths(arguments.report)
         for path, _ in self._files:
             if str(path) != PIPE:
                 check_writable_folder(path.parent)
@@ -371,18 +374,14 @@ def _all_of(heading: Sequence[str], faults: Sequence[str]) -> str:
     return "\n  ".join([*heading, *shortened(faults)])
 
 
-def _check_reports(arguments: Namespace) -> None:
-    for path in arguments.report:
-        check_report_path(path)
-
-
 def _finish(arguments: Namespace, result: Result, examples: ExampleCollector) -> None:
     """Prints the result and writes the reports."""
     result = replace(result, label_set=recolored(result.label_set, arguments.palette))
+    report = evaluation_report(result, Origin.here(*arguments.command), examples.examples)
     if not arguments.quiet:
-        print_result(result)
+        show(report)
     for path in arguments.report:
-        write_report(result, path, examples.examples)
+        write_document(report, path)
         _say(arguments, f"Report: {path}")
 
 

@@ -136,7 +136,7 @@ class AutoEngine:
                 contestants[chosen.cell])
 
 
-def make_engine(engine: str, precision: str, weights: Path, threads: int, cache: Cache) -> tuple[Engine, str | None]:
+def make_engine(engine: str, precision: str, weights: Path, threads: int, cache: Cache) -> tuple[Engine, list[str]]:
     """Makes the engine that was asked for, where either name may be "auto".
 
     Args:
@@ -147,14 +147,14 @@ def make_engine(engine: str, precision: str, weights: Path, threads: int, cache:
         cache: for choices and compiled networks.
 
     Returns:
-        The engine, and a note where one that "auto" would prefer can't be used.
+        The engine, and sentences where one that "auto" would prefer can't be used.
 
     Raises:
         SegError: a name is unknown, a package, a precision or a file is missing, or the file can't be run.
     """
     engines.check_names(engine, precision)
     if "auto" not in (engine, precision):
-        return engines.make(Cell(engine, precision), weights, threads, cache), None
+        return engines.make(Cell(engine, precision), weights, threads, cache), []
     cells, note = engines.cells(engine, precision, weights)
     notes = [note] if note else []
     while True:
@@ -175,7 +175,7 @@ def make_engine(engine: str, precision: str, weights: Path, threads: int, cache:
         facts = {"networks": networks, "threads": threads, **this_machine("openvino", "onnxruntime", "numba")}
         others = {cell: partial(_make, cell, weights, threads, cache) for cell in cells[1:]}
         reference = AutoEngine(reference, others, cache, facts)
-    return reference, " ".join(notes) or None
+    return reference, notes
 
 
 def _make(cell: Cell, weights: Path, threads: int, cache: Cache) -> Engine:

@@ -39,7 +39,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen and why; `str` makes sentences of it.
+    """What was chosen and why; `sentences` says it.
 
     Attributes:
         engine, precision: the cell that was chosen.
@@ -63,12 +63,13 @@ class Choice:
         """What was chosen."""
         return Cell(self.engine, self.precision)
 
-    def __str__(self) -> str:
+    def sentences(self) -> list[str]:
+        """Says what was chosen over what, and why."""
         chosen = next(trial for trial in self.trials if trial.cell == self.cell)
         others = ", ".join(str(trial) for trial in self.trials if trial is not chosen)
         tried = (f"tried {'earlier ' if self.earlier else ''}on {self.frames} frame{'' if self.frames == 1 else 's'}, "
                  f"{self.size_hw[0]}x{self.size_hw[1]}")
-        return " ".join([f"auto chose {chosen}{f' over {others}' if others else ''}; {tried}.", *self.left_out])
+        return [f"auto chose {chosen}{f' over {others}' if others else ''}; {tried}.", *self.left_out]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain types, for JSON."""
@@ -89,7 +90,7 @@ class Choice:
         trials = tuple(Trial(**trial) for trial in values.pop("trials"))
         choice = replace(cls(**values, trials=trials), size_hw=tuple(values["size_hw"]), left_out=tuple(values["left_out"]),
                          earlier=True)
-        str(choice)  # which needs all of it
+        choice.sentences()  # which needs all of it
         return choice
 
 

@@ -34,7 +34,7 @@ _PRECISIONS = {"openvino": ("fp32", "bf16", "int8"), "fused": ("fp32",), "onnxru
 _PACKAGES = {"openvino": "openvino", "fused": "numba", "onnxruntime": "onnxruntime", "torch": "torch"}
 _PIP_NAMES = {**_PACKAGES, "torch": "'lraspp[export]'"}
 NAMES = ("auto", *_ENGINES)
-SIZES_KEPT = 4  # of what an engine makes for a frame size
+SIZES_KEPT = 6  # of what an engine makes for a frame size
 _Made = TypeVar("_Made")
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
