@@ -131,13 +131,18 @@ def test_what_is_cut_by_a_power_failure_is_playable(tmp_path: Path) -> None:
 def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen while there is space to close the file, or by an error of the system's; either way what was written is kept."""
     monkeypatch.setattr(encode_module, "_LOOK_S", 0.0)
-    free = iter([10**9, 10**9, 10**6])
+    free = iter([10**9, 10**9, 10**9, 10**6])  # at its begin, then at each frame
     monkeypatch.setattr(encode_module.shutil, "disk_usage", lambda path: type("", (), {"free": next(free)}))
     file = VideoFile(tmp_path / "a.mp4", as_it_is)
     with pytest.raises(SegError, match=r"disk .* is full: 1 MB"):
         write(file, [item(i, noise(i), Fraction(i, 25)) for i in range(9)])
     assert [path.name for path in tmp_path.iterdir()] == ["a_partial.mp4"]
     assert count_frames(tmp_path / "a_partial.mp4") == 3
+
+    monkeypatch.setattr(encode_module.shutil, "disk_usage", lambda path: type("", (), {"free": 10**6}))
+    with pytest.raises(SegError, match="is full"):
+        write(VideoFile(tmp_path / "b/c/a.mp4", as_it_is), [item(0, noise(0))])
+    assert [path.name for path in tmp_path.iterdir()] == ["a_partial.mp4"]
 
     monkeypatch.setattr(encode_module.shutil, "disk_usage", lambda path: type("", (), {"free": 10**9}))
     calls = []
