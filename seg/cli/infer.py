@@ -104,14 +104,15 @@ def _infer(argv: Sequence[str] | None, readers: Readers | None) -> None:
     arguments.command = [*program, *(sys.argv[1:] if argv is None else argv)]
     import cv2
 
-    from seg.cli import infer_modes  # OpenCV and the engines take a while: not before the arguments are right
+    # OpenCV and the engines take a while: not before the arguments are right
+    from seg.cli import infer_modes, infer_video
 
     # What is wrong with a video or picture is said by us, in one sentence.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
     if arguments.video is not None:
-        infer_modes.video(arguments)
+        infer_video.video(arguments)
     elif arguments.dataset is not None:
         work = infer_modes.find_size if arguments.find_size else infer_modes.dataset
         work(arguments, readers or {})
