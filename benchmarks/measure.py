@@ -14,7 +14,7 @@ import numpy as np
 
 from seg.errors import SegError
 
-WARM_UP_RUNS = 2  # as in `seg.evaluate`: the first compiles, the second fills caches
+WARM_UP_RUNS = 2  # the first compiles, the second fills caches
 TOTAL = "total"
 
 Contestant = Callable[[], Mapping[str, float] | None]

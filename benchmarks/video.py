@@ -25,9 +25,9 @@ from benchmarks.video_smooth import Smoothing, measure_smoothing
 from seg.cli.common import Parser, run
 from seg.document import Block, Document, Origin, Table, Text, show
 from seg.errors import SegError
-from seg.evaluate import percentiles_ms
 from seg.files import UInt8Array, check_writable_folder, spread
 from seg.flow import Segmented, Sinks, opened, samples
+from seg.latency import percentiles_ms
 from seg.runtime import Predictor
 from seg.video import MODES, Painter, VideoFile, open_source, segment_file
 from seg.video.pipeline import TRIED_FRAMES

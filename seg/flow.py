@@ -13,6 +13,7 @@ from typing import Protocol, Self
 
 from seg.evaluate import EvalSample
 from seg.files import UInt8Array
+from seg.result import FrameRecord
 from seg.runtime import Prediction
 
 
@@ -55,6 +56,7 @@ class Segmented:
         index: which one it is, from 0.
         sample: the frame, its name and time, and its truth where there is one.
         prediction: labels, and milliseconds by stage.
+        miou: over the classes of the frame's truth; None where it has none.
         dropped: frames of a live source that were lost before it.
     """
 
@@ -62,6 +64,7 @@ class Segmented:
     sample: EvalSample
     prediction: Prediction
     dropped: int = 0
+    miou: float | None = None
 
     @property
     def frame_bgr(self) -> UInt8Array:
@@ -182,9 +185,9 @@ class Sinks:
             if not sink.take(item):
                 self.wants_more = False
 
-    def take_sample(self, sample: EvalSample, prediction: Prediction) -> None:
+    def take_sample(self, sample: EvalSample, prediction: Prediction, record: FrameRecord) -> None:
         """Hands the next frame to each, as `evaluate` calls it."""
-        self.take(Segmented(self._taken, sample, prediction))
+        self.take(Segmented(self._taken, sample, prediction, miou=record.miou))
         self._taken += 1
 
     def _close(self, ending: Ending) -> list[BaseException]:

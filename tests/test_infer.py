@@ -189,7 +189,8 @@ def test_dataset_gives_scores_latency_and_reports(tiny_weights: Path, predictor:
     assert (report["engine"], report["precision"], report["choice"]) == ("openvino", "fp32", None)
     assert set(report["first_call_ms"]) == {"import", "read", "compile", "kernel"}
     assert "100.0" in reports[1].read_text()
-    assert reports[2].read_text().count("data:image/jpeg") == 3 * 5
+    page = reports[2].read_text()
+    assert page.count("data:image/jpeg") == 4 * page.count('<div class="pictures">') >= 4 * 3
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")) == [
         f"out/overlay/drive/{i}.png" for i in range(5)]
     printed = capsys.readouterr().out

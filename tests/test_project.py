@@ -202,6 +202,7 @@ def help_of(*words: str) -> str:
         ("python -m seg.export", ("-m", "seg.export")),
         ("python -m seg.cli.weights", ("-m", "seg.cli.weights")),
         ("python -m seg.cli.card", ("-m", "seg.cli.card")),
+        ("python -m seg.report.compare", ("-m", "seg.report.compare")),
         ("python -m datasets.folder", ("-m", "datasets.folder")),
         ("python -m datasets.scenes", ("-m", "datasets.scenes")),
         ("python -m datasets.teach", ("-m", "datasets.teach")),

@@ -12,11 +12,11 @@ from seg import weights
 from seg.document import Origin, show
 from seg.document import write as write_document
 from seg.errors import SegError, shortened
-from seg.evaluate import Result
 from seg.files import UInt8Array
 from seg.label_sets import LabelSet
 from seg.palettes import recolored
 from seg.report import ExampleCollector, evaluation_report
+from seg.result import Result
 from seg.runtime import Predictor
 from seg.video import Show
 
@@ -71,10 +71,16 @@ def all_of(heading: Sequence[str], faults: Sequence[str]) -> str:
     return "\n  ".join([*heading, *shortened(faults)])
 
 
-def finish(arguments: Namespace, result: Result, examples: ExampleCollector) -> None:
+def examples_for(arguments: Namespace, table: UInt8Array | None = None) -> list[ExampleCollector]:
+    """Returns what keeps frames for a report that shows pictures, where one is wanted."""
+    return [ExampleCollector(table)] if any(path.suffix.lower() == ".html" for path in arguments.report) else []
+
+
+def finish(arguments: Namespace, result: Result, examples: Sequence[ExampleCollector]) -> None:
     """Prints the result and writes the reports."""
     result = replace(result, label_set=recolored(result.label_set, arguments.palette))
-    report = evaluation_report(result, Origin.here(*arguments.command), examples.examples)
+    shown = [example for collector in examples for example in collector.examples()]
+    report = evaluation_report(result, Origin.here(*arguments.command), shown)
     if not arguments.quiet:
         show(report)
     for path in arguments.report:

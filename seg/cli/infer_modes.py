@@ -8,24 +8,18 @@ from typing import Any
 
 from seg import weights
 from seg.cli.common import Interruption, read_class_map
-from seg.cli.infer_common import all_of, choose, finish, load, look, progress, say
+from seg.cli.infer_common import all_of, choose, examples_for, finish, load, look, progress, say
 from seg.cli.inputs import DataSet, PictureFiles
 from seg.cli.outputs import PictureWriter, Submission, output_names, parse_kinds
 from seg.document import check_paths, show
 from seg.document.words import count
 from seg.errors import SegError, did_you_mean
-from seg.evaluate import (
-    WARM_UP_RUNS,
-    best_long_side,
-    check_same_classes,
-    compare_sizes,
-    evaluate,
-    merging_table,
-)
+from seg.evaluate import check_same_classes, evaluate, merging_table
 from seg.files import UInt8Array, check_writable_folder, find_images, passed_over, spread
 from seg.flow import Sink, Sinks, opened, samples
-from seg.report import ExampleCollector, sizes_report
+from seg.report import sizes_report
 from seg.runtime import Predictor
+from seg.sizes import best_long_side, compare_sizes
 from seg.video.pipeline import TRIED_FRAMES
 
 _PICTURES_FOLDER = Path("runs/infer")
@@ -45,13 +39,14 @@ def pictures(arguments: Namespace) -> None:
              f"{', '.join(f'{number} {suffix}' for suffix, number in others.items())}.")
     names = map(str, output_names([image.relative for image in inputs]))
     source = PictureFiles(list(zip(names, (image.path for image in inputs), strict=True)), predictor.check)
-    writer.faults, examples = source.faults, ExampleCollector()
-    with Interruption() as interruption, opened(source) as stream, Sinks([writer, examples], stream) as sinks:
+    writer.faults, examples = source.faults, examples_for(arguments)
+    with Interruption() as interruption, opened(source) as stream, Sinks([writer, *examples], stream) as sinks:
         choose(predictor, source.preview(TRIED_FRAMES), arguments.quiet)
         # Pictures may all differ in size, and each size would be warmed up: only where a report asks for speed.
-        warm_up_runs = WARM_UP_RUNS if arguments.report else 0
+        warm_up_runs = None if arguments.report else 0
         taken = progress(samples(source, lambda: interruption.wished), stream.frames, arguments.quiet)
-        result = evaluate(predictor, taken, predictor.label_set, sinks.take_sample, warm_up_runs=warm_up_runs)
+        result = evaluate(predictor, taken, predictor.label_set, sinks.take_sample, warm_up_runs=warm_up_runs,
+                          thorough=bool(arguments.report))
         sinks.stopped = interruption.wished
     done = f"{writer.frames} of {count(len(inputs), 'picture')}"
     if writer.frames:
@@ -81,14 +76,15 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
     writer.check_apart_from([reader.samples[i].image_path for i in indices])
     check_paths(arguments.report)
     submission = _submission(arguments.submit, reader, f"{name}_{split}.zip") if arguments.submit else None
-    source, examples = DataSet(reader, indices, predictor.check), ExampleCollector(table=table)
+    source, examples = DataSet(reader, indices, predictor.check), examples_for(arguments, table)
     if reader.remark:
         say(arguments, reader.remark)
-    receivers: list[Sink] = [writer, examples, submission] if submission else [writer, examples]
+    receivers: list[Sink] = [writer, *examples, *([submission] if submission else [])]
     with Interruption() as interruption, opened(source) as stream, Sinks(receivers, stream) as sinks:
         choose(predictor, source.preview(TRIED_FRAMES), arguments.quiet)
         taken = progress(samples(source, lambda: interruption.wished), stream.frames, arguments.quiet)
-        result = evaluate(predictor, taken, reader.label_set, sinks.take_sample, dataset=name, split=split, table=table)
+        result = evaluate(predictor, taken, reader.label_set, sinks.take_sample, dataset=name, split=split, table=table,
+                          thorough=True)
         sinks.stopped = interruption.wished or bool(source.faults)
     notes = [*result.notes, *([reader.remark] if reader.remark else [])]
     if result.frames < len(reader):

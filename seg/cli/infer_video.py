@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from seg.cli.common import Interruption
-from seg.cli.infer_common import DRAWN, all_of, finish, load, look, progress_bar, say
+from seg.cli.infer_common import DRAWN, all_of, examples_for, finish, load, look, progress_bar, say
 from seg.cli.outputs import PictureWriter, parse_kinds
 from seg.document import check_paths
 from seg.document.words import count
@@ -19,7 +19,6 @@ from seg.errors import SegError
 from seg.files import check_writable_folder
 from seg.flow import Ending, Segmented, Sink, Stream
 from seg.label_sets import LabelSet
-from seg.report import ExampleCollector
 from seg.runtime import Predictor
 from seg.video import VIDEO_SUFFIX, Page, Painter, Show, VideoFile, Window, has_display, open_source, videos_in
 from seg.video import run as run_video
@@ -152,13 +151,13 @@ class _Video:
         Raises:
             SegError: as `seg.video.run`, or the source ended before its end.
         """
-        arguments, examples = self._arguments, ExampleCollector()
+        arguments, examples = self._arguments, examples_for(self._arguments)
         with Interruption() as interruption, _Bar(arguments.quiet) as bar:
             self._wait_for_viewer(interruption)
             if self._window is not None:
                 self._window.stop = lambda: interruption.wished
             try:
-                done = run_video(self._source, self._setting.predictor, [*self._sinks, examples, bar], mode=arguments.mode,
+                done = run_video(self._source, self._setting.predictor, [*self._sinks, *examples, bar], mode=arguments.mode,
                                  limit=arguments.limit, smooth=arguments.smooth, stop=lambda: interruption.wished)
             except SegError as fault:
                 kept = self._kept()

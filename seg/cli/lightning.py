@@ -19,10 +19,10 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from seg.cli.trust import allow_only
 from seg.errors import SegError, did_you_mean
-from seg.evaluate import best_long_side, compare_sizes
 from seg.files import check_writable_folder, spread, write_text
 from seg.machine import check_threads, usable_cores
 from seg.runtime import Predictor
+from seg.sizes import best_long_side, compare_sizes
 from seg.training import SegmentationTask
 from seg.training.checkpoints import Checkpoints, find_checkpoint
 from seg.training.export import export_run, read_checkpoint

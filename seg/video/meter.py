@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from seg.evaluate import percentiles_ms
 from seg.flow import Segmented
+from seg.latency import percentiles_ms
 
 GLASS = "glass to glass"
 _NOW_S = 10.0  # that the running numbers look back

@@ -10,14 +10,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
 from seg.errors import SegError
-from seg.evaluate import WARM_UP_RUNS, EvalSample, Evaluation, Result, VideoFacts, percentiles_ms
+from seg.evaluate import LATER_WARM_UP_RUNS, EvalSample, Evaluation
 from seg.files import UInt8Array, spread
 from seg.flow import Ending, Segmented, Sink, Sinks, Source, Stream, limited
+from seg.latency import TOTAL, WarmUp, percentiles_ms, warm_up
+from seg.result import Result, VideoFacts
 from seg.runtime import Predictor
 from seg.video.channel import Channel, Ended
 from seg.video.smooth import Smoother
@@ -43,6 +46,7 @@ class Pipeline:
 
     Attributes:
         stream: what the source says of itself, once the iteration began.
+        warm_ups: runs that were not counted.
         started_s: when the first frame was ready to be worked on, after all warming up, by `time.perf_counter`.
         reached_end: whether all frames of the source came.
     """
@@ -56,6 +60,7 @@ class Pipeline:
         self._smooth = smooth
         self.stream: Stream | None = None
         self.started_s = 0.0
+        self.warm_ups = list[WarmUp]()
         self.reached_end = False
         self._source, self._predictor, self._mode, self._limit, self._stop = source, predictor, mode, limit, stop
         self._ready = threading.Event()
@@ -121,9 +126,10 @@ class Pipeline:
             return []
         self._predictor.choose(self._previews(stream, first))
         predictors = [self._predictor] if self._mode == "latency" else self._predictor.replicas()
-        for predictor in predictors:
-            for _ in range(WARM_UP_RUNS):
-                predictor(first.frame_bgr)
+        size_hw = first.frame_bgr.shape[0], first.frame_bgr.shape[1]
+        for i, predictor in enumerate(predictors):
+            runs = LATER_WARM_UP_RUNS if i or stream.live else None  # a live source doesn't wait
+            self.warm_ups.append(warm_up(partial(_total_ms, predictor, first.frame_bgr), size_hw, runs))
         self._predictor.blend = Smoother() if self._smooth else None
         given = None if stream.live else first  # a live one's is old by now, and a newer one is there
         if given is not None:
@@ -196,6 +202,10 @@ class Pipeline:
             self._working -= 1
             if not self._working:
                 self._outbox.finish()
+
+
+def _total_ms(predictor: Predictor, frame_bgr: UInt8Array) -> float:
+    return predictor(frame_bgr).latency_ms[TOTAL]
 
 
 class Threaded:
@@ -294,7 +304,8 @@ def run(source: Source, predictor: Predictor, sinks: Sequence[Sink], *, mode: Mo
     try:
         with group:
             for item in pipeline:
-                evaluation.add(item.sample, item.prediction)
+                evaluation.begin()
+                evaluation.add(item.sample, item.prediction, time.perf_counter())
                 times.append((item.time_s, item.latency_ms["total"]))
                 dropped = item.dropped
                 group.take(item)
@@ -305,6 +316,7 @@ def run(source: Source, predictor: Predictor, sinks: Sequence[Sink], *, mode: Mo
     finally:
         pipeline.close()
     seconds = time.perf_counter() - pipeline.started_s if times else 0.0
+    evaluation.warm_ups = pipeline.warm_ups
     delays = {sink.name: sink.delays_ms for sink in sinks if sink.delays_ms}
     first_delays = next(iter(delays.values()), {})
     over_time = [(at, latency, first_delays.get(index, np.nan)) for index, (at, latency) in enumerate(times)]

@@ -1,0 +1,83 @@
+"""`python -m seg.report.compare A.json B.json ...`: which network is better, by how much, and is that more than noise?
+
+    python -m seg.report.compare small.json large.json --report comparison.html
+    python -m seg.report.compare new.json --fail-under miou=0.60 --fail-over p90_ms=40
+    python -m seg.report.compare new.json --baseline old.json --fail-if-worse 1% p50_ms=5%
+
+Reports are those of `infer.py --report FILE.json`; the first one is what the others are compared with. Exit code 1 says that a
+limit is missed.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from seg.cli.common import Parser, run
+from seg.document import Block, Heading, Origin, check_paths, show, write
+from seg.errors import SegError
+from seg.report import gate
+from seg.report.comparison import comparison_report
+from seg.report.differences import check_comparable, compare
+from seg.report.stored import read_reports
+
+EXIT_MISSED = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    return run(_main, argv)
+
+
+def make_parser() -> Parser:
+    """Returns the parser."""
+    parser = Parser(prog="python -m seg.report.compare", description=__doc__)
+    parser.add_argument("reports", nargs="+", type=Path, metavar="REPORT", help="JSON reports of infer.py, the one to compare "
+                        "with first; one alone where only limits are looked at")
+    parser.add_argument("--report", type=Path, action="append", default=[], metavar="FILE",
+                        help="write the comparison, too; .html, .md or .json; may be given several times")
+    parser.add_argument("--fail-under", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        help="exit code 1 where a figure is below it, such as miou=0.60")
+    parser.add_argument("--fail-over", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        help="exit code 1 where a figure is above it, such as p90_ms=40; keys are those of the JSON, with dots "
+                        f"between, and {', '.join(gate.SHORT)}")
+    parser.add_argument("--baseline", type=Path, metavar="OLD.json", help="an earlier report that all others are held against")
+    parser.add_argument("--fail-if-worse", nargs="+", action="extend", default=[], metavar="SHARE",
+                        help="exit code 1 where a figure is worse than the baseline's by more than this share: 1%% for "
+                        f"{', '.join(gate.GUARDED)}, or KEY=1%%")
+    return parser
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    arguments = make_parser().parse_args(argv)
+    check_paths(arguments.report)
+    if bool(arguments.baseline) != bool(arguments.fail_if_worse):
+        raise SegError("--baseline OLD.json and --fail-if-worse 1% belong together; give both.")
+    limits = [*gate.parse_limits(arguments.fail_under, at_least=True), *gate.parse_limits(arguments.fail_over, at_least=False)]
+    tolerances = gate.parse_tolerances(arguments.fail_if_worse)
+    paths = [*([arguments.baseline] if arguments.baseline else []), *arguments.reports]
+    if len(paths) == 1 and not limits:
+        raise SegError("There is one report and nothing to compare it with: give another one, --baseline, or a limit such as "
+                       "--fail-under miou=0.60.")
+    every = read_reports(paths)
+    check_comparable(every)
+    held = every[1:] if arguments.baseline else every
+    if arguments.baseline:
+        limits += gate.worse_limits(every[0], tolerances)
+    checks = gate.check(held, limits)
+    asked: list[Block] = [Heading("What was asked"), gate.table(checks)] if checks else []
+    program = ["python", "-m", "seg.report.compare", *(sys.argv[1:] if argv is None else argv)]
+    document = comparison_report(every, compare(every), Origin.here(*program), asked)
+    show(document)
+    for path in arguments.report:
+        write(document, path)
+        print(f"Comparison: {path}")
+    missed = [one for one in checks if not one.kept]
+    for one in missed:
+        found = "has no value" if one.found is None else f"is {one.found:.6g}"
+        print(f"missed: {one.limit.key} of {one.report} {found}; asked was {'at least' if one.limit.at_least else 'at most'} "
+              f"{one.limit.value:.6g}{f' ({one.limit.why})' if one.limit.why else ''}.", file=sys.stderr)
+    return EXIT_MISSED if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Windows and scales against the whole frame, and against sums that are spelled out."""
+
+import numpy as np
+import pytest
+from networks import make_frame
+
+from seg.errors import SegError
+from seg.runtime.ways import WHOLE, Multiscale, Slide
+
+C = 3
+
+
+def network(image: np.ndarray) -> np.ndarray:
+    """Scores at 1/8 that depend on nothing but the pixels below them: means of the three channels."""
+    height, width = image.shape[0] // 8, image.shape[1] // 8
+    return image.reshape(height, 8, width, 8, C).mean((1, 3)).transpose(2, 0, 1).astype(np.float32) / 32
+
+
+def test_windows_of_a_local_network_give_what_the_whole_gives() -> None:
+    image = make_frame(128, 224)
+    for way in (Slide((64, 96)), Slide((64, 64), 0.0), Slide((96, 224), 0.5), Slide((512, 512))):
+        np.testing.assert_allclose(way(network, image), WHOLE(network, image), rtol=1e-6)
+
+
+def test_windows_cover_every_cell_and_are_averaged() -> None:
+    calls = list[tuple[int, int]]()
+
+    def counting(image: np.ndarray) -> np.ndarray:
+        calls.append(image.shape[:2])
+        return np.full((C, image.shape[0] // 8, image.shape[1] // 8), len(calls), np.float32)
+
+    scores = Slide((64, 64), 0.5)(counting, make_frame(64, 128))
+    assert calls == [(64, 64)] * 3
+    assert scores.shape == (C, 8, 16)
+    assert scores[0, 0].tolist() == [1.0] * 4 + [1.5] * 4 + [2.5] * 4 + [3.0] * 4
+
+
+def test_scales_are_averaged_as_probabilities_with_their_mirror_images() -> None:
+    image = make_frame(64, 96)
+    scores = network(image)
+    expected = np.exp(scores) / np.exp(scores).sum(0)
+    found = np.exp(Multiscale((1.0,))(network, image))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)  # a local network sees the same in the mirror
+    np.testing.assert_allclose(found.sum(0), 1, rtol=1e-5)
+
+    sizes = list[tuple[int, int]]()
+
+    def flat(image: np.ndarray) -> np.ndarray:
+        sizes.append(image.shape[:2])
+        high = np.log(3.0) if image.shape[0] > 64 else 0.0  # at the larger scale, thrice as probable as each of the others
+        scores = np.zeros((C, image.shape[0] // 8, image.shape[1] // 8), np.float32)
+        scores[0] = high
+        return scores
+
+    found = np.exp(Multiscale((1.0, 2.0))(flat, image))
+    assert sizes == [(128, 192)] * 2 + [(64, 96)] * 2
+    assert found.shape == (C, 16, 24), "the finest scores decide on the grid"
+    np.testing.assert_allclose(found[:, 3, 5], [(3 / 5 + 1 / 3) / 2, (1 / 5 + 1 / 3) / 2, (1 / 5 + 1 / 3) / 2], rtol=1e-5)
+
+
+def test_frames_of_odd_sizes_are_covered_wholly() -> None:
+    image = make_frame(101, 175)
+    for way in (Slide((64, 64)), Multiscale((0.5, 1.0))):
+        scores = way(network, image)
+        assert scores.shape == (C, 12, 20)
+        assert np.isfinite(scores).all()
+
+
+def test_the_largest_run_is_known_before() -> None:
+    assert Slide((64, 96)).largest((128, 64)) == (64, 64)
+    assert Multiscale((0.5, 1.5)).largest((128, 64)) == (192, 96)
+    assert WHOLE.largest((33, 77)) == (33, 77)
+
+
+@pytest.mark.parametrize(("make", "words"), [
+    (lambda: Slide((16, 64)), "16x64 is too small"), (lambda: Slide((64, 64), 1.0), "share of 0 to below 1"),
+    (lambda: Multiscale(()), "at least one"), (lambda: Multiscale((0.0,)), "above 0"), (lambda: Multiscale((9.0,)), "at most 8"),
+])
+def test_what_can_not_be_is_refused(make: object, words: str) -> None:
+    with pytest.raises(SegError, match=words):
+        make()  # type: ignore[operator]
