@@ -35,7 +35,7 @@ def conversions_ms(weights: Path, frame_bgr: npt.NDArray[np.uint8], threads: int
     size_hw = frame_bgr.shape[0], frame_bgr.shape[1]
     steps = program.plan(files.read_description(weights), files.read_tensors(weights), size_hw, threads, precision)
     frame = np.ascontiguousarray(frame_bgr).reshape(len(frame_bgr), -1)
-    lines = [np.empty(frame.shape[1] + 6, np.float32) for _ in range(threads)]
+    lines = [np.empty(frame.shape[1] + 6, steps.numbers.dtype) for _ in range(threads)]
 
     def convert() -> None:
         given = [(steps.steps, frame, steps.constants, lines[i], i, threads) for i in range(threads)]

@@ -46,12 +46,15 @@ class _Reference:
         self._round = rounded
 
     def scores(self, frame_bgr: np.ndarray) -> np.ndarray:
-        image = torch.from_numpy(frame_bgr[:, :, ::-1].transpose(2, 0, 1).astype(np.float64))[None] / 255
-        mean, std = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1)
+        image = torch.from_numpy(frame_bgr[:, :, ::-1].transpose(2, 0, 1).astype(np.float64))[None] - 127.5
+        mean, std = (255 * torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1)
                      for values in (self._description.mean, self._description.std))
         weight, bias = self._folded("encoder.stem", self._eps)
+        height, width = image.shape[2:]
+        padded = self._round(mean - 127.5).repeat(1, 1, height + 2, width + 2)  # the mean colour
+        padded[:, :, 1:-1, 1:-1] = image
         stem_activation = _ACTIVATIONS[self._variant.stem_activation]
-        x = self._round(stem_activation(F.conv2d((image - mean) / std, weight, bias, 2, 1)))
+        x = self._round(stem_activation(F.conv2d(padded - (mean - 127.5), self._round(weight / std), bias, 2)))
 
         moves = self._variant.steps(self._given["encoder_output_stride"], self._given["dilate_first"])
         at_8 = [i for i, stride in enumerate(self._variant.strides()[1:]) if stride == 8]

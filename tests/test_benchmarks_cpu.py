@@ -154,6 +154,7 @@ def test_ratios_are_of_rounds_and_the_right_way_round(findings: Findings) -> Non
     assert rows["ours, Small in our engine, fp32, against torchvision eager"][1:] == ["15.00 (15.00 to 15.00)"] * 2
     assert rows["ours, Small in auto, against torchvision eager"][1].startswith("18.00")
     assert rows["ours, Small in OpenVINO, fp32, against the same in plain OpenVINO"][1].startswith("2.00")
+    assert rows["ours, Small in our engine, its fastest, against OpenVINO's fastest"][1].startswith("0.83")  # 3 + 2 by 4 + 2
     assert rows["ours, Small in our engine, fp32, against the same in plain OpenVINO"][1].startswith("2.33")
     assert not any("bf16" in what for what in rows), "what didn't run is compared"
 

@@ -83,6 +83,10 @@ class Format:
         """Returns what the numbers in an array stand for."""
         return held.view(np.float32)
 
+    def rounded_values(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Returns what values are in the format."""
+        return self.value(self.round(values)).astype(np.float64)
+
 
 class _BFloat(ir.types._BaseFloatType):  # llvmlite has none
     null = "0.0"

@@ -10,8 +10,8 @@ Where a value lies:
     weights     format    of products and depthwise convolutions
     maps        format    activations, channels last; gated weights
     floats      float32   sums for means, gates, scores
-    rows        format    a thread's own, in its cache: expanded rows, the depthwise convolution's output
-    lines       float32   a thread's own: lines of the frame, sums
+    rows        format    a thread's own, in its cache: lines of the frame, expanded rows, the depthwise convolution's output
+    lines       float32   a thread's own: sums, resized rows
 
 The format is one of `formats`: each precision has its own `run`, which Numba makes of the same functions by the arrays' types.
 """
@@ -30,7 +30,23 @@ from seg.runtime.fused import emit, formats, processor, products, vectors
 from seg.runtime.fused.formats import FORMATS, Format
 from seg.runtime.fused.processor import LANES
 from seg.runtime.fused.products import depthwise, fill, panel_width, product, run_of, stem_product, taps_of
-from seg.runtime.fused.vectors import LINEAR, RELU, Depthwise, Product, at, depth_of, get, look, put, rest, take
+from seg.runtime.fused.vectors import (
+    LINEAR,
+    RELU,
+    Depthwise,
+    Product,
+    add_pixels,
+    at,
+    between,
+    between_added,
+    between_multiplied,
+    depth_of,
+    look,
+    put,
+    rest,
+    take,
+    widen,
+)
 
 BLOCK, GATE, POINTWISE, DEEP, GRID, CLASSIFY, MERGE = range(7)  # kinds of steps
 NONE = -1  # the offset of what isn't there
@@ -80,20 +96,22 @@ _compile = numba.njit(nogil=True)
 
 @_compile
 def frame_line(s: Any, frame: Any, constants: Any, row: int, first: int, last: int, line: Any) -> None:
-    """Writes columns first..last - 1 of a row of the frame as floats around 0, which is exact.
+    """Writes columns first..last - 1 of a row of the frame as numbers around 0, which is exact in any format.
 
     What lies beside the frame has the mean colour.
     """
     inside = 0 <= row < frame.shape[0]
     left, right = (max(first, 0) * 3, min(last * 3, frame.shape[1])) if inside else (last * 3, last * 3)
     for i in range(first * 3, left):
-        line[i - first * 3] = constants[s.mean + (i - first * 3) % 3]
+        put(line, i - first * 3, constants[s.mean + (i - first * 3) % 3])
     if inside:
-        pixels, part = frame[row, left:right], line[left - first * 3:]
-        for i in range(right - left):
-            part[i] = pixels[i] - CENTER
+        vectors = (right - left) // LANES
+        if vectors:
+            widen(at(frame[row], left), CENTER, at(line, left - first * 3), vectors)
+        for i in range(left + vectors * LANES, right):
+            put(line, i - first * 3, np.float32(frame[row, i]) - CENTER)
     for i in range(right, last * 3):
-        line[i - first * 3] = constants[s.mean + i % 3]
+        put(line, i - first * 3, constants[s.mean + i % 3])
 
 
 class _Part(NamedTuple):
@@ -151,9 +169,10 @@ def _expand(s: Any, frame: Any, arrays: Arrays, scratch: Scratch, part: _Part, r
         length = 3 * (last - first)
         for r in range(3):
             begin = lines_at + r * length
-            frame_line(s, frame, arrays.constants, 2 * row - 1 + r, first, last, scratch.lines[begin:begin + length])
-        line = at(scratch.lines, lines_at)
-        stem_product(Product(line, 6, 3, length, at(arrays.constants, s.expand_weights), bias, s.source_activation, line, 0, 0,
+            frame_line(s, frame, arrays.constants, 2 * row - 1 + r, first, last, scratch.rows[begin:begin + length])
+        fill(scratch.rows, lines_at + 3 * length, lines_at + 3 * length + depth_of(arrays.weights) - 1, 0)  # a word's rest
+        line = at(scratch.rows, lines_at)
+        stem_product(Product(line, 6, 3, length, at(arrays.weights, s.expand_weights), bias, s.source_activation, line, 0, 0,
                              place, part.channels, 0), count, part.channels)
     else:
         run = run_of(arrays.weights)
@@ -172,14 +191,15 @@ def _block(s: Any, frame: Any, arrays: Arrays, scratch: Scratch, task: int) -> N
     """
     part, rows, floats = _part(s, task), scratch.rows, scratch.lines
     channels, size = part.channels, part.row_size
-    # Rows: the ring, one that is zero, the depthwise convolution's output. Lines: channels' sums of one row, of all, the frame.
+    # Rows: the ring, one that is zero, the depthwise convolution's output, lines of the frame. Lines: channels' sums of one row,
+    # and of all.
     nothing_at, middle_at = part.reach * size, (part.reach + 1) * size
-    totals_at, lines_at = channels, 2 * channels
+    lines_at, totals_at = middle_at + (part.x_end - part.x_begin) * channels, channels
     for row in range(part.reach):  # what lies beside the map is zero
         fill(rows, row * size, row * size + (part.in_begin - part.ring_begin) * channels, 0)
         fill(rows, (row + 1) * size - (part.ring_end - part.in_end) * channels, (row + 1) * size, 0)
     fill(rows, nothing_at, middle_at, 0)
-    fill(floats, totals_at, lines_at, 0.0)
+    fill(floats, totals_at, 2 * channels, 0.0)
     row_offsets = np.full(8, nothing_at, np.int64)
     depth_weights = at(arrays.weights, s.depth_weights + taps_of(s.kernel, arrays.weights) * part.first_channel)
     depth_bias = at(arrays.constants, s.depth_bias + part.first_channel)
@@ -302,10 +322,13 @@ def _deep(s: Any, arrays: Arrays, rows: Any, y: int) -> None:
                             at(arrays.constants, s.expand_bias), s.activation, source, 0, 0, at(rows, 0), s.expanded, 0),
                     count, s.expanded)
             feature, feature_at = rows, 0
-        for i in range(count):
-            interval = sums_at + arrays.tables[s.pool_columns + x + i] * s.expanded
-            for c in range(s.expanded):
-                arrays.floats[interval + c] += get(feature, feature_at + i * s.expanded + c)
+        i = 0
+        while i < count:
+            interval, begin = arrays.tables[s.pool_columns + x + i], i
+            while i < count and arrays.tables[s.pool_columns + x + i] == interval:
+                i += 1
+            add_pixels(at(feature, feature_at + begin * s.expanded), i - begin, s.expanded,
+                       at(arrays.floats, sums_at + interval * s.expanded))
         source = at(feature, feature_at)
         product(Product(source, s.expanded, s.middle_runs, run, at(arrays.weights, s.project_weights),
                         at(arrays.constants, s.project_bias), RELU, source, 0, 0,
@@ -341,9 +364,8 @@ def _classify(s: Any, arrays: Arrays, scratch: Scratch, y: int) -> None:
         for i in range(count):
             left, right = tables[s.column_axis + 2 * (x + i)] * channels, tables[s.column_axis + 2 * (x + i) + 1] * channels
             fraction = arrays.constants[s.column_fraction + x + i]
-            for c in range(channels):
-                gate = gates[left + c] + (gates[right + c] - gates[left + c]) * fraction
-                put(scratch.rows, i * channels + c, get(arrays.maps, s.source + (pixel + i) * channels + c) * gate)
+            between_multiplied(at(gates, left), at(gates, right), fraction, at(arrays.maps, s.source + (pixel + i) * channels),
+                               at(scratch.rows, i * channels), channels)
         _classified(s, arrays, at(scratch.rows, 0), channels, s.middle_runs, s.target + pixel * s.classes, count)
 
 
@@ -356,9 +378,8 @@ def _merge(s: Any, arrays: Arrays, lines: Any, scores: Any, y: int) -> None:
     for x in range(s.out_width):
         left, right = tables[s.column_axis + 2 * x] * classes, tables[s.column_axis + 2 * x + 1] * classes
         fraction = arrays.constants[s.column_fraction + x]
-        for c in range(classes):
-            resized = lines[left + c] + (lines[right + c] - lines[left + c]) * fraction
-            lines[row_at + x * classes + c] = resized + arrays.floats[skip_at + x * classes + c]
+        between_added(at(lines, left), at(lines, right), fraction, at(arrays.floats, skip_at + x * classes),
+                      at(lines, row_at + x * classes), classes)
     for c in range(scores.shape[0]):
         for x in range(s.out_width):
             scores[c, y, x] = lines[row_at + x * classes + c]
@@ -369,9 +390,7 @@ def _resized_row(s: Any, arrays: Arrays, source: int, length: int, y: int, out: 
     """Writes row y of a map of floats that is resized vertically."""
     floats, tables = arrays.floats, arrays.tables
     near, far = source + tables[s.row_axis + 2 * y] * length, source + tables[s.row_axis + 2 * y + 1] * length
-    fraction = arrays.constants[s.row_fraction + y]
-    for i in range(length):
-        out[i] = floats[near + i] + (floats[far + i] - floats[near + i]) * fraction
+    between(at(floats, near), at(floats, far), arrays.constants[s.row_fraction + y], at(floats, near), at(out, 0), length)
 
 
 def run(steps: Any, frame: Any, arrays: Arrays, scratch: Scratch, scores: Any, counters: Any) -> None:

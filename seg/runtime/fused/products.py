@@ -1,5 +1,6 @@
 """Matrix products and depthwise convolutions of rows of pixels, from the tiles in `vectors`."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -8,7 +9,7 @@ from seg.runtime.fused.processor import LANES, REGISTERS
 from seg.runtime.fused.vectors import depth_of, depthwise_tile, product_of_rows, stand_alone
 
 RUN = 4  # words that a product sums up in one turn; channels come in multiples of 8, so that it divides them
-STEM_RUN = 9  # three pixels of three colours
+STEM_RUN = 9  # numbers that the first convolution's does: three pixels of three colours
 # Pixels of a tile by its width in vectors: its sums, a vector of weights for each and one of inputs fill the registers.
 _TILES = {1: 8, 2: 8, 3: 8, 4: 6} if REGISTERS == 32 else {1: 8, 2: 6, 3: 4}
 PIXELS = _TILES[2]
@@ -42,10 +43,15 @@ def taps_of(kernel: int, weights: Any) -> int:
     return -(-kernel // depth) * depth * kernel
 
 
-def _product_by(run: int) -> Any:
-    """Makes the product of pixels, each of some runs of `run` words, with weights in panels; see `Product`."""
-    one, two, three = (product_of_rows(_TILES[width], width, run) for width in (1, 2, 3))
-    four = product_of_rows(_TILES[4], 4, run) if _WIDEST == 4 else three
+def stem_run(depth: int) -> int:
+    """Returns the numbers of the first convolution's run, in whole words."""
+    return -(-STEM_RUN // depth) * depth
+
+
+def _product_by(words_of_run: Callable[[int], int]) -> Any:
+    """Makes the product of pixels with weights in panels; see `Product` and `product_of_rows`."""
+    one, two, three = (product_of_rows(_TILES[width], width, words_of_run) for width in (1, 2, 3))
+    four = product_of_rows(_TILES[4], 4, words_of_run) if _WIDEST == 4 else three
 
     @_compile
     def product(job: Any, count: int, channels: int) -> None:
@@ -66,7 +72,7 @@ def _product_by(run: int) -> Any:
     return product
 
 
-product, stem_product = _product_by(RUN), _product_by(STEM_RUN)
+product, stem_product = _product_by(lambda depth: RUN), _product_by(lambda depth: stem_run(depth) // depth)
 
 _3_1_1, _3_2_1, _5_1_1, _5_2_1, _5_1_2 = (
     depthwise_tile(_ROW, *form) for form in ((3, 1, 1), (3, 2, 1), (5, 1, 1), (5, 2, 1), (5, 1, 2)))

@@ -16,7 +16,7 @@ from seg.runtime.fused.formats import FORMATS, Format
 from seg.runtime.fused.kernels import NONE
 from seg.runtime.fused.packing import Array, Blob, Map, ceil_div, line, pack, pack_taps, padded, place, with_channels
 from seg.runtime.fused.processor import LANES
-from seg.runtime.fused.products import RUN
+from seg.runtime.fused.products import RUN, STEM_RUN, stem_run
 from seg.runtime.fused.vectors import HARD_SWISH, RELU, RELU6
 from seg.runtime.upsample import positions
 from seg.weights import Description
@@ -160,11 +160,12 @@ class _Planner:
         """Adds the first convolution with the block behind it, which in all variants is the only one that expands nothing."""
         variant = self._variant
         weight, bias = self._folded("encoder.stem", self._encoder_eps, variant.stem_channels, 3, 3)
-        weight = weight[:, ::-1].transpose(2, 3, 1, 0) / self._std[:, None]  # (rows, columns, BGR, outputs)
-        bias = bias - np.einsum("yxco,c->o", weight, self._mean)  # so the steps needn't normalise
+        # The steps needn't normalise. The mean colour gives exactly the bias, whatever the weights are rounded to.
+        weight = self._numbers.rounded_values(weight[:, ::-1].transpose(2, 3, 1, 0) / self._std[:, None])  # (y, x, BGR, outputs)
+        bias = bias - np.einsum("yxco,c->o", weight, self._mean)
         stem = _Feature(NONE, ceil_div(size_hw[0], 2), ceil_div(size_hw[1], 2), variant.stem_channels)
         feature, _ = self._block(0, stem, stride, dilation, False, _fields(
-            from_frame=1, expand_weights=self._constants.add(pack(with_channels(weight.reshape(27, -1), 27, stem.stored))),
+            from_frame=1, expand_weights=self._weights.add(self._numbers.round(self._packed_stem(weight))),
             expand_bias=self._constants.add(with_channels(bias, stem.stored)), mean=self._constants.add(self._mean),
             source_activation=_ACTIVATIONS[variant.stem_activation]))
         return feature
@@ -191,8 +192,9 @@ class _Planner:
                     (spec.kernel - 1) * dilation + 1, 0 if spec.squeeze else out.stored)
         parts = cut(work, self._threads)
         strips, chunks = parts.strips(work), parts.chunks(work)
-        self._need(rows=parts.ring(work) + parts.row(work) + parts.strip * parts.chunk,
-                   lines=2 * parts.chunk + (9 * (2 * parts.columns(work) + 1) if stem else 0))
+        frame_lines = 9 * (2 * parts.columns(work) + 1) + self._numbers.depth if stem else 0
+        self._need(rows=parts.ring(work) + parts.row(work) + parts.strip * parts.chunk + frame_lines,
+                   lines=2 * parts.chunk)
         expansion = stem
         if expansion is None:
             weight, bias = self._folded(f"{part}.expand", self._encoder_eps, channels, source.channels)
@@ -345,6 +347,12 @@ class _Planner:
         """Returns weights (inputs, outputs) as a product reads them, not rounded yet."""
         inputs = self._runs(len(matrix)) * RUN * self._numbers.depth
         return pack(with_channels(matrix, inputs, padded(matrix.shape[1])), chunk, self._numbers.depth)
+
+    def _packed_stem(self, weight: Array) -> Array:
+        """Returns the first convolution's weights (3, 3, 3, outputs) as its product reads them, a row of the frame at a time."""
+        depth, outputs = self._numbers.depth, weight.shape[-1]
+        rows = np.pad(weight.reshape(3, STEM_RUN, outputs), ((0, 0), (0, stem_run(depth) - STEM_RUN), (0, 0)))
+        return pack(with_channels(rows.reshape(-1, outputs).T, padded(outputs)).T, depth=depth)
 
     def _product(self, matrix: Array, chunk: int | None = None) -> int:
         """Adds weights (inputs, outputs) of a product; returns where they are."""

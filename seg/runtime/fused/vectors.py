@@ -188,11 +188,90 @@ def rest(typing_context: Any) -> Any:
     return types.void(), emit_it
 
 
-def product_of_rows(pixels: int, width: int, run: int) -> Any:
+@intrinsic
+def widen(typing_context: Any, source: Any, minus: Any, target: Any, vectors: Any) -> Any:
+    """Writes bytes less a number, some vectors of them."""
+    def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
+        source, minus, target, vectors = args
+        minus = emit.spread(build, minus)
+
+        def turn(i: Any, nothing: Values) -> Values:
+            place = build.mul(i, number(LANES))
+            read = emit.load(build, build.gep(source, [place]), ir.VectorType(ir.IntType(8), LANES), 1)
+            floats = build.sitofp(build.zext(read, emit.WORDS), emit.FLOATS)
+            format_of(signature.args[2]).store(build, build.fsub(floats, minus), build.gep(target, [place]))
+            return nothing
+
+        emit.loop(build, vectors, [], turn)
+        return context.get_dummy_value()
+
+    return types.void(source, types.float32, target, types.intp), emit_it
+
+
+def blend(with_beside: Callable[[Any, Any, Any], Any]) -> Any:
+    """Makes the interpolation between two places of float32, and what comes of it and of what lies beside it."""
+
+    @intrinsic
+    def blended(typing_context: Any, near: Any, far: Any, fraction: Any, beside: Any, target: Any, count: Any) -> Any:
+        """Writes `count` numbers, in whole vectors: near + (far - near) * fraction, with those beside them."""
+        def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
+            near, far, fraction, beside, target, count = args
+            fraction = emit.spread(build, fraction)
+
+            def turn(i: Any, nothing: Values) -> Values:
+                place = build.mul(i, number(LANES))
+                first, second = (FLOAT32.load(build, build.gep(pointer, [place])) for pointer in (near, far))
+                mixed = emit.fma(build, build.fsub(second, first), fraction, first)
+                other = format_of(signature.args[3]).load(build, build.gep(beside, [place]))
+                format_of(signature.args[4]).store(build, with_beside(build, mixed, other), build.gep(target, [place]))
+                return nothing
+
+            emit.loop(build, build.sdiv(count, number(LANES)), [], turn)
+            return context.get_dummy_value()
+
+        return types.void(near, far, types.float32, beside, target, types.intp), emit_it
+
+    return blended
+
+
+between = blend(lambda build, mixed, other: mixed)
+between_added = blend(lambda build, mixed, other: build.fadd(mixed, other))
+between_multiplied = blend(lambda build, mixed, other: build.fmul(mixed, other))
+
+
+@intrinsic
+def add_pixels(typing_context: Any, source: Any, pixels: Any, channels: Any, sums: Any) -> Any:
+    """Adds pixels, at least 1, to the sums of their channels, which are float32 and fill whole vectors."""
+    def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
+        source, pixels, channels, sums = args
+
+        def vector(v: Any, nothing: Values) -> Values:
+            first = build.mul(v, number(LANES))
+            place = build.gep(sums, [first])
+
+            def add(p: Any, carried: Values) -> Values:
+                pixel = build.gep(source, [build.add(build.mul(p, channels), first)])
+                return [build.fadd(carried[0], format_of(signature.args[0]).load(build, pixel))]
+
+            FLOAT32.store(build, emit.loop(build, pixels, [FLOAT32.load(build, place)], add)[0], place)
+            return nothing
+
+        emit.loop(build, build.sdiv(channels, number(LANES)), [], vector)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, types.intp, sums), emit_it
+
+
+def product_of_rows(pixels: int, width: int, words_of_run: Callable[[int], int]) -> Any:
     """Makes the product of pixels with a panel of weights, which is `width` vectors of channels wide.
 
     It goes by tiles of some pixels. The last overlaps the one before it; where there are fewer pixels than a tile has, the last
-    one of them is computed several times. One turn of the innermost loop sums up a run: `run` words.
+    one of them is computed several times. One turn of the innermost loop sums up a run.
+
+    Args:
+        pixels: of a tile.
+        width: in vectors.
+        words_of_run: by how many numbers a word holds.
     """
 
     @intrinsic
@@ -203,6 +282,7 @@ def product_of_rows(pixels: int, width: int, run: int) -> Any:
             given = Product(*(build.extract_value(args[0], i) for i in range(len(job))))
             channel, count = args[1:]
             numbers, target = format_of(kinds.source), format_of(kinds.target)
+            run = words_of_run(numbers.depth)
             inputs = build.mul(given.runs, number(run * numbers.depth))
             weights = build.gep(given.weights, [build.mul(inputs, channel)])
             bias = [FLOAT32.load(build, build.gep(given.bias, [build.add(channel, number(v * LANES))])) for v in range(width)]
