@@ -209,9 +209,10 @@ def _inside(findings: Findings, systems: Sequence[System], setup: Setup, case: C
         findings.conversions_ms[case, name, f"openvino {precision}"] = sum(
             kinds[kind].time_ms for kind in _CONVERSIONS if kind in kinds)
     for name in networks:
-        with suppress(UnavailablePrecision):
-            findings.conversions_ms[case, name, "fused fp32"] = conversions_ms(setup.folder / f"{name}.safetensors", setup.frame,
-                                                                               setup.threads)
+        for precision in ("fp32", "bf16"):
+            with suppress(UnavailablePrecision):
+                findings.conversions_ms[case, name, f"fused {precision}"] = conversions_ms(
+                    setup.folder / f"{name}.safetensors", setup.frame, setup.threads, precision)
     findings.upsampling[case] = _upsampling(next(iter(files.values())), setup, findings.rounds)
 
 

@@ -17,8 +17,8 @@ from seg.errors import SegError, did_you_mean
 from seg.weights import int8_file
 
 FIRST = "torchvision-eager"  # that all others are compared with
-CELLS = (("fused", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"), ("onnxruntime", "fp32"),
-         ("onnxruntime", "int8"), ("torch", "fp32"), ("auto", "auto"))
+CELLS = (("fused", "fp32"), ("fused", "bf16"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"),
+         ("onnxruntime", "fp32"), ("onnxruntime", "int8"), ("torch", "fp32"), ("auto", "auto"))
 
 
 class Setup(NamedTuple):

@@ -17,7 +17,8 @@ from seg.runtime.workers import pool
 PROFILE_RUNS = 10
 
 
-def conversions_ms(weights: Path, frame_bgr: npt.NDArray[np.uint8], threads: int, runs: int = PROFILE_RUNS) -> float:
+def conversions_ms(weights: Path, frame_bgr: npt.NDArray[np.uint8], threads: int, precision: str = "fp32",
+                   runs: int = PROFILE_RUNS) -> float:
     """Returns the milliseconds of what is neither a convolution nor part of one.
 
     These are the frame's bytes becoming floats, which the first step does line by line and which is timed by itself here, with
@@ -28,12 +29,13 @@ def conversions_ms(weights: Path, frame_bgr: npt.NDArray[np.uint8], threads: int
         weights: a safetensors file that the engine runs.
         frame_bgr: (H, W, 3) uint8.
         threads: how many work on it.
+        precision: of the engine.
         runs: how many are measured; the median counts.
     """
     size_hw = frame_bgr.shape[0], frame_bgr.shape[1]
-    steps = program.plan(files.read_description(weights), files.read_tensors(weights), size_hw, threads)
+    steps = program.plan(files.read_description(weights), files.read_tensors(weights), size_hw, threads, precision)
     frame = np.ascontiguousarray(frame_bgr).reshape(len(frame_bgr), -1)
-    lines = [np.empty(frame.shape[1] + 6, np.float32) for _ in range(threads)]
+    lines = [np.empty(frame.shape[1] + 6, steps.numbers.dtype) for _ in range(threads)]
 
     def convert() -> None:
         given = [(steps.steps, frame, steps.constants, lines[i], i, threads) for i in range(threads)]
@@ -48,7 +50,11 @@ def conversions_ms(weights: Path, frame_bgr: npt.NDArray[np.uint8], threads: int
         start = time.perf_counter()
         convert()
         times.append((time.perf_counter() - start) * 1000)
-    return statistics.median(times) + FusedEngine(weights, threads).profile(frame_bgr, runs)[program.LAST_STEP]
+    return statistics.median(times) + _last_step_ms(weights, frame_bgr, threads, precision, runs)
+
+
+def _last_step_ms(weights: Path, frame_bgr: npt.NDArray[np.uint8], threads: int, precision: str, runs: int) -> float:
+    return FusedEngine(weights, threads, precision=precision).profile(frame_bgr, runs)[program.LAST_STEP]
 
 
 @numba.njit(nogil=True)

@@ -13,19 +13,21 @@ import numba
 from seg.errors import SegError
 
 
-def compiled(function: Callable[..., None], try_out: Callable[[Callable[..., None]], None]) -> Callable[..., None]:
+def compiled(function: Callable[..., None], try_out: Callable[[Callable[..., None]], None],
+             **settings: Any) -> Callable[..., None]:
     """Returns a function compiled, which takes no interpreter's lock.
 
     Args:
         function: what Numba can compile.
         try_out: calls it once on tiny inputs, which compiles it or loads it from disk, so that no frame waits for that.
+        settings: further ones of Numba's, such as fastmath.
 
     Raises:
         SegError: Numba is told not to compile; a frame would take minutes.
     """
     if getattr(numba.config, "DISABLE_JIT", False):
         raise SegError("NUMBA_DISABLE_JIT is set, and without compiling a frame would take minutes. Unset it.")
-    options: dict[str, Any] = {"nogil": True}
+    options: dict[str, Any] = {"nogil": True, **settings}
     try:
         made = numba.njit(cache=True, **options)(function)
         try_out(made)

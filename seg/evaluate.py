@@ -179,7 +179,7 @@ class Evaluation:
         return prediction, self.add(sample, prediction, began_s)
 
     def begin(self) -> None:
-        """Starts to look at what else keeps the machine busy, if speed is of interest; called before the first frame that counts."""
+        """Starts to look at what else keeps the machine busy, if speed matters; called before the first frame that counts."""
         if not self._begun:
             self._begun, self._start_s = True, time.perf_counter()
             self._load = None if self._warm_up_runs == 0 else machine.OtherLoad()

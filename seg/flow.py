@@ -26,7 +26,6 @@ class Stream:
         frames: how many it will give; None where nobody knows.
         fps: frames per second on average; None where they have no times, as pictures.
         live: whether frames come at their own pace, and those that nobody takes are lost.
-        stalls: whether `take` of a live source may wait for ever, so that whoever waits must watch the time.
         time_base: what the times of frames are whole multiples of [s].
         sound: where sound lies that belongs to the frames: what `av.open` takes; None where there is none.
         origin: the time there that is the frames' time 0 [s].
@@ -36,7 +35,6 @@ class Stream:
     frames: int | None = None
     fps: Fraction | None = None
     live: bool = False
-    stalls: bool = False
     time_base: Fraction = Fraction(1, 90_000)
     sound: str | None = None
     origin: Fraction = Fraction(0)
@@ -101,6 +99,9 @@ class Source(Protocol):
 
     def take(self) -> EvalSample | None:
         """Waits for the next sample and returns it; None at the end, whatever the reason (see `check_end`)."""
+
+    def interrupt(self) -> None:
+        """Lets a `take` that waits for something live come to its end soon; from another thread, before `close`."""
 
     def preview(self, count: int) -> Iterator[UInt8Array]:
         """Yields up to `count` frames spread over all, on which an engine can be chosen; none where that would lose frames."""

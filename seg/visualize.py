@@ -14,7 +14,7 @@ from seg.label_sets import IGNORE, LabelSet
 UInt8Array = npt.NDArray[np.uint8]
 OPACITY = 0.55  # of colours over a frame
 _BORDER_OPACITY = 0.6  # of the white lines between classes
-_PX_PER_BORDER_PX = 1280  # of a picture's longer side: its lines stay as thin where it is shown smaller
+_USUAL_PX = 1280  # longer side of a picture whose lines are 1 px wide; those on larger ones, and text, grow with it
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -52,7 +52,7 @@ def overlay(frame_bgr: UInt8Array, train_ids: UInt8Array, label_set: LabelSet, o
         weight[group == IGNORE] = 0
     add = weight[:, None] * label_set.palette()[:, ::-1] + np.uint32(128)  # rounds to the nearest
     line = round(256 * min(_BORDER_OPACITY, opacity))
-    border_px = max(1, round(max(train_ids.shape) / _PX_PER_BORDER_PX)) if opacity else 0
+    border_px = max(1, round(max(train_ids.shape) / _USUAL_PX)) if opacity else 0
     out = np.empty(frame_bgr.shape, np.uint8)
     load()(frame_bgr, train_ids, 256 - weight, add, group, border_px, 256 - line, 255 * line + 128, out)
     return out
@@ -77,10 +77,12 @@ def legend(label_set: LabelSet, width: int, shares: Sequence[float] | None = Non
     labels = [label for label in range(len(label_set)) if shown is None or label in shown]
     if shares is not None:
         labels = [label for label in labels if shares[label]]
-    names = [label_set.classes[label] + (f" {shares[label]:.0%}" if shares else "") for label in labels]
+    names = [label_set.classes[label] + (f" {_percent(shares[label])}" if shares else "") for label in labels]
     named = [(name, label_set.colors[label]) for name, label in zip(names, labels, strict=True)]
-    row_px, swatch_px, gap_px, scale = 22, 12, 8, 0.45
-    cells = [swatch_px + 3 * gap_px + cv2.getTextSize(name, _FONT, scale, 1)[0][0] for name, _ in named]
+    large = _enlargement(width)
+    row_px, swatch_px, gap_px, thick_px = (round(px * large) for px in (22, 12, 8, 1))
+    scale = 0.45 * large
+    cells = [swatch_px + 3 * gap_px + cv2.getTextSize(name, _FONT, scale, thick_px)[0][0] for name, _ in named]
     places: list[tuple[int, int]] = []  # left edge, row
     x = row = 0
     for cell in cells:
@@ -93,12 +95,23 @@ def legend(label_set: LabelSet, width: int, shares: Sequence[float] | None = Non
         left, top = x + gap_px, row * row_px + (row_px - swatch_px) // 2
         cv2.rectangle(strip, (left, top), (left + swatch_px, top + swatch_px), (blue, green, red), cv2.FILLED)
         origin = left + swatch_px + gap_px // 2, top + swatch_px - 1
-        cv2.putText(strip, name, origin, _FONT, scale, (235, 235, 235), 1, cv2.LINE_AA)
+        cv2.putText(strip, name, origin, _FONT, scale, (235, 235, 235), thick_px, cv2.LINE_AA)
     return strip
 
 
 def write_text_on(image_bgr: UInt8Array, text: str) -> None:
     """Writes one line into the upper left corner, in place, on a dark box so that it reads on any picture."""
-    (width, height), below = cv2.getTextSize(text, _FONT, 0.6, 1)
-    cv2.rectangle(image_bgr, (0, 0), (width + 20, height + below + 12), (24, 24, 24), cv2.FILLED)
-    cv2.putText(image_bgr, text, (10, height + 8), _FONT, 0.6, (255, 255, 255), 1, cv2.LINE_AA)
+    large = _enlargement(image_bgr.shape[1])
+    scale, thick_px, gap_px = 0.6 * large, round(large), round(10 * large)
+    (width, height), below = cv2.getTextSize(text, _FONT, scale, thick_px)
+    cv2.rectangle(image_bgr, (0, 0), (width + 2 * gap_px, height + below + gap_px), (24, 24, 24), cv2.FILLED)
+    cv2.putText(image_bgr, text, (gap_px, height + gap_px * 7 // 10), _FONT, scale, (255, 255, 255), thick_px, cv2.LINE_AA)
+
+
+def _enlargement(width: int) -> float:
+    """Returns how much larger than usual text is on a picture so wide [px], which is mostly shown smaller."""
+    return max(1.0, width / _USUAL_PX)
+
+
+def _percent(share: float) -> str:
+    return "<1%" if share < 0.005 else f"{share:.0%}"

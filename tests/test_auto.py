@@ -207,7 +207,7 @@ def test_an_engine_that_is_installed_and_broken_is_passed_over(tiny_weights: Pat
     engine, notes = make_engine("auto", "fp32", tiny_weights, 1, Cache(None))
     assert engine.name == "fused"
     assert "'openvino' can't be used: No module named" in notes[0]
-    monkeypatch.setattr("seg.runtime.engines.fused_engine.llvm.get_host_cpu_features", lambda: {"sse2": True, "fma": False})
+    monkeypatch.setattr("seg.runtime.fused.processor.FEATURES", frozenset({"sse2"}))
     engine, _ = make_engine("auto", "fp32", tiny_weights, 1, Cache(None))
     assert engine.name == "onnxruntime", "so is one that the processor is too old for"
     with pytest.raises(SegError, match="'openvino' can't be used"):

@@ -296,6 +296,40 @@ def test_label_pictures_of_a_video_and_a_folder_of_videos(tiny_weights: Path, pr
     assert main([*arguments, "--save", "overlay", "--overwrite", "--mode", "throughput"]) == 0
 
 
+def test_a_broken_video_of_a_folder_is_named_and_the_others_go_on(tiny_weights: Path, tmp_path: Path,
+                                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    """Also one that is there already; two that differ in their suffix alone keep it."""
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp4", "a.mkv", "d.mp4", "e.mp4"):
+        write_video(tmp_path / "in" / name, [make_frame(*SIZE_HW, seed=i) for i in range(3)])
+    (tmp_path / "in/b.mp4").write_text("hello" * 100)
+    (tmp_path / "in/c.mp4").touch()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/d_overlay.mp4").touch()
+    arguments = ["--video", str(tmp_path / "in"), "--weights", str(tiny_weights), "--output", str(tmp_path / "out")]
+    assert main([*arguments, *ONE_CELL]) == 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "a.mp4_overlay.mp4", "a.mkv_overlay.mp4", "d_overlay.mp4", "e_overlay.mp4"}
+    assert count_frames(tmp_path / "out/e_overlay.mp4") == 3 and not (tmp_path / "out/d_overlay.mp4").stat().st_size
+    last = capsys.readouterr().err.partition("error: ")[2].splitlines()
+    assert last[0] == "3 of 6 videos were segmented; what was wrong with the others:"
+    assert [re.search(r"([bcd])\.mp4|d_overlay", line) is not None for line in last[1:]] == [True] * 3
+    assert "b.mp4 is not a video" in last[1] and "d_overlay.mp4 is there already" in last[3]
+
+
+def test_q_ends_all_videos_of_a_folder(tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        write_video(tmp_path / "in" / name, [make_frame(*SIZE_HW, seed=i) for i in range(3)])
+    monkeypatch.setattr("seg.cli.infer_video.has_display", lambda: True)
+    for name, stand_in in (("namedWindow", None), ("resizeWindow", None), ("imshow", None), ("destroyAllWindows", None),
+                           ("waitKey", ord("q")), ("getWindowProperty", 1.0)):
+        monkeypatch.setattr(cv2, name, lambda *arguments, answer=stand_in: answer)
+    assert main(["--video", str(tmp_path / "in"), "--weights", str(tiny_weights), "--output", str(tmp_path / "out"), "--show",
+                 *ONE_CELL]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_overlay.mp4"]
+
+
 def test_piped_in_and_out(tiny_weights: Path, tmp_path: Path) -> None:
     """Bare frames in, NUT out; what is said goes to standard error."""
     frames = [make_frame(*SIZE_HW, seed=i) for i in range(4)]
@@ -333,7 +367,8 @@ def test_signals_close_the_video_and_say_so(number: signal.Signals, code: int, t
 def test_the_command_needs_no_torch(tree: Path, tiny_weights: Path, tmp_path: Path) -> None:
     code = ("import sys; from datasets import READERS; from seg.cli.infer import main\n"
             "code = main(sys.argv[1:], READERS)\n"
-            "heavy = {'torch', 'pytorch_lightning', 'albumentations', 'cityscapesscripts', 'timm'} & set(sys.modules)\n"
+            "heavy = {'torch', 'pytorch_lightning', 'albumentations', 'cityscapesscripts', 'timm', 'matplotlib', 'jinja2',\n"
+            "         'psutil'} & set(sys.modules)\n"
             "sys.exit(f'imported: {heavy}' if heavy else code)")
     arguments = [str(tree), "--weights", str(tiny_weights), "--output", str(tmp_path / "out"), "--quiet"]
     done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)

@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from seg.errors import SegError
+from seg.models.network import resize
 from seg.training.losses import CrossEntropy, LossConfig, SegmentationLoss, class_weights_from_counts, thin_out
+from seg.training.pixels import pixel_losses
 
 CLASSES = 4
 
@@ -157,3 +159,64 @@ def test_thinned_scores_are_the_same_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         scores, _ = thin_out(logits, labels, 2, 0)
     torch.testing.assert_close(scores, thin_out(logits, labels, 2, 0)[0], rtol=0, atol=0)
+
+
+CONFIGS = [LossConfig(), LossConfig({"dice": 1.0}), LossConfig({"cross_entropy": 0.5, "dice": 2.0}, class_weights="enet"),
+           LossConfig(ohem_probability=0.3),
+           LossConfig({"cross_entropy": 1.0, "dice": 0.5}, ohem_probability=0.01, pixel_stride=2)]
+
+
+@pytest.mark.parametrize("sets", [[], [(0, 2), (1, 2, 3)]], ids=["classes", "sets"])
+@pytest.mark.parametrize("config", CONFIGS, ids=range(len(CONFIGS)))
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_loss_without_full_size_scores_is_the_one_with_them(config: LossConfig, sets: list[tuple[int, ...]],
+                                                                threads: int) -> None:
+    if sets and "cross_entropy" not in config.terms:
+        pytest.skip("sets count in cross-entropy")
+    random = np.random.default_rng(3)
+    logits = torch.from_numpy(random.standard_normal((3, CLASSES, 5, 6)).astype(np.float32) * 3)
+    labels = torch.from_numpy(random.choice([*range(CLASSES + len(sets)), 255], (3, 33, 50)))
+    weights = torch.tensor([0.5, 1.0, 2.0, 0.5]) if config.class_weights != "none" else None
+    loss = SegmentationLoss(config, weights, sets, CLASSES)
+    assert loss.from_pixels
+    found = []
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for from_pixels in (True, False):
+            loss.from_pixels = from_pixels
+            learned = logits.clone().to(memory_format=torch.channels_last).requires_grad_()
+            value = loss(learned, labels, step=3)
+            value.backward()
+            found.append((value.detach(), learned.grad))
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-4, atol=1e-7)
+
+
+def test_the_gradient_of_pixel_losses_is_that_of_double_precision() -> None:
+    logits = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 40.0]).view(2, 1, 1, 1)
+    labels = torch.randint(0, 3, (2, 9, 16), generator=torch.Generator().manual_seed(1))
+    ours, theirs = logits.clone().requires_grad_(), logits.double().requires_grad_()
+    pixel_losses(ours, labels, with_mass=False).loss.sum().backward()
+    F.cross_entropy(resize(theirs, labels.shape[1:]), labels, reduction="sum").backward()
+    torch.testing.assert_close(ours.grad, theirs.grad.float(), rtol=1e-4, atol=1e-4)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_what_is_no_number_in_scores_is_none_in_the_loss(bad: float) -> None:
+    logits = torch.zeros(1, 3, 4, 4)
+    logits[0, 1, 2, 2] = bad
+    labels = torch.zeros(1, 32, 32, dtype=torch.int64)
+    assert not torch.isfinite(SegmentationLoss(LossConfig(), None)(logits, labels))
+    assert not torch.isfinite(SegmentationLoss(LossConfig({"dice": 1.0}), None)(logits, labels))
+
+
+def test_no_full_size_scores_are_kept_for_the_backward_pass() -> None:
+    saved: list[int] = []
+    logits = torch.randn(2, 19, 16, 24).requires_grad_()
+    labels = torch.randint(0, 19, (2, 128, 192))
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor.numel()) or tensor, lambda tensor: tensor):
+        SegmentationLoss(LossConfig(ohem_probability=0.7), torch.ones(19))(logits, labels)
+    assert max(saved) <= 3 * labels.numel(), "the scores at full size would be 19 times as many as pixels"

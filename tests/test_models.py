@@ -9,7 +9,6 @@ from torch import nn
 from seg.architecture import NAMES
 from seg.errors import SegError
 from seg.models import LRASPP, RASPP, MobileNetEncoder, SegmentationNetwork
-from seg.models.blocks import Conv2d
 from seg.models.lraspp import SlidingPool
 
 BOTH = pytest.mark.parametrize("network", [LRASPP, RASPP])
@@ -23,21 +22,6 @@ def test_skip_is_the_depthwise_output_of_the_last_block_at_an_eighth() -> None:
         skip = encoder(torch.randn(1, 3, 64, 64))[3]
     assert skip is seen[0]
     assert skip.shape == (1, 120, 8, 8)
-
-
-@pytest.mark.parametrize("dilation", [2, 4])
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_dilated_convolutions_train_as_torchs(dilation: int, memory_format: torch.memory_format) -> None:
-    ours = Conv2d(6, 6, 5, padding=2 * dilation, dilation=dilation, groups=6).double()
-    torchs = nn.Conv2d(6, 6, 5, padding=2 * dilation, dilation=dilation, groups=6).double()
-    torchs.load_state_dict(ours.state_dict())
-    for size_hw in ((16, 24), (15, 24)):  # whole phases, and not
-        x = torch.randn(2, 6, *size_hw, dtype=torch.float64).to(memory_format=memory_format).requires_grad_()
-        results = []
-        for conv in (ours, torchs):
-            out = conv(x)
-            results.append((out, *torch.autograd.grad(out.sin().sum(), (x, *conv.parameters()))))
-        torch.testing.assert_close(*results)
 
 
 @pytest.mark.parametrize(("output_stride", "size_hw", "grid"), [(16, (65, 129), (2, 5)), (32, (33, 65), (2, 5)),

@@ -122,6 +122,7 @@ def test_what_is_read_back_counts_and_not_what_was_asked(compiled: list, tiny_we
 def test_a_processor_without_bf16_says_so(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Bfloat16Core, "get_property", lambda self, device, name: ["FP32", "INT8"])
     monkeypatch.setattr(openvino_engine, "core", Bfloat16Core)
+    monkeypatch.setattr("seg.runtime.fused.processor.FEATURES", frozenset({"fma"}))
     for engine in ("openvino", "auto"):
         with pytest.raises(SegError, match="This processor has no bfloat16"):
             Predictor.load(tiny_weights, engine=engine, precision="bf16")

@@ -24,8 +24,7 @@ from seg.flow import Ending, Segmented, Sink, Sinks, Source, Stream
 from seg.runtime import Prediction, Predictor
 from seg.video import Painter, Pipeline, VideoFile, Window, has_display, open_source, run, segment, segment_file
 from seg.video import encode as encode_module
-from seg.video import pipeline as pipeline_module
-from seg.video import source as source_module
+from seg.video import live as live_module
 from seg.video import window as window_module
 from seg.video.smooth import Smoother
 
@@ -132,13 +131,18 @@ def test_what_is_cut_by_a_power_failure_is_playable(tmp_path: Path) -> None:
 def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen while there is space to close the file, or by an error of the system's; either way what was written is kept."""
     monkeypatch.setattr(encode_module, "_LOOK_S", 0.0)
-    free = iter([10**9, 10**9, 10**6])
+    free = iter([10**9, 10**9, 10**9, 10**6])  # at its begin, then at each frame
     monkeypatch.setattr(encode_module.shutil, "disk_usage", lambda path: type("", (), {"free": next(free)}))
     file = VideoFile(tmp_path / "a.mp4", as_it_is)
     with pytest.raises(SegError, match=r"disk .* is full: 1 MB"):
         write(file, [item(i, noise(i), Fraction(i, 25)) for i in range(9)])
     assert [path.name for path in tmp_path.iterdir()] == ["a_partial.mp4"]
     assert count_frames(tmp_path / "a_partial.mp4") == 3
+
+    monkeypatch.setattr(encode_module.shutil, "disk_usage", lambda path: type("", (), {"free": 10**6}))
+    with pytest.raises(SegError, match="is full"):
+        write(VideoFile(tmp_path / "b/c/a.mp4", as_it_is), [item(0, noise(0))])
+    assert [path.name for path in tmp_path.iterdir()] == ["a_partial.mp4"]
 
     monkeypatch.setattr(encode_module.shutil, "disk_usage", lambda path: type("", (), {"free": 10**9}))
     calls = []
@@ -235,6 +239,9 @@ class Paced:
     def check_end(self) -> None:
         if not self.number:
             raise SegError("no frame")
+
+    def interrupt(self) -> None:
+        pass
 
     def close(self) -> None:
         self.opened = 0
@@ -515,9 +522,11 @@ class FakeCamera:
 
 def test_a_camera_is_read_live_and_its_end_is_said(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     camera = FakeCamera(60)
-    monkeypatch.setattr(source_module.cv2, "VideoCapture", lambda *arguments: camera)
+    monkeypatch.setattr(live_module.cv2, "VideoCapture", lambda *arguments: camera)
+    monkeypatch.setattr(live_module, "_PATIENCE_S", 0.1)
     done = segment_file("0", tmp_path / "out.mkv", predictor=predictor)
-    assert camera.released and str(done.fault) == "Camera 0 gives no more frames; was it unplugged?"
+    assert camera.released
+    assert str(done.fault) == "Camera 0 has given no frame for 0.1 seconds (it gives no more frames; was it unplugged?)."
     times = [at for at, _ in read_video(tmp_path / "out.mkv")]
     assert len(times) == done.result.frames and times == sorted(set(times))
     assert 0.05 < times[-1] - times[0] < 3, "frames have the time at which they came"
@@ -525,8 +534,11 @@ def test_a_camera_is_read_live_and_its_end_is_said(predictor: Predictor, tmp_pat
 
 def test_a_camera_that_stalls_keeps_what_was_recorded(predictor: Predictor, tmp_path: Path,
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline_module, "_STALLED_S", 0.3)
-    monkeypatch.setattr(pipeline_module, "_GRACE_S", 0.05)
+    """It is opened anew, in vain."""
+    monkeypatch.setattr(live_module, "_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(live_module, "_FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(live_module, "_PATIENCE_S", 1.0)
+    monkeypatch.setattr(live_module, "_GRACE_S", 0.05)
 
     class Stalling(FakeCamera):
         def read(self) -> tuple[bool, Any]:
@@ -534,11 +546,38 @@ def test_a_camera_that_stalls_keeps_what_was_recorded(predictor: Predictor, tmp_
                 time.sleep(1)
             return super().read()
 
-    monkeypatch.setattr(source_module.cv2, "VideoCapture", lambda *arguments: Stalling(1000))
-    with pytest.raises(SegError, match=r"Camera 3 has given no frame for 0\.3 seconds"):
-        segment_file("/dev/video3", tmp_path / "out.mp4", predictor=predictor)
-    assert [path.name for path in tmp_path.iterdir()] == ["out_partial.mp4"]
-    assert len(read_video(tmp_path / "out_partial.mp4")) > 0
+    class Absent(FakeCamera):
+        def isOpened(self) -> bool:
+            return False
+
+    opened = iter([Stalling(1000)])
+    monkeypatch.setattr(live_module.cv2, "VideoCapture", lambda *arguments: next(opened, Absent(0)))
+    said: list[str] = []
+    done = segment_file(open_source("/dev/video3", say=said.append), tmp_path / "out.mp4", predictor=predictor)
+    assert "Camera 3 has given no frame for 1 seconds (can't be opened" in str(done.fault)
+    assert said[0] == "Camera 3 broke off (it stalled for 0.3 s); it is tried again in 0.05 s."
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    assert 0 < len(read_video(tmp_path / "out.mp4")) <= 20
+
+
+def test_a_camera_that_comes_back_goes_on(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "_FIRST_PAUSE_S", 0.05)
+    cameras = iter([FakeCamera(5), FakeCamera(1000)])
+    monkeypatch.setattr(live_module.cv2, "VideoCapture", lambda *arguments: next(cameras))
+    said: list[str] = []
+    sink = Collector(limit=20)
+    assert run(open_source("0", say=said.append), predictor, [sink]).fault is None
+    assert len(sink.items) == 20 and [given.time_s for given in sink.items] == sorted(given.time_s for given in sink.items)
+    assert said[0].startswith("Camera 0 broke off (it gives no more frames") and said[1].startswith("Camera 0 is back after 0.")
+
+
+def test_whoever_stops_needn_t_wait_for_a_camera_to_come_back(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "_FIRST_PAUSE_S", 20.0)
+    monkeypatch.setattr(live_module.cv2, "VideoCapture", lambda *arguments: FakeCamera(5))
+    said: list[str] = []
+    start_s = time.monotonic()
+    run(open_source("0", say=said.append), predictor, [], stop=lambda: bool(said))
+    assert time.monotonic() - start_s < 10
 
 
 # ---- the window
@@ -603,6 +642,14 @@ def test_keys_of_the_window(predictor: Predictor, monkeypatch: pytest.MonkeyPatc
     assert (screen.shown[5][below] == frame[below]).all()
     assert (cv2.imread(str(tmp_path / "snapshot_000000.png")) == screen.shown[5]).all()
     assert said == [f"Snapshot: {tmp_path / 'snapshot_000000.png'}"]
+
+
+def test_a_pause_ends_where_it_is_wished_to_stop(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by Ctrl-C, which nobody would heed otherwise."""
+    Screen(monkeypatch, [ord(" ")])
+    window, waited = Window(Painter(predictor.label_set)), itertools.count()
+    window.stop = lambda: next(waited) > 3
+    assert run(Paced(9), predictor, [window]).result.frames == 1
 
 
 def test_display_is_looked_for_without_starting_qt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,9 @@ from videos import TICK, count_frames, gray, level, noise, server, write_video
 
 from seg.errors import SegError
 from seg.flow import Source, opened, samples
+from seg.video import live as live_module
 from seg.video import open_source, videos_in
-from seg.video import source as source_module
-from seg.video.source import Url
+from seg.video.live import Url
 
 FRAMES = [gray(20 * i) for i in range(12)]
 
@@ -215,7 +215,7 @@ def test_a_server_that_closes_in_mid_file_is_said(name: str, tmp_path: Path) -> 
 
 
 def test_a_url_that_never_answers_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_module, "_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(live_module, "_TIMEOUT_S", 0.2)
     wait = threading.Event()
     with server({}, {"/never": ("video/mp4", lambda: wait.wait(5) and ())}) as address:
         with pytest.raises(SegError, match=r"did not answer within 0\.2 seconds"):
@@ -234,7 +234,7 @@ def test_passwords_are_not_shown() -> None:
 
 def test_a_stream_that_breaks_off_is_taken_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """MJPEG as cameras on a network give it: three frames, a break, three more, then the server is gone."""
-    monkeypatch.setattr(source_module, "_FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(live_module, "_FIRST_PAUSE_S", 0.05)
     calls: list[int] = []
 
     def parts() -> Any:
@@ -256,6 +256,39 @@ def test_a_stream_that_breaks_off_is_taken_up_again(monkeypatch: pytest.MonkeyPa
             source.check_end()
     assert levels == pytest.approx([100, 110, 120, 200, 210, 220], abs=3)
     assert "it is tried again in 0.05 s" in said[0]
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_a_playlist_is_live_while_it_has_no_end(is_live: bool, tmp_path: Path) -> None:
+    """HLS: live frames, which come in bursts of a segment each, go on at their own pace; those of a whole video don't wait."""
+    clip = write_video(tmp_path / "clip.ts", [gray(5 * i) for i in range(40)], fps=20, options={"mpegts_flags": "resend_headers"})
+    lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:2", "#EXT-X-MEDIA-SEQUENCE:0", "#EXTINF:2.0,", "clip.ts"]
+    playlist = "\n".join([*lines, *([] if is_live else ["#EXT-X-ENDLIST"]), ""]).encode()
+    with server({"/live.m3u8": (playlist, None), "/clip.ts": (clip.read_bytes(), None)}) as address:
+        source = Url(f"{address}/live.m3u8", say=lambda text: None, timeout_s=2, patience_s=0.1)
+        with opened(source) as stream:
+            assert stream.live == is_live
+            start_s = time.monotonic()
+            found = [source.take() for _ in range(30)]
+            took_s = time.monotonic() - start_s
+    assert [level(sample.frame_bgr) for sample in found if sample] == pytest.approx([5 * i for i in range(30)], abs=4)
+    assert (took_s > 1.2) == is_live
+
+
+def test_a_codec_that_is_not_known_is_said(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "clip.mkv", [gray(0)])
+    clip.write_bytes(clip.read_bytes().replace(b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XYZ"))
+    with pytest.raises(SegError, match=r"codec this build of FFmpeg has no decoder for. It has decoders for .*h264"):
+        read(clip)
+
+
+def test_frames_that_change_their_size_in_mid_stream(tmp_path: Path) -> None:
+    """As where a camera was set anew while it was recorded."""
+    parts = [write_video(tmp_path / f"{height}.h264", [gray(100, height, 64)] * 4, start=Fraction(at, 25))
+             for height, at in ((48, 0), (96, 4))]
+    (tmp_path / "both.h264").write_bytes(b"".join(part.read_bytes() for part in parts))
+    sizes = [sample.frame_bgr.shape[:2] for sample in read(tmp_path / "both.h264")]
+    assert sizes == [(48, 64)] * 4 + [(96, 64)] * 4
 
 
 # ---- pipes

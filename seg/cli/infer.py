@@ -57,8 +57,8 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
                      "auto is tried on the first frames and remembered")
     how.add_argument("--size", type=ways.parse_frame_size, default="best", metavar="HxW|PX|own|best",
                      help="bring frames to this size first; PX scales them to that longer side, own is their own size, best "
-                     "scales them to where the weights say that they are most accurate (default: best). Results come back, and are "
-                     "scored, at the frame's own size")
+                     "scales them to where the weights say that they are most accurate (default: best). Results come back, and "
+                     "are scored, at the frame's own size")
     how.add_argument("--fit", choices=("stretch", "letterbox"),
                      help="how frames are brought to --size (default: stretch)")
     ways.add_arguments(how)
@@ -107,14 +107,15 @@ def _infer(argv: Sequence[str] | None, readers: Readers | None) -> None:
     arguments.command = [*program, *(sys.argv[1:] if argv is None else argv)]
     import cv2
 
-    from seg.cli import infer_modes  # OpenCV and the engines take a while: not before the arguments are right
+    # OpenCV and the engines take a while: not before the arguments are right
+    from seg.cli import infer_modes, infer_video
 
     # What is wrong with a video or picture is said by us, in one sentence.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
     if arguments.video is not None:
-        infer_modes.video(arguments)
+        infer_video.video(arguments)
     elif arguments.dataset is not None:
         work = infer_modes.find_size if arguments.find_size else infer_modes.dataset
         work(arguments, readers or {})

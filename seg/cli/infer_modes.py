@@ -1,81 +1,66 @@
-"""The three things `infer.py` does: pictures, a video, a data set. Each checks what can be checked before it works."""
+"""`infer.py` on pictures and data sets. Each mode checks what can be checked before it works."""
 
-import re
-import sys
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, redirect_stdout
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, TypeVar
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing import Any
 
 from seg import weights
 from seg.cli import ways
 from seg.cli.common import Interruption, read_class_map
+from seg.cli.infer_common import all_of, choose, examples_for, finish, load, look, progress, say
 from seg.cli.inputs import DataSet, PictureFiles
 from seg.cli.outputs import PictureWriter, Submission, output_names, parse_kinds
-from seg.document import Origin, check_paths, show
-from seg.document import write as write_document
+from seg.document import check_paths, show
 from seg.document.words import count
-from seg.errors import SegError, did_you_mean, shortened
+from seg.errors import SegError, did_you_mean
 from seg.evaluate import check_same_classes, evaluate, merging_table
 from seg.files import UInt8Array, check_writable_folder, find_images, passed_over, spread
-from seg.flow import Ending, Segmented, Sink, Sinks, Stream, opened, samples
-from seg.label_sets import LabelSet
-from seg.palettes import recolored
-from seg.report import ExampleCollector, evaluation_report, sizes_report
-from seg.result import Result
+from seg.flow import Sink, Sinks, opened, samples
+from seg.report import sizes_report
 from seg.runtime import Predictor
 from seg.sizes import best_long_side, compare_sizes
-from seg.video import VIDEO_SUFFIX, Page, Painter, Show, VideoFile, Window, has_display, open_source, videos_in
-from seg.video import run as run_video
-from seg.video.page import parse_address
 from seg.video.pipeline import TRIED_FRAMES
-from seg.video.source import PIPE
 
 _PICTURES_FOLDER = Path("runs/infer")
-_DRAWN: tuple[Show, ...] = ("overlay", "color")  # what can be a video; the other kinds are pictures
-_T = TypeVar("_T")
 
 
 def pictures(arguments: Namespace) -> None:
     """Segments pictures and writes what --save names."""
     kinds = parse_kinds(arguments.save or "overlay")
     inputs = spread(find_images(arguments.inputs), arguments.limit)
-    predictor, _ = ways.predictors(arguments, _load(arguments, kinds))
-    label_set, shown = _look(arguments, predictor.label_set, kinds)
+    predictor, _ = ways.predictors(arguments, load(arguments, kinds))
+    label_set, shown = look(arguments, predictor.label_set, kinds)
     writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, label_set, shown=shown)
     writer.check_apart_from([image.path for image in inputs])
     check_paths(arguments.report)
     if others := passed_over(arguments.inputs):
-        _say(arguments, f"Passed over, in formats that can't be read: "
+        say(arguments, f"Passed over, in formats that can't be read: "
              f"{', '.join(f'{number} {suffix}' for suffix, number in others.items())}.")
     names = map(str, output_names([image.relative for image in inputs]))
     source = PictureFiles(list(zip(names, (image.path for image in inputs), strict=True)), predictor.check)
-    writer.faults, examples = source.faults, _examples(arguments)
+    writer.faults, examples = source.faults, examples_for(arguments)
     with Interruption() as interruption, opened(source) as stream, Sinks([writer, *examples], stream) as sinks:
-        _choose(predictor, source.preview(TRIED_FRAMES), arguments.quiet)
+        choose(predictor, source.preview(TRIED_FRAMES), arguments.quiet)
         # Pictures may all differ in size, and each size would be warmed up: only where a report asks for speed.
         warm_up_runs = None if arguments.report else 0
-        taken = _progress(samples(source, lambda: interruption.wished), stream.frames, arguments.quiet)
+        taken = progress(samples(source, lambda: interruption.wished), stream.frames, arguments.quiet)
         result = evaluate(predictor, taken, predictor.label_set, sinks.take_sample, warm_up_runs=warm_up_runs,
                           thorough=bool(arguments.report))
         sinks.stopped = interruption.wished
     done = f"{writer.frames} of {count(len(inputs), 'picture')}"
     if writer.frames:
         if arguments.report:
-            _finish(arguments, result, examples)
+            finish(arguments, result, examples)
         else:
             for note in result.notes:
-                _say(arguments, note)
-        _say(arguments, f"{done} segmented; {count(writer.written, 'file')} under {writer.folder}/.")
+                say(arguments, note)
+        say(arguments, f"{done} segmented; {count(writer.written, 'file')} under {writer.folder}/.")
     if interruption.wished:
-        raise interruption.error(_all_of([f"{done} were segmented and kept."], source.faults))
+        raise interruption.error(all_of([f"{done} were segmented and kept."], source.faults))
     if source.faults:
-        raise SegError(_all_of([f"{done} were segmented; what was left out:"] if len(inputs) > 1 else [], source.faults))
+        raise SegError(all_of([f"{done} were segmented; what was left out:"] if len(inputs) > 1 else [], source.faults))
 
 
 def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
@@ -85,20 +70,20 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
     reader, indices = _open(arguments, readers)
     if arguments.submit and reader.submission_ending is None:
         raise SegError(f"--submit writes what a data set's test server takes; {name} has none.")
-    predictor, variants = ways.predictors(arguments, _load(arguments, kinds))
+    predictor, variants = ways.predictors(arguments, load(arguments, kinds))
     table = _table(arguments, predictor, reader)
-    label_set, shown = _look(arguments, predictor.label_set, kinds)
+    label_set, shown = look(arguments, predictor.label_set, kinds)
     writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, label_set, lambda item: f"{item.sample.name}.png", shown)
     writer.check_apart_from([reader.samples[i].image_path for i in indices])
     check_paths(arguments.report)
     submission = _submission(arguments.submit, reader, f"{name}_{split}.zip") if arguments.submit else None
-    source, examples = DataSet(reader, indices, predictor.check), _examples(arguments, table)
+    source, examples = DataSet(reader, indices, predictor.check), examples_for(arguments, table)
     if reader.remark:
-        _say(arguments, reader.remark)
+        say(arguments, reader.remark)
     receivers: list[Sink] = [writer, *examples, *([submission] if submission else [])]
     with Interruption() as interruption, opened(source) as stream, Sinks(receivers, stream) as sinks:
-        _choose(predictor, source.preview(TRIED_FRAMES), arguments.quiet)
-        taken = _progress(samples(source, lambda: interruption.wished), stream.frames, arguments.quiet)
+        choose(predictor, source.preview(TRIED_FRAMES), arguments.quiet)
+        taken = progress(samples(source, lambda: interruption.wished), stream.frames, arguments.quiet)
         result = evaluate(predictor, taken, reader.label_set, sinks.take_sample, dataset=name, split=split, table=table,
                           thorough=True, variants=variants)
         sinks.stopped = interruption.wished or bool(source.faults)
@@ -111,17 +96,17 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         notes.append(f"The split {split!r} has no labels, so that nothing is scored.")
     result = replace(result, notes=notes)
     if result.frames:
-        _finish(arguments, result, examples)
+        finish(arguments, result, examples)
         if kinds:
-            _say(arguments, f"{count(writer.written, 'picture')} under {writer.folder}/.")
+            say(arguments, f"{count(writer.written, 'picture')} under {writer.folder}/.")
     done = f"{'Scored' if result.labelled else 'Segmented'} were {result.frames} of {count(len(indices), 'frame')}."
     no_zip = " No zip was written." if submission else ""
     if interruption.wished:
-        raise interruption.error(_all_of([f"{done}{no_zip}"], source.faults))
+        raise interruption.error(all_of([f"{done}{no_zip}"], source.faults))
     if source.faults:
-        raise SegError(_all_of([f"{done}{no_zip} What was left out:"], source.faults))
+        raise SegError(all_of([f"{done}{no_zip} What was left out:"], source.faults))
     if submission and submission.packed:
-        _say(arguments, submission.packed)
+        say(arguments, submission.packed)
 
 
 def find_size(arguments: Namespace, readers: Mapping[str, Any]) -> None:
@@ -134,12 +119,12 @@ def find_size(arguments: Namespace, readers: Mapping[str, Any]) -> None:
     if predictor.size_hw is not None:
         raise SegError(f"{predictor.weights} was exported for one size alone; there is none to find.")
     results = compare_sizes(predictor, reader, indices, table=table,
-                            track=lambda sides: _progress(sides, len(sides), arguments.quiet, "sizes"))
+                            track=lambda sides: progress(sides, len(sides), arguments.quiet, "sizes"))
     best = best_long_side(results)
     if not arguments.quiet:
         show(sizes_report(results, best))
     changed = weights.describe_anew(path, long_side=best)
-    _say(arguments, f"Frames are scaled to a long side of {best} px from now on; noted in {', '.join(map(str, changed))}.")
+    say(arguments, f"Frames are scaled to a long side of {best} px from now on; noted in {', '.join(map(str, changed))}.")
 
 
 def _open(arguments: Namespace, readers: Mapping[str, Any]) -> tuple[Any, list[int]]:
@@ -164,243 +149,3 @@ def _submission(folder: Path, reader: Any, zip_name: str) -> Submission:
         if sample.image_path.resolve().is_relative_to(folder.resolve()):
             raise SegError(f"The input {sample.image_path} lies in --submit {folder}; choose another folder.")
     return Submission(folder, [sample.name for sample in reader.samples], reader.submission_ending, reader.label_set, zip_name)
-
-
-def video(arguments: Namespace) -> None:
-    """Segments videos into windows, files and pictures."""
-    with redirect_stdout(sys.stderr) if str(arguments.output) == PIPE else nullcontext():  # the video itself goes there
-        kinds = parse_kinds(arguments.save or "overlay")
-        if arguments.output is None and arguments.serve is None and not has_display():
-            raise SegError("There is no display to show the video on; show it to browsers with --serve, or write a file "
-                           "with --output FILE.mp4.")
-        if arguments.show and not has_display():
-            raise SegError("There is no display for --show.")
-        folder = Path(arguments.video)
-        videos = [str(path) for path in videos_in(folder)] if folder.is_dir() else []
-        if len(videos) > 1 and (arguments.report or (arguments.output is None and arguments.serve is None)
-                                or (arguments.output is not None and arguments.output.suffix)):
-            raise SegError(f"{folder} holds {len(videos)} videos; they are written into a folder, without a report: "
-                           "--output FOLDER.")
-        work = _Video(arguments, kinds, (videos or [arguments.video])[0])
-        with work.page or nullcontext():
-            for name in videos[1:]:
-                work.run()
-                work = _Video(arguments, kinds, name, work.predictor, work.page)
-            work.run()
-
-
-class _Video:
-    """One video: checked when it is made, worked on by `run`."""
-
-    def __init__(self, arguments: Namespace, kinds: Sequence[str], name: str, predictor: Predictor | None = None,
-                 page: Page | None = None) -> None:
-        self._arguments, self._name = arguments, name
-        say = (lambda text: None) if arguments.quiet else None
-        self._source = open_source(name, threads=arguments.threads or 0, raw=arguments.raw, fps=arguments.fps, say=say)
-        self._files = _video_targets(arguments.output, name, kinds)
-        address = None if arguments.serve is None else parse_address(arguments.serve)
-        if arguments.output is None and (undrawn := set(kinds) - set(_DRAWN)):
-            raise SegError(f"{', '.join(sorted(undrawn))} are pictures, one for each frame; say where they go: --output FOLDER.")
-        self.predictor = predictor or _load(arguments, kinds)
-        in_window = arguments.show or (arguments.output is None and address is None)
-        label_set, shown = _look(arguments, self.predictor.label_set, (*kinds, *(_DRAWN if in_window or address else ())))
-        first: Show = "color" if kinds[0] == "color" else "overlay"
-        self._sinks: list[Sink] = [VideoFile(path, Painter(label_set, kind, shown), overwrite=arguments.overwrite,
-                                             threads=arguments.threads or 0) for path, kind in self._files]
-        pictures = [kind for kind in kinds if kind not in _DRAWN]
-        if pictures:
-            stem = _stem(name)  # of several videos each has a folder of its own
-            self._sinks.append(PictureWriter(arguments.output, pictures, label_set, lambda item: f"{stem}/{item.index:06d}.png"))
-        if in_window:
-            self._sinks.append(Window(Painter(label_set, first, shown), say=lambda text: _say(arguments, text)))
-        self.page = page
-        if address is not None:
-            alone = not self._files and not pictures and not in_window
-            self.page = page or Page(self.predictor, label_set=label_set, host=address[0], port=address[1], show=first,
-                                     shown=shown, paced=alone)
-            self._sinks.append(self.page)
-        check_paths(arguments.report)
-        for path, _ in self._files:
-            if str(path) != PIPE:
-                check_writable_folder(path.parent)
-
-    def run(self) -> None:
-        """Works on it, and says what came of it.
-
-        Raises:
-            SegError: as `seg.video.run`, or the source ended before its end.
-        """
-        arguments, examples = self._arguments, _examples(self._arguments)
-        with Interruption() as interruption, _Bar(arguments.quiet) as bar:
-            self._wait_for_viewer(interruption)
-            try:
-                done = run_video(self._source, self.predictor, [*self._sinks, *examples, bar], mode=arguments.mode,
-                                 limit=arguments.limit, smooth=arguments.smooth, stop=lambda: interruption.wished)
-            except SegError as fault:
-                kept = self._kept()
-                raise SegError(f"{fault} What was written until then is kept in {kept}." if kept else str(fault)) from None
-        frames = done.result.frames
-        kept = self._kept()
-        if frames:
-            _finish(arguments, done.result, examples)
-            where = f" in {kept}" if kept else ""
-            _say(arguments, f"{count(frames, 'frame')}{where}: {done.frames_per_second:.1f} frames per second "
-                 f"from reading to {'showing' if arguments.output is None else 'writing'} ({done.seconds:.1f} s).")
-        if interruption.wished:
-            raise interruption.error(f"Kept {count(frames, 'frame')} in {kept}." if kept else "")
-        if done.fault is not None:
-            raise SegError(f"{done.fault} {'It is' if frames == 1 else 'They are'} kept in {kept}." if kept else str(done.fault))
-
-    def _wait_for_viewer(self, interruption: Interruption) -> None:
-        """Says where the page is; where a file is shown there alone, it begins when somebody looks."""
-        if self.page is None:
-            return
-        for_all = "" if self.page.is_local else " Whoever reaches this machine can watch."
-        waits = self.page.paced and "://" not in self._name and not self._name.isdecimal()
-        until = " The video begins when a browser shows it." if waits else ""
-        print(f"The page: {self.page.url}{for_all}{until}", file=sys.stderr, flush=True)
-        if waits:
-            self.page.wait_for_viewer(lambda: interruption.wished)
-
-    def _kept(self) -> str:
-        """Returns where what was written lies, in words; nothing where nothing is."""
-        files = [str(sink.kept) for sink in self._sinks if isinstance(sink, VideoFile) and sink.kept is not None]
-        folders = [f"{sink.folder}/" for sink in self._sinks if isinstance(sink, PictureWriter) and sink.written]
-        return " and ".join(files + folders)
-
-
-class _Bar:
-    """Shows on a terminal's standard error how far a video is; a `seg.flow.Sink`, used with `with`."""
-
-    name = "progress"
-    in_callers_thread = True
-
-    def __init__(self, quiet: bool) -> None:
-        self.delays_ms: dict[int, float] = {}
-        self._progress = _bar(quiet)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.stop()
-
-    def open(self, stream: Stream) -> None:
-        self._task = self._progress.add_task("", total=stream.frames)
-
-    def take(self, item: Segmented) -> bool:
-        self._progress.advance(self._task)
-        return True
-
-    def close(self, ending: Ending) -> None:
-        self._progress.remove_task(self._task)
-
-
-def _video_targets(output: Path | None, source: str, kinds: Sequence[str]) -> list[tuple[Path, Show]]:
-    """Returns the files to write and what each shows: `output`, or names after the source if `output` is a folder."""
-    drawn: list[Show] = [kind for kind in _DRAWN if kind in kinds]
-    if output is None:
-        return []
-    if str(output) != PIPE and (output.is_dir() or not output.suffix):
-        targets = [(output / f"{_stem(source)}_{kind}{VIDEO_SUFFIX}", kind) for kind in drawn]
-    elif len(kinds) > 1 or not drawn:
-        raise SegError(f"A video file shows overlay or color; --save {','.join(kinds)} needs a folder: --output FOLDER.")
-    else:
-        targets = [(output, drawn[0])]
-    for path, _ in targets:
-        if path.exists() and Path(source).exists() and path.samefile(source):
-            raise SegError(f"--output {path} is the video itself; choose another name.")
-    return targets
-
-
-def _stem(source: str) -> str:
-    """Returns what files are named after."""
-    if source.isdecimal():
-        return f"camera{source}"
-    return "stream" if "://" in source or source == PIPE else re.sub(r"_?%\d*d", "", Path(source).stem) or "frames"
-
-
-def _load(arguments: Namespace, kinds: Sequence[str]) -> Predictor:
-    """Loads what runs, and says how frames reach it."""
-    predictor = Predictor.load(arguments.weights or weights.DEFAULT, arguments.engine, arguments.precision, arguments.threads,
-                               arguments.size, arguments.fit or "stretch", confidence="confidence" in kinds)
-    if predictor.size_hw is not None:
-        how = {"stretch": "stretched to", "letterbox": "letterboxed into"}[predictor.fit]
-        height, width = predictor.size_hw
-        _say(arguments, f"Frames are {how} {height}x{width} (height x width); results have the frames' own size.")
-    elif predictor.long_side is not None:
-        why = f", where {predictor.weights} is most accurate" if arguments.size == "best" else ""
-        _say(arguments, f"Frames are scaled to a longer side of {predictor.long_side} px{why}; results have the frames' own "
-             "size. --size own leaves frames as they are.")
-    return predictor
-
-
-def _look(arguments: Namespace, label_set: LabelSet, kinds: Sequence[str]) -> tuple[LabelSet, tuple[int, ...] | None]:
-    """Returns the label set in the wanted colours, and the train ids that are highlighted, None for all.
-
-    Raises:
-        SegError: there is no such class, or nothing is drawn that it would be seen in.
-    """
-    names = None if arguments.classes is None else [name.strip() for name in arguments.classes.split(",") if name.strip()]
-    drawn = not set(_DRAWN).isdisjoint(kinds)
-    if names is not None and not drawn:
-        raise SegError("--classes says what is highlighted in overlays and colours, and none are made; add --save overlay.")
-    if arguments.palette != "own" and not drawn and not arguments.report:
-        raise SegError("--palette says in which colours overlays are drawn, and none are made; add --save overlay.")
-    if names == []:
-        raise SegError("--classes names no class; write their names with commas between, such as road,car.")
-    return recolored(label_set, arguments.palette), None if names is None else label_set.train_ids_of(names)
-
-
-def _choose(predictor: Predictor, frames_bgr: Iterable[UInt8Array], quiet: bool) -> None:
-    """Lets "auto" choose on these frames; says on a terminal what takes so long the first time."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        predictor.choose(frames_bgr)
-        return
-    with console.status("Finding out what is fastest here, which is then remembered..."):
-        predictor.choose(frames_bgr)
-
-
-def _all_of(heading: Sequence[str], faults: Sequence[str]) -> str:
-    """Returns the heading and each fault on a line of its own."""
-    return "\n  ".join([*heading, *shortened(faults)])
-
-
-def _examples(arguments: Namespace, table: UInt8Array | None = None) -> list[ExampleCollector]:
-    """Returns what keeps frames for a report that shows pictures, where one is wanted."""
-    return [ExampleCollector(table)] if any(path.suffix.lower() == ".html" for path in arguments.report) else []
-
-
-def _finish(arguments: Namespace, result: Result, examples: Sequence[ExampleCollector]) -> None:
-    """Prints the result and writes the reports."""
-    result = replace(result, label_set=recolored(result.label_set, arguments.palette))
-    shown = [example for collector in examples for example in collector.examples()]
-    report = evaluation_report(result, Origin.here(*arguments.command), shown)
-    if not arguments.quiet:
-        show(report)
-    for path in arguments.report:
-        write_document(report, path)
-        _say(arguments, f"Report: {path}")
-
-
-def _say(arguments: Namespace, text: str) -> None:
-    if not arguments.quiet:
-        print(text)
-
-
-def _progress(items: Iterable[_T], total: int | None, quiet: bool, what: str = "frames") -> Iterator[_T]:
-    """Hands the items on; shows how far it is on standard error where that is a terminal."""
-    with _bar(quiet, what) as progress:
-        task = progress.add_task("", total=total)
-        for item in items:
-            yield item
-            progress.advance(task)
-
-
-def _bar(quiet: bool, what: str = "frames") -> Progress:
-    """Returns a progress bar on standard error, which says nothing where that is no terminal."""
-    console = Console(stderr=True)
-    return Progress(BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn(), console=console,
-                    refresh_per_second=4, transient=True, disable=quiet or not console.is_terminal)

@@ -57,6 +57,9 @@ class _Files(ABC, Generic[T]):
             with suppress(SegError):  # it is said when its turn comes
                 yield self._usable(item).frame_bgr
 
+    def interrupt(self) -> None:
+        pass
+
     def check_end(self) -> None:
         if self.faults:
             raise SegError(self.faults[0])

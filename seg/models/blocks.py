@@ -5,32 +5,11 @@ Source: A. Howard et al., Searching for MobileNetV3, arXiv 1905.02244, sections 
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from seg.architecture import NORM_EPS, Activation, BlockSpec, round_to_8
 
 NORM_MOMENTUM = 0.01  # the paper's "average decay of 0.99"
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hard_swish": nn.Hardswish}
-
-
-class Conv2d(nn.Conv2d):
-    """A convolution, square, zero-padded to keep ceil(size / stride), whose gradient is fast on CPUs with dilation too.
-
-    PyTorch's CPU gradient of a dilated depthwise convolution takes many times as long as of a plain one. In training
-    a dilated convolution is therefore computed as a plain one on each of its phases, which are independent of each other:
-    with dilation d, pixel (y, x) only ever meets pixels (y + i d, x + j d). The sums are the same.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        d, size_hw = self.dilation[0], x.shape[2:]
-        if d == 1 or not self.training or x.device.type != "cpu" or size_hw[0] % d or size_hw[1] % d:
-            return super().forward(x)
-        # Channels go last for the copies, which is the layout that training prefers.
-        n, c, h, w = len(x), self.out_channels, size_hw[0] // d, size_hw[1] // d
-        phases = x.permute(0, 2, 3, 1).reshape(n, h, d, w, d, -1).permute(2, 4, 0, 1, 3, 5).reshape(d * d * n, h, w, -1)
-        out = F.conv2d(phases.permute(0, 3, 1, 2), self.weight, self.bias, 1, self.kernel_size[0] // 2, 1, self.groups)
-        out = out.permute(0, 2, 3, 1).reshape(d, d, n, h, w, c).permute(2, 3, 0, 4, 1, 5).reshape(n, h * d, w * d, c)
-        return out.permute(0, 3, 1, 2)
 
 
 class ConvNorm(nn.Sequential):
@@ -42,7 +21,7 @@ class ConvNorm(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, groups: int = 1,
                  activation: type[nn.Module] | None = None, norm_eps: float = NORM_EPS) -> None:
         super().__init__()
-        self.conv = Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(out_channels, eps=norm_eps, momentum=NORM_MOMENTUM)
         if activation is not None:
             self.act = activation(inplace=True)

@@ -1,4 +1,7 @@
-"""Losses on full-size scores: cross-entropy with class weights and OHEM, and SMP's Dice, Lovász and focal by name.
+"""Losses at full size: cross-entropy with class weights and OHEM, and SMP's Dice, Lovász and focal by name.
+
+On a processor cross-entropy and Dice come from `seg.training.pixels`, without a full-size copy of the scores; everywhere else,
+and for the other terms, the scores are resized first. Both give the same loss.
 
 Labels from the number of classes up stand for sets of classes: such a pixel's loss is minus the logarithm of the sum of their
 probabilities.
@@ -20,7 +23,8 @@ from torch import Tensor, nn
 
 from seg.errors import SegError, did_you_mean
 from seg.label_sets import IGNORE
-from seg.models.network import full_precision
+from seg.models.network import full_precision, resize
+from seg.training.pixels import Pixels, pixel_losses
 
 
 @dataclass
@@ -35,7 +39,7 @@ class LossConfig:
         ohem_min_kept: the share of pixels that OHEM counts at least, the hardest ones.
         label_smoothing: of cross-entropy, 0 to 1.
         pixel_stride: 2 or more counts one pixel of each such square, another one in each step: neighbours say almost the
-            same, and at full size the loss takes as long as the network.
+            same, and at full size some terms take as long as the network.
     """
 
     terms: dict[str, float] = field(default_factory=lambda: {"cross_entropy": 1.0})
@@ -82,15 +86,33 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:  # (N, C, H, W) float, (N, H, W) int64 -> ()
-        if self.hard_loss is None and not self.label_smoothing and self.class_weights is None:
+        if self._plain:
             total = F.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="sum")
             return total / (labels != IGNORE).sum().clamp_min(1)
         loss = F.cross_entropy(scores, labels, self.class_weights, ignore_index=IGNORE, reduction="none",
                                label_smoothing=self.label_smoothing)  # (N, H, W)
-        counted = labels != IGNORE
-        weight = counted.float()
-        if self.class_weights is not None:
-            weight = weight * self.class_weights[labels.where(counted, 0)]
+        return self._mean(loss, self._weights(labels), labels != IGNORE)
+
+    @property
+    def _plain(self) -> bool:
+        return self.hard_loss is None and not self.label_smoothing and self.class_weights is None
+
+    def from_pixels(self, loss: Tensor, labels: Tensor) -> Tensor:  # (N, H, W) float, (N, H, W) int64 -> ()
+        """The same from each pixel's loss without weights, 0 where it is ignored; there is no label smoothing then."""
+        if self._plain:
+            return loss.sum() / (labels != IGNORE).sum().clamp_min(1)
+        weight = self._weights(labels)
+        return self._mean(loss * weight, weight, labels != IGNORE)
+
+    def _weights(self, labels: Tensor) -> Tensor:
+        """Returns each pixel's weight (N, H, W), 0 where it is ignored."""
+        if self.class_weights is None:
+            return (labels != IGNORE).float()
+        table = F.pad(self.class_weights, (0, IGNORE + 1 - len(self.class_weights)))
+        return table.index_select(0, labels.flatten()).view_as(labels)
+
+    def _mean(self, loss: Tensor, weight: Tensor, counted: Tensor) -> Tensor:
+        """Returns the weighted mean of the pixels that count, of weighted losses."""
         if self.hard_loss is not None:
             # Hard is judged before weighting. The threshold is a tensor throughout: no wait for a GPU.
             difficulty = (loss.detach() / weight.clamp_min(1e-12)).where(counted, -1.0).flatten()
@@ -153,6 +175,8 @@ class SetLoss(nn.Module):
 class SegmentationLoss(nn.Module):
     """The weighted sum of the terms of a `LossConfig`; pixels that are labelled by a set of classes join cross-entropy's."""
 
+    _FROM_PIXELS = frozenset({"cross_entropy", "dice"})
+
     def __init__(self, config: LossConfig, class_weights: Tensor | None, class_sets: Sequence[Sequence[int]] = (),
                  classes: int = 0) -> None:
         """Builds the terms.
@@ -187,20 +211,63 @@ class SegmentationLoss(nn.Module):
         if class_sets and "cross_entropy" not in self.weights:
             raise SegError("Labels that are sets of classes count in cross-entropy; give model.loss.terms a cross_entropy.")
         self.sets = SetLoss(class_sets, classes) if class_sets else None
+        self.pixel_stride = config.pixel_stride
+        self.from_pixels = self.weights.keys() <= self._FROM_PIXELS and not config.label_smoothing
 
-    def forward(self, scores: Tensor, labels: Tensor) -> Tensor:  # (N, C, H, W) float, (N, H, W) int64 -> ()
+    def forward(self, logits: Tensor, labels: Tensor, step: int = 0) -> Tensor:
+        """Returns the loss, ().
+
+        Args:
+            logits: (N, C, h, w) float, of the decoder's own size.
+            labels: (N, H, W) int64: a class, C + the number of a set of classes, or 255.
+            step: of the training; decides which pixels count where not all do.
+        """
+        if self.pixel_stride > 1:
+            logits, labels = thin_out(logits, labels, self.pixel_stride, step)
+        if self.from_pixels and logits.device.type == "cpu":
+            return self._of_pixels(logits, labels)
+        return self._of_scores(logits if logits.shape[2:] == labels.shape[1:] else resize(logits, labels.shape[1:]), labels)
+
+    def _of_pixels(self, logits: Tensor, labels: Tensor) -> Tensor:
+        classes = logits.shape[1]
+        in_set = (labels >= classes) & (labels != IGNORE)
+        pixels = pixel_losses(logits, labels, None if self.sets is None else ~self.sets.outside, "dice" in self.weights)
+        losses = []
+        for name, weight in self.weights.items():
+            if name == "dice":
+                losses.append(weight * _dice_of_pixels(pixels, labels))
+                continue
+            alone = labels.masked_fill(in_set, IGNORE)
+            total = self.terms[name].from_pixels(pixels.loss.masked_fill(in_set, 0), alone)  # type: ignore[operator]
+            if self.sets is not None:
+                total = self._with_sets(total, (pixels.loss * in_set).sum(), in_set, labels)
+            losses.append(weight * total)
+        return torch.stack(losses).sum()
+
+    @staticmethod
+    def _with_sets(cross_entropy: Tensor, sets: Tensor, in_set: Tensor, labels: Tensor) -> Tensor:
+        """Adds the summed loss of pixels under sets, each as one pixel."""
+        all_counted = (labels != IGNORE).sum().clamp_min(1)
+        return cross_entropy * (1 - in_set.sum() / all_counted) + sets / all_counted
+
+    def _of_scores(self, scores: Tensor, labels: Tensor) -> Tensor:
         scores = scores.float()
         in_set = (labels >= scores.shape[1]) & (labels != IGNORE)
         classes = labels if self.sets is None else labels.masked_fill(in_set, IGNORE)
         nothing = bool(self.weights.keys() & _SMP_TERMS.keys()) and bool((classes == IGNORE).all())
         losses = [scores.sum() * 0 if nothing and name in _SMP_TERMS else weight * self.terms[name](scores, classes)
                   for name, weight in self.weights.items()]  # some of SMP's would be NaN without a label
-        if self.sets is not None:  # pixels under sets join cross-entropy, each as one pixel
-            sets, all_counted = in_set.sum(), (labels != IGNORE).sum().clamp_min(1)
-            place = list(self.weights).index("cross_entropy")
-            losses[place] = (losses[place] * (1 - sets / all_counted)
-                             + self.weights["cross_entropy"] * self.sets(scores, labels) / all_counted)
+        if self.sets is not None:
+            place, weight = list(self.weights).index("cross_entropy"), self.weights["cross_entropy"]
+            losses[place] = weight * self._with_sets(losses[place] / weight, self.sets(scores, labels), in_set, labels)
         return torch.stack(losses).sum()
+
+
+def _dice_of_pixels(pixels: Pixels, labels: Tensor) -> Tensor:
+    """SMP's Dice loss from the sums over pixels; classes without a label count 0, as there."""
+    truth = torch.bincount(labels.flatten(), minlength=IGNORE + 1)[:len(pixels.mass)]
+    score = 2 * pixels.hits / (pixels.mass + truth).clamp_min(1e-7)
+    return ((1 - score) * (truth > 0)).mean()
 
 
 def class_weights_from_counts(counts: npt.ArrayLike, rule: Literal["enet", "median_frequency"]) -> Tensor:

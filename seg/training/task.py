@@ -17,11 +17,12 @@ from seg.files import spread
 from seg.label_sets import IGNORE, LabelSet
 from seg.metrics import Scores
 from seg.models import SegmentationNetwork, init_from
-from seg.models.network import resize
 from seg.models.pretrained import norms_are_folded, unfold_norms
 from seg.training.auxiliary import Auxiliary, AuxiliaryHead
 from seg.training.ema import EMA
-from seg.training.losses import LossConfig, SegmentationLoss, class_weights_from_counts, thin_out
+from seg.training.layers import speed_up
+from seg.training.losses import LossConfig, SegmentationLoss, class_weights_from_counts
+from seg.training.memory import keep_freed_memory
 from seg.training.record import RunRecord
 from seg.training.schedules import Schedule, learning_rate_factor
 from seg.training.teacher import Distillation, DistillationLoss, load_teacher
@@ -149,7 +150,14 @@ class SegmentationTask(LightningModule):
             self._unfold_norms()
             if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":  # it exists for GPUs alone
                 self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
+            if self._on_processor:
+                keep_freed_memory()
+                speed_up(self.network)
             self.record.start()
+
+    @property
+    def _on_processor(self) -> bool:
+        return bool(self.trainer.strategy.root_device.type == "cpu")
 
     def _unfold_norms(self) -> None:
         """Gives batch norms that came folded into the encoder's weights statistics of their own, from training pictures."""
@@ -183,9 +191,10 @@ class SegmentationTask(LightningModule):
         """Returns the loss of a batch."""
         images, labels = batch["image"], batch["labels"]
         logits = self.network.logits(images)
-        loss = self._loss(logits, labels)
+        assert self.loss is not None
+        loss: Tensor = self.loss(logits, labels, self.global_step)
         if self.auxiliary is not None:
-            loss = loss + self.auxiliary_config.weight * self._loss(self.auxiliary(), labels)
+            loss = loss + self.auxiliary_config.weight * self.loss(self.auxiliary(), labels, self.global_step)
         if self.distillation is not None:
             on_scores, on_features = self.distillation(images, logits)
             self.log_dict({"train/loss_labels": loss, "train/loss_teacher": on_scores}, batch_size=len(images))
@@ -196,15 +205,6 @@ class SegmentationTask(LightningModule):
                            "(model.optimizer.init_args.lr), lengthen model.warmup_steps, or clip gradients "
                            "(trainer.gradient_clip_val).")
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["image"]))
-        return loss
-
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss of scores (N, C, h, w) of any size for labels (N, H, W)."""
-        assert self.loss is not None
-        stride = self.loss_config.pixel_stride
-        scores = ((resize(logits, labels.shape[1:]), labels) if stride == 1 else
-                  thin_out(logits, labels, stride, self.global_step))
-        loss: Tensor = self.loss(*scores)
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -228,9 +228,14 @@ class SegmentationTask(LightningModule):
 
     def _make_optimizer(self, parameters: Any) -> Optimizer:
         try:
-            return self.optimizer_factory(parameters)
+            optimizer = self.optimizer_factory(parameters)
         except (ValueError, TypeError) as error:
             raise SegError(f"model.optimizer can't be made: {error}.") from None
+        if self._on_processor:
+            for group in (optimizer.defaults, *optimizer.param_groups):  # one pass over all, where the settings leave it open
+                if "fused" in group and group["fused"] is None and not (group.get("foreach") or group.get("differentiable")):
+                    group["fused"] = True
+        return optimizer
 
     def on_train_start(self) -> None:
         """Goes on with the optimizer's settings that are asked for now; a checkpoint has brought those of then."""

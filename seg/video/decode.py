@@ -25,6 +25,7 @@ from seg.files import UInt8Array
 
 _FALLBACK_FPS = Fraction(30)
 _MOST_FPS = 1000
+_PLAYLISTS = frozenset({"hls", "dash"})
 _ASPECTS = (Fraction(1, 16), Fraction(16))  # of a pixel; what lies outside is a damaged header
 _LATE = Fraction(1, 4)  # s that Matroska's duration may lie behind its last packet: a long frame of sound, rounding
 
@@ -48,6 +49,7 @@ class Container:
         timeout_s: for opening and for each read; None waits for ever.
         form: name of a demuxer; None finds out.
         options: for it.
+        is_live: whether it is known to be a stream, of which frames are wanted as soon as they can be had.
 
     Attributes:
         fps: on average, 30 where it says nothing credible.
@@ -56,6 +58,7 @@ class Container:
         origin: the container's time that is the frames' 0 [s].
         has_sound: whether there is an audio stream.
         endless: whether it neither has an end nor says how long it is: a live stream.
+        in_bursts: whether it is a playlist of segments that goes on, as live HLS.
         fault: what was wrong with its end, as the rest of a sentence such as "FILE is cut off: ..."; None so far.
 
     Raises:
@@ -63,19 +66,19 @@ class Container:
     """
 
     def __init__(self, file: str, name: str, *, threads: int = 0, timeout_s: float | None = None, form: str | None = None,
-                 options: dict[str, str] | None = None) -> None:
+                 options: dict[str, str] | None = None, is_live: bool = False) -> None:
         self._name = name
         try:
             self._container: InputContainer = av.open(file, format=form, options=options or {}, timeout=timeout_s)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise SegError(f"{name} {_why_not_opened(error, timeout_s, file)}") from None
         try:
-            self._prepare(threads)
+            self._prepare(threads, is_live)
         except BaseException:
             self._container.close()
             raise
 
-    def _prepare(self, threads: int) -> None:
+    def _prepare(self, threads: int, is_live: bool) -> None:
         container = self._container
         pictures = [stream for stream in container.streams.video if not stream.disposition & stream.disposition.attached_pic]
         if not pictures:
@@ -83,8 +86,6 @@ class Container:
         video = self._video = pictures[0]
         if video.codec_context is None:
             raise SegError(f"{self._name} holds a video whose codec this build of FFmpeg has no decoder for. {_decoders()}")
-        video.codec_context.thread_count = threads
-        video.thread_type = "AUTO"
         rate = video.average_rate or video.guessed_rate
         self.fps = rate if rate and 0 < rate <= _MOST_FPS else _FALLBACK_FPS
         self.time_base = video.time_base or Fraction(1, 90_000)
@@ -95,7 +96,11 @@ class Container:
             length = video.duration * self.time_base
         self.frames = video.frames or (max(1, round(length * self.fps)) if length else None)
         self.has_sound = bool(container.streams.audio)
-        self.endless = length is None and container.size <= 0
+        self.in_bursts = length is None and container.format.name in _PLAYLISTS
+        self.endless = length is None and (container.size <= 0 or self.in_bursts)
+        video.codec_context.thread_count = threads
+        # Threads that each decode a frame of their own give it as many frames later as there are threads.
+        video.thread_type = "SLICE" if is_live or self.endless else "AUTO"
         self.fault: str | None = None
         self._length = length
         self._aspect = video.sample_aspect_ratio or video.codec_context.sample_aspect_ratio or Fraction(1)

@@ -134,6 +134,7 @@ class VideoFile:
             raise SegError(f"This build of FFmpeg can't write {self.name}: it has none of {', '.join(self._format.video)}. It "
                            f"can write {others or 'no video'}.")
         if self.path is not None:
+            self._check_space()
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 handle, name = tempfile.mkstemp(f".part{self.path.suffix}", temporary_prefix(self.path), self.path.parent)
@@ -246,7 +247,12 @@ class VideoFile:
         if self.path is None or now_s - self._looked_s < _LOOK_S:
             return
         self._looked_s = now_s
-        free = shutil.disk_usage(self.path.parent).free
+        self._check_space()
+
+    def _check_space(self) -> None:
+        assert self.path is not None
+        folder = next(folder for folder in self.path.absolute().parents if folder.exists())
+        free = shutil.disk_usage(folder).free
         if free < _FREE_BYTES:
             raise SegError(f"The disk that {self.path} lies on is full: {free / 2**20:.0f} MB are left, and "
                            f"{_FREE_BYTES / 2**20:.0f} are kept free.")

@@ -22,14 +22,13 @@ from seg.flow import Ending, Segmented, Sink, Sinks, Source, Stream, limited
 from seg.latency import TOTAL, WarmUp, percentiles_ms, warm_up
 from seg.result import Result, VideoFacts
 from seg.runtime import Predictor
-from seg.video.channel import Channel, Ended, Stalled
+from seg.video.channel import Channel, Ended
 from seg.video.smooth import Smoother
 
 Mode = Literal["latency", "throughput"]
 MODES: tuple[Mode, ...] = ("latency", "throughput")
 TRIED_FRAMES = 3  # that "auto" chooses on, spread over a file
 _WAITING = 4  # frames in each queue of a file; of a live source one
-_STALLED_S = 10.0
 _GRACE_S = 2.0  # that a thread which hangs in a camera's driver is waited for
 _MOST_POINTS = 2000  # of the latency over time that a report keeps
 
@@ -108,6 +107,7 @@ class Pipeline:
         self._inbox.give_up()
         self._outbox.give_up()
         self._ready.set()
+        self._source.interrupt()
         for worker in self._workers:
             worker.join()
         self._predictor.blend = None
@@ -120,7 +120,7 @@ class Pipeline:
     def _start_workers(self, stream: Stream) -> list[threading.Thread]:
         """Chooses an engine and warms up on the source's own frames, then lets the work begin."""
         try:
-            _, first = self._next(stream, self._stop)
+            _, first = self._inbox.get(stop=self._stop)
         except Ended:
             self._outbox.finish()
             return []
@@ -140,7 +140,7 @@ class Pipeline:
         self._ready.set()
         self._working = len(predictors)
         offset = 0 if given is None else 1
-        workers = [threading.Thread(target=self._work, args=(predictor, stream, given if i == 0 else None, offset),
+        workers = [threading.Thread(target=self._work, args=(predictor, given if i == 0 else None, offset),
                                     name=f"seg-network-{i}", daemon=True) for i, predictor in enumerate(predictors)]
         for worker in workers:
             worker.start()
@@ -176,18 +176,12 @@ class Pipeline:
         except BaseException as fault:
             self._inbox.fail(fault)
 
-    def _next(self, stream: Stream, stop: Callable[[], bool] = lambda: False) -> tuple[int, EvalSample]:
-        try:
-            return self._inbox.get(_STALLED_S if stream.live and stream.stalls else None, stop)
-        except Stalled:
-            raise SegError(f"{stream.name} has given no frame for {_STALLED_S:g} seconds.") from None
-
-    def _work(self, predictor: Predictor, stream: Stream, first: EvalSample | None, offset: int) -> None:
+    def _work(self, predictor: Predictor, first: EvalSample | None, offset: int) -> None:
         """A thread that runs the network; `offset` is how many frames were taken before the workers began."""
         sizes = set[tuple[int, int]]()
         try:
             while True:
-                place, sample = (0, first) if first is not None else self._next(stream)
+                place, sample = (0, first) if first is not None else self._inbox.get()
                 place = place - 1 + offset if first is None else place
                 first = None
                 if self._limit is not None and place >= self._limit:

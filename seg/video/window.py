@@ -22,6 +22,10 @@ _PAUSED_MS = 50
 class Window:
     """Shows frames until `q`, Escape or its close button; a `seg.flow.Sink`. A file is shown at its own pace.
 
+    Attributes:
+        was_quit: whether the user has closed it.
+        stop: looked at in a pause, and may be set to what ends one.
+
     Keys: space pauses; `o` shows overlay, labels, both side by side, or the frame alone; `+` and `-` change the opacity; `l` the
     legend; `s` writes what is shown as a picture.
     """
@@ -40,6 +44,8 @@ class Window:
         self.delays_ms: dict[int, float] = {}
         self._painter, self._snapshots, self._say = painter, snapshots, say
         self._opened = False
+        self.was_quit = False
+        self.stop: Callable[[], bool] = lambda: False
 
     def open(self, stream: Stream) -> None:
         self._stream = stream
@@ -52,7 +58,8 @@ class Window:
         try:
             if not self._opened:
                 self._opened = True
-                cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+                os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # it misses fonts that OpenCV's packages don't bring
+                cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
                 cv2.resizeWindow(self._title, picture.shape[1], picture.shape[0])
                 self._start_s = time.perf_counter() - item.time_s
             return self._show(item, picture)
@@ -69,6 +76,9 @@ class Window:
         while True:
             key = cv2.waitKey(_PAUSED_MS if paused else max(1, round(wait_s * 1000))) & 0xFF
             if key in (ord("q"), _ESCAPE) or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
+                self.was_quit = True
+                return False
+            if self.stop():
                 return False
             paused ^= key == ord(" ")
             if self._press(key, item, picture):
@@ -91,8 +101,11 @@ class Window:
             painter.with_legend = not painter.with_legend
         elif key == ord("s"):
             path = self._snapshots / f"snapshot_{item.index:06d}.png"
-            write_image(path, picture)
-            self._say(f"Snapshot: {path}")
+            try:
+                write_image(path, picture)
+                self._say(f"Snapshot: {path}")
+            except SegError as fault:  # the video goes on
+                self._say(str(fault))
             return False
         else:
             return False

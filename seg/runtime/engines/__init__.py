@@ -31,7 +31,8 @@ _ENGINES = {
     "onnxruntime": ("seg.runtime.engines.onnxruntime_engine", "OnnxRuntimeEngine"),
     "torch": ("seg.export.torch_engine", "TorchEngine"),
 }
-_PRECISIONS = {"openvino": ("fp32", "bf16", "int8"), "fused": ("fp32",), "onnxruntime": ("fp32", "int8"), "torch": ("fp32",)}
+_PRECISIONS = {"openvino": ("fp32", "bf16", "int8"), "fused": ("fp32", "bf16"), "onnxruntime": ("fp32", "int8"),
+               "torch": ("fp32",)}
 _PACKAGES = {"openvino": "openvino", "fused": "numba", "onnxruntime": "onnxruntime", "torch": "torch"}
 _PIP_NAMES = {**_PACKAGES, "torch": "'lraspp[export]'"}
 NAMES = ("auto", *_ENGINES)

@@ -3,17 +3,17 @@
 import statistics
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import llvmlite.binding as llvm
 import numpy as np
 import numpy.typing as npt
 
 from seg import weights as files
 from seg.runtime.cache import Cache
-from seg.runtime.engines import BySize, UnavailablePrecision, check_precision, timed
-from seg.runtime.fused.kernels import COUNTERS, load
-from seg.runtime.fused.packing import LINE
+from seg.runtime.engines import BySize, UnavailablePrecision, timed
+from seg.runtime.fused import processor
+from seg.runtime.fused.kernels import COUNTERS, Arrays, Scratch, load
+from seg.runtime.fused.packing import line
 from seg.runtime.fused.program import Program, check_network, plan
 from seg.runtime.workers import pool
 
@@ -22,8 +22,8 @@ class _Workspace(NamedTuple):
     """A program and what it writes to."""
 
     program: Program
-    maps: npt.NDArray[np.float32]
-    scratch: list[npt.NDArray[np.float32]]
+    arrays: Arrays
+    scratch: list[Scratch]
     scores: npt.NDArray[np.float32]
 
 
@@ -33,7 +33,7 @@ class FusedEngine:
     Args:
         model: a safetensors file.
         threads: how many it may use.
-        precision: "fp32" or None.
+        precision: "fp32", "bf16", or None for the first.
         cache: not used; what was compiled is the same for all networks and kept by Numba.
 
     Raises:
@@ -41,12 +41,11 @@ class FusedEngine:
     """
 
     name = "fused"
-    precision = "fp32"
     fixed_size_hw = None
 
     def __init__(self, model: Path, threads: int, *, precision: str | None = None, cache: Cache | None = None) -> None:
-        check_precision(self.name, precision, self.precision)
-        check_processor()
+        self.precision = precision or "fp32"
+        check_processor(self.precision)
         self.threads = threads
         self.first_call_ms: dict[str, float] = {}
         with timed(self.first_call_ms, "read"):
@@ -76,35 +75,40 @@ class FusedEngine:
         return {name: statistics.median(times) for name, times in times_ms.items()}
 
     def _run(self, workspace: _Workspace, steps: npt.NDArray[np.void], frame_bgr: npt.NDArray[np.uint8]) -> None:
-        program, maps, scratch, scores = workspace
+        _, arrays, scratch, scores = workspace
         counters = np.zeros(len(steps) * COUNTERS, np.int64)
-        given = (steps, frame_bgr.reshape(len(frame_bgr), -1), program.constants, program.tables, maps)
-        run = load()
+        run, frame = load(self.precision), frame_bgr.reshape(len(frame_bgr), -1)
         for own in scratch[1:]:  # who comes late finds all tasks taken; so nobody is waited for
-            pool().submit(run, *given, own, scores, counters)
-        run(*given, scratch[0], scores, counters)
+            pool().submit(run, steps, frame, arrays, own, scores, counters)
+        run(steps, frame, arrays, scratch[0], scores, counters)
 
     def _make_workspace(self, size_hw: tuple[int, int]) -> _Workspace:
-        load()
-        program = plan(self._description, self._tensors, size_hw, self.threads)
-        return _Workspace(program, _aligned(program.maps_size), [_aligned(program.scratch_size) for _ in range(self.threads)],
-                          np.empty(program.scores_shape, np.float32))
+        load(self.precision)
+        program = plan(self._description, self._tensors, size_hw, self.threads, self.precision)
+        dtype = program.numbers.dtype
+        arrays = Arrays(program.constants, program.weights, program.tables, _aligned(program.maps_size, dtype),
+                        _aligned(program.floats_size, np.float32))
+        scratch = [Scratch(_aligned(program.rows_size, dtype), _aligned(program.lines_size, np.float32))
+                   for _ in range(self.threads)]
+        return _Workspace(program, arrays, scratch, np.empty(program.scores_shape, np.float32))
 
 
-def check_processor() -> None:
-    """Refuses a processor on which the loops would be slower than anything else.
+def check_processor(precision: str) -> None:
+    """Refuses a precision that the processor has no arithmetic for; the loops would be slower than anything else.
 
     Raises:
-        UnavailablePrecision: it multiplies and adds in two steps.
+        UnavailablePrecision: it is so.
     """
-    features = llvm.get_host_cpu_features()
-    if features.get("sse2") and not features.get("fma"):
-        raise UnavailablePrecision("The engine 'fused' needs a processor with FMA instructions, and this one has none. Take "
-                                   "another engine.")
+    lacks = processor.missing(precision)
+    if lacks is not None:
+        other = "engine" if precision == "fp32" else "precision or engine"
+        raise UnavailablePrecision(f"This processor has no {lacks} instructions, which the engine 'fused' needs for {precision}. "
+                                   f"Take another {other}.")
 
 
-def _aligned(size: int) -> npt.NDArray[np.float32]:
-    """Returns floats that begin at a cache line: what threads write lies in lines of their own then."""
-    room = np.zeros(size + LINE, np.float32)
-    begin = -room.ctypes.data // room.itemsize % LINE
+def _aligned(size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Returns numbers that begin at a cache line: what threads write lies in lines of their own then."""
+    unit = line(dtype)
+    room = np.zeros(size + unit, dtype)
+    begin = -room.ctypes.data // room.itemsize % unit
     return room[begin:begin + size]

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from seg.runtime.fused.packing import ceil_div
-from seg.runtime.fused.vectors import LANES
+from seg.runtime.fused.processor import LANES
+from seg.runtime.fused.products import PIXELS as _PIXELS
 
 CACHE_FLOATS = 40 * 1024  # what a task's rows may take: a part of the 256 KiB or more that a core has for itself
 
@@ -12,7 +13,6 @@ CACHE_FLOATS = 40 * 1024  # what a task's rows may take: a part of the 256 KiB o
 _DEPTHWISE_COST = 1.3  # of one in a depthwise convolution
 _READ_COST = 8.0  # of an input that is read from further away than a core's cache
 _TASK_COST = 1e5  # of a task
-_PIXELS = 6  # products go by so many at once
 _NARROWEST = 32  # columns of a strip
 
 
@@ -60,9 +60,17 @@ class Cut(NamedTuple):
         """Returns into how many the channels are cut."""
         return ceil_div(work.channels, self.chunk)
 
+    def columns(self, work: Work) -> int:
+        """Returns those of the expanded rows, with what lies beside the map."""
+        return (self.strip - 1) * work.stride + work.reach
+
+    def row(self, work: Work) -> int:
+        """Returns the numbers of one of the expanded rows."""
+        return self.columns(work) * self.chunk
+
     def ring(self, work: Work) -> int:
-        """Returns the floats of the expanded rows that a depthwise convolution needs at once."""
-        return work.reach * ((self.strip - 1) * work.stride + work.reach) * self.chunk
+        """Returns those of the expanded rows that a depthwise convolution needs at once."""
+        return work.reach * self.row(work)
 
 
 def cut(work: Work, threads: int) -> Cut:

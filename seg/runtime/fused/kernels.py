@@ -1,23 +1,52 @@
 """The steps of a network as compiled loops, over pieces that stay in a core's cache.
 
-A step is a record of sizes, and of offsets into two flat arrays of float32: `constants`, the weights as `program` packs them,
-and `maps`, the activations, channels last. Its tasks write to different places. All threads of a frame call `run`: each takes
-the next task of a step until there is none, and goes on when all of them are done.
+A step is one record of sizes and of places in flat arrays: what it reads, what it writes, and where its weights are. It is cut
+into tasks, which write to different places. All threads of a frame call `run`: each takes the next task of a step until there is
+none, and goes on to the next step when all of them are done.
+
+Where a value lies:
+
+    constants   float32   biases, gates' weights, fractions of resizing, as `program` packs them
+    weights     format    of products and depthwise convolutions
+    maps        format    activations, channels last; gated weights
+    floats      float32   sums for means, gates, scores
+    rows        format    a thread's own, in its cache: lines of the frame, expanded rows, the depthwise convolution's output
+    lines       float32   a thread's own: sums, resized rows
+
+The format is one of `formats`: each precision has its own `run`, which Numba makes of the same functions by the arrays' types.
 """
 
 import hashlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
 from seg.compiled import compiled
-from seg.runtime.fused import products, vectors
-from seg.runtime.fused.products import RUN, depthwise, fill, panel_width, product, stem_product
-from seg.runtime.fused.vectors import LANES, LINEAR, RELU, at, look, rest, take
+from seg.runtime.fused import emit, formats, processor, products, vectors
+from seg.runtime.fused.formats import FORMATS, Format
+from seg.runtime.fused.processor import LANES
+from seg.runtime.fused.products import depthwise, fill, panel_width, product, run_of, stem_product, taps_of
+from seg.runtime.fused.vectors import (
+    LINEAR,
+    RELU,
+    Depthwise,
+    Product,
+    add_pixels,
+    at,
+    between,
+    between_added,
+    between_multiplied,
+    depth_of,
+    look,
+    put,
+    rest,
+    take,
+    widen,
+)
 
 BLOCK, GATE, POINTWISE, DEEP, GRID, CLASSIFY, MERGE = range(7)  # kinds of steps
 NONE = -1  # the offset of what isn't there
@@ -25,10 +54,12 @@ CENTER = np.float32(127.5)  # of a byte
 COUNTERS = 32  # of each step, int64: how many tasks were taken and, two cache lines further, are done
 _DONE = 16
 
-# Each kind has its own use for some of these; the rest are 0.
+# Each kind has its own use for some of these; the rest are 0. Channels are counted as they lie in memory, in whole
+# vectors; `input_runs` and `middle_runs` are what products sum up of them.
 _FIELDS = """
     kind tasks
     in_height in_width in_channels out_height out_width out_channels expanded classes
+    input_runs middle_runs
     from_frame kernel stride dilation activation source_activation adds squeezes streams
     strips bands chunks strip chunk
     source target residual sums parts skip_target gated_weights grid
@@ -38,124 +69,184 @@ _FIELDS = """
 """
 # What Numba kept on disk it knows by this file and the types of what `run` is given. So the last field's name says what the
 # other files were.
-_OTHERS = hashlib.sha256(b"".join(Path(str(each.__file__)).read_bytes() for each in (products, vectors))).hexdigest()[:16]
+_OTHERS = hashlib.sha256(b"".join(Path(str(each.__file__)).read_bytes() for each in (emit, formats, processor, products, vectors))
+                         + bytes([LANES])).hexdigest()[:16]
 STEP = np.dtype([(name, np.int64) for name in [*_FIELDS.split(), f"others_{_OTHERS}"]])
+
+
+class Arrays(NamedTuple):
+    """What the threads share; see above."""
+
+    constants: Any
+    weights: Any
+    tables: Any  # int64: where resizing and pooling find their pixels
+    maps: Any
+    floats: Any
+
+
+class Scratch(NamedTuple):
+    """What a thread has for itself; see above."""
+
+    rows: Any
+    lines: Any
+
 
 _compile = numba.njit(nogil=True)
 
 
 @_compile
 def frame_line(s: Any, frame: Any, constants: Any, row: int, first: int, last: int, line: Any) -> None:
-    """Writes columns first..last - 1 of a row of the frame as floats around 0, which is exact.
+    """Writes columns first..last - 1 of a row of the frame as numbers around 0, which is exact in any format.
 
     What lies beside the frame has the mean colour.
     """
     inside = 0 <= row < frame.shape[0]
     left, right = (max(first, 0) * 3, min(last * 3, frame.shape[1])) if inside else (last * 3, last * 3)
     for i in range(first * 3, left):
-        line[i - first * 3] = constants[s.mean + (i - first * 3) % 3]
+        put(line, i - first * 3, constants[s.mean + (i - first * 3) % 3])
     if inside:
-        pixels, part = frame[row, left:right], line[left - first * 3:]
-        for i in range(right - left):
-            part[i] = pixels[i] - CENTER
+        vectors = (right - left) // LANES
+        if vectors:
+            widen(at(frame[row], left), CENTER, at(line, left - first * 3), vectors)
+        for i in range(left + vectors * LANES, right):
+            put(line, i - first * 3, np.float32(frame[row, i]) - CENTER)
     for i in range(right, last * 3):
-        line[i - first * 3] = constants[s.mean + i % 3]
+        put(line, i - first * 3, constants[s.mean + i % 3])
+
+
+class _Part(NamedTuple):
+    """A task's part of a block.
+
+    Attributes:
+        number: among those that are one above or beside the other, of all channels.
+        x_begin, x_end, y_begin, y_end: of the output.
+        first_channel, channels: expanded.
+        padding: rows and columns that the depthwise convolution reads beyond the map.
+        reach: rows and columns that it spans.
+        ring_begin, ring_end: columns of the expanded rows.
+        in_begin, in_end: those of them that lie within the map.
+        row_size: numbers in an expanded row.
+    """
+
+    number: int
+    x_begin: int
+    x_end: int
+    y_begin: int
+    y_end: int
+    first_channel: int
+    channels: int
+    padding: int
+    reach: int
+    ring_begin: int
+    ring_end: int
+    in_begin: int
+    in_end: int
+    row_size: int
 
 
 @_compile
-def _stem_row(s: Any, frame: Any, constants: Any, y: int, begin: int, end: int, lines: Any, out: Any) -> None:
-    """Computes columns begin..end - 1 of a row of the first convolution, 3x3 with stride 2, from the frame's bytes.
-
-    Its weights hold the normalisation. So its padding, which is zero in normal colours, is the mean colour.
-    """
-    first, last = 2 * begin - 1, 2 * end
-    length = 3 * (last - first)
-    for r in range(3):
-        frame_line(s, frame, constants, 2 * y - 1 + r, first, last, lines[r * length:(r + 1) * length])
-    stem_product(at(lines, 0), 6, 3, length, at(constants, s.expand_weights), at(constants, s.expand_bias),
-                 s.source_activation, out, 0, 0, out, s.expanded, 0, end - begin, s.expanded)
-
-
-@_compile
-def _block(s: Any, frame: Any, constants: Any, maps: Any, scratch: Any, task: int) -> None:
-    """Runs an inverted residual, or with squeeze-and-excite all of it before the gate, row by row.
-
-    Expanded rows are made when the depthwise convolution first needs them, and stay in a ring of as many as it spans. So
-    neither they nor, without a gate, the convolution's output ever leave the cache.
-    """
+def _part(s: Any, task: int) -> _Part:
     chunk, strip, band = task % s.chunks, task // s.chunks % s.strips, task // s.chunks // s.strips
     first_channel = chunk * s.chunk
     channels = min(s.chunk, s.expanded - first_channel)
     x_begin, x_end = strip * s.strip, min((strip + 1) * s.strip, s.out_width)
     y_begin, y_end = band * s.out_height // s.bands, (band + 1) * s.out_height // s.bands
-
     padding, reach = s.kernel // 2 * s.dilation, (s.kernel - 1) * s.dilation + 1
     ring_begin, ring_end = x_begin * s.stride - padding, (x_end - 1) * s.stride - padding + reach
-    in_begin, in_end = max(ring_begin, 0), min(ring_end, s.in_width)
-    row_size = (ring_end - ring_begin) * channels
+    return _Part(band * s.strips + strip, x_begin, x_end, y_begin, y_end, first_channel, channels, padding, reach, ring_begin,
+                 ring_end, max(ring_begin, 0), min(ring_end, s.in_width), (ring_end - ring_begin) * channels)
 
-    # Scratch: the ring, the depthwise output of one row, its channels' sums, those of all rows, and lines of the frame.
-    middle_at = reach * row_size
-    sums_at = middle_at + (x_end - x_begin) * channels
-    totals_at = sums_at + channels
-    lines_at = totals_at + channels
-    for row in range(reach):  # what lies beside the map is zero
-        fill(scratch, row * row_size, row * row_size + (in_begin - ring_begin) * channels, 0.0)
-        fill(scratch, (row + 1) * row_size - (ring_end - in_end) * channels, (row + 1) * row_size, 0.0)
-    fill(scratch, totals_at, lines_at, 0.0)
-    row_offsets = np.empty(s.kernel, np.int64)
 
-    following = max(y_begin * s.stride - padding, 0)
-    for y in range(y_begin, y_end):
-        top = y * s.stride - padding
-        while following < min(top + reach, s.in_height):
-            place = following % reach * row_size + (in_begin - ring_begin) * channels
-            pixel = s.source + (following * s.in_width + in_begin) * s.in_channels
-            if s.from_frame:
-                _stem_row(s, frame, constants, following, in_begin, in_end, scratch[lines_at:], at(scratch, place))
-            else:
-                product(at(maps, pixel), s.in_channels, s.in_channels // RUN, RUN,
-                        at(constants, s.expand_weights + first_channel * s.in_channels),
-                        at(constants, s.expand_bias + first_channel), s.source_activation, at(maps, pixel), 0, 0,
-                        at(scratch, place), channels, 0, in_end - in_begin, channels)
+@_compile
+def _expand(s: Any, frame: Any, arrays: Arrays, scratch: Scratch, part: _Part, row: int, lines_at: int) -> None:
+    """Makes an expanded row, which in the first block is one of the first convolution, and puts it into the ring."""
+    place = at(scratch.rows, row % part.reach * part.row_size + (part.in_begin - part.ring_begin) * part.channels)
+    bias = at(arrays.constants, s.expand_bias + part.first_channel)
+    count = part.in_end - part.in_begin
+    if s.from_frame:
+        # 3x3 with stride 2. The weights hold the normalisation; so the padding, zero in normal colours, is the mean colour.
+        first, last = 2 * part.in_begin - 1, 2 * part.in_end
+        length = 3 * (last - first)
+        for r in range(3):
+            begin = lines_at + r * length
+            frame_line(s, frame, arrays.constants, 2 * row - 1 + r, first, last, scratch.rows[begin:begin + length])
+        fill(scratch.rows, lines_at + 3 * length, lines_at + 3 * length + depth_of(arrays.weights) - 1, 0)  # a word's rest
+        line = at(scratch.rows, lines_at)
+        stem_product(Product(line, 6, 3, length, at(arrays.weights, s.expand_weights), bias, s.source_activation, line, 0, 0,
+                             place, part.channels, 0), count, part.channels)
+    else:
+        run = run_of(arrays.weights)
+        pixel = at(arrays.maps, s.source + (row * s.in_width + part.in_begin) * s.in_channels)
+        weights = at(arrays.weights, s.expand_weights + part.first_channel * s.input_runs * run)
+        product(Product(pixel, s.in_channels, s.input_runs, run, weights, bias, s.source_activation, pixel, 0,
+                        0, place, part.channels, 0), count, part.channels)
+
+
+@_compile
+def _block(s: Any, frame: Any, arrays: Arrays, scratch: Scratch, task: int) -> None:
+    """Runs an inverted residual, or with squeeze-and-excite all of it before the gate, row by row.
+
+    Expanded rows are made when the depthwise convolution first needs them, and stay in a ring of as many as it spans. So
+    neither they nor, without a gate, the convolution's output ever leave the cache.
+    """
+    part, rows, floats = _part(s, task), scratch.rows, scratch.lines
+    channels, size = part.channels, part.row_size
+    # Rows: the ring, one that is zero, the depthwise convolution's output, lines of the frame. Lines: channels' sums of one row,
+    # and of all.
+    nothing_at, middle_at = part.reach * size, (part.reach + 1) * size
+    lines_at, totals_at = middle_at + (part.x_end - part.x_begin) * channels, channels
+    for row in range(part.reach):  # what lies beside the map is zero
+        fill(rows, row * size, row * size + (part.in_begin - part.ring_begin) * channels, 0)
+        fill(rows, (row + 1) * size - (part.ring_end - part.in_end) * channels, (row + 1) * size, 0)
+    fill(rows, nothing_at, middle_at, 0)
+    fill(floats, totals_at, 2 * channels, 0.0)
+    row_offsets = np.full(8, nothing_at, np.int64)
+    depth_weights = at(arrays.weights, s.depth_weights + taps_of(s.kernel, arrays.weights) * part.first_channel)
+    depth_bias = at(arrays.constants, s.depth_bias + part.first_channel)
+
+    following = max(part.y_begin * s.stride - part.padding, 0)
+    for y in range(part.y_begin, part.y_end):
+        top = y * s.stride - part.padding
+        while following < min(top + part.reach, s.in_height):
+            _expand(s, frame, arrays, scratch, part, following, lines_at)
             following += 1
 
-        rows, first_tap = 0, 0
         for tap in range(s.kernel):
             row = top + tap * s.dilation
-            if 0 <= row < s.in_height:
-                first_tap = tap if rows == 0 else first_tap
-                row_offsets[rows] = row % reach * row_size
-                rows += 1
-        out_pixel = y * s.out_width + x_begin
+            row_offsets[tap] = row % part.reach * size if 0 <= row < s.in_height else nothing_at
+        out_pixel = y * s.out_width + part.x_begin
+        out, out_stride = at(rows, middle_at), channels
         if s.squeezes:
-            out, out_stride = at(maps, s.target + out_pixel * s.expanded + first_channel), s.expanded
-            fill(scratch, sums_at, totals_at, 0.0)
-        else:
-            out, out_stride = at(scratch, middle_at), channels
-        depthwise(at(scratch, 0), row_offsets, rows, s.kernel, s.stride, s.dilation,
-                  at(constants, s.depth_weights + s.kernel * s.kernel * first_channel + first_tap * s.kernel * channels),
-                  at(constants, s.depth_bias + first_channel), s.activation, out, out_stride, s.squeezes * s.streams,
-                  at(scratch, sums_at), s.squeezes, x_end - x_begin, channels)
+            out, out_stride = at(arrays.maps, s.target + out_pixel * s.expanded + part.first_channel), s.expanded
+            fill(floats, 0, totals_at, 0.0)
+        count = part.x_end - part.x_begin
+        depthwise(Depthwise(at(rows, 0), at(row_offsets, 0), channels, depth_weights, channels * depth_of(arrays.weights),
+                            depth_bias, s.activation, out, out_stride, s.squeezes * s.streams, at(floats, 0), s.squeezes),
+                  s.kernel, s.stride, s.dilation, count, channels)
         if s.squeezes:
             for c in range(channels):
-                scratch[totals_at + c] += scratch[sums_at + c]
+                floats[totals_at + c] += floats[c]
             continue
+        added, added_stride = at(arrays.maps, s.source + out_pixel * s.in_channels), s.in_channels
         if s.from_frame:
-            added, added_stride = at(scratch, y % reach * row_size + padding * channels), channels
-        else:
-            added, added_stride = at(maps, s.source + out_pixel * s.in_channels), s.in_channels
-        product(out, channels, channels // RUN, RUN, at(constants, s.project_weights), at(constants, s.project_bias),
-                LINEAR, added, added_stride, s.adds, at(maps, s.target + out_pixel * s.out_channels), s.out_channels,
-                s.streams, x_end - x_begin, s.out_channels)
+            added, added_stride = at(rows, y % part.reach * size + part.padding * channels), channels
+        product(Product(out, channels, s.middle_runs, run_of(arrays.weights), at(arrays.weights, s.project_weights),
+                        at(arrays.constants, s.project_bias), LINEAR, added, added_stride, s.adds,
+                        at(arrays.maps, s.target + out_pixel * s.out_channels), s.out_channels, s.streams), count, s.out_channels)
         if s.skip_target != NONE:
-            product(out, channels, channels // RUN, RUN, at(constants, s.classify_weights), at(constants, s.classify_bias),
-                    LINEAR, out, 0, 0, at(maps, s.skip_target + out_pixel * s.classes), s.classes, 0, x_end - x_begin,
-                    s.classes)
+            _classified(s, arrays, out, channels, s.middle_runs, s.skip_target + out_pixel * s.classes, count)
     if s.squeezes:
-        part = s.sums + (band * s.strips + strip) * s.expanded + first_channel
+        place = s.sums + part.number * s.expanded + part.first_channel
         for c in range(channels):
-            maps[part + c] = scratch[totals_at + c]
+            arrays.floats[place + c] = floats[totals_at + c]
+
+
+@_compile
+def _classified(s: Any, arrays: Arrays, source: Any, stride: int, runs: int, target: int, count: int) -> None:
+    """Writes the scores of some pixels, in float32."""
+    scores = at(arrays.floats, target)
+    product(Product(source, stride, runs, run_of(arrays.weights), at(arrays.weights, s.classify_weights),
+                    at(arrays.constants, s.classify_bias), LINEAR, scores, 0, 0, scores, s.classes, 0), count, s.classes)
 
 
 @_compile
@@ -172,13 +263,14 @@ def _dense(inputs: Any, weights: Any, out: Any) -> None:
 
 
 @_compile
-def _gate(s: Any, constants: Any, maps: Any) -> None:
+def _gate(s: Any, arrays: Arrays) -> None:
     """Computes a squeeze-and-excite gate from the channels' sums, and multiplies the projection's weights by it."""
+    constants, depth = arrays.constants, depth_of(arrays.weights)
     means, reduced = np.zeros(s.expanded, np.float32), np.zeros(s.reduced, np.float32)
     gate = np.zeros(s.expanded, np.float32)
     for part in range(s.parts):
         for c in range(s.expanded):
-            means[c] += maps[s.sums + part * s.expanded + c]
+            means[c] += arrays.floats[s.sums + part * s.expanded + c]
     for c in range(s.expanded):
         means[c] /= np.float32(s.in_height * s.in_width)
     _dense(means, constants[s.reduce_weights:], reduced)
@@ -187,125 +279,128 @@ def _gate(s: Any, constants: Any, maps: Any) -> None:
     _dense(reduced, constants[s.gate_weights:], gate)
     for c in range(s.expanded):
         gate[c] = _hard_sigmoid(gate[c] + constants[s.gate_bias + c])
-    begin = 0
+    begin, inputs = 0, s.middle_runs * run_of(arrays.weights)
     while begin < s.out_channels:
         size = panel_width((s.out_channels - begin) // LANES) * LANES
-        for c in range(s.expanded):
-            place = begin * s.expanded + c * size
+        for c in range(0, inputs, depth):
+            place = begin * inputs + c * size
             for i in range(size):
-                maps[s.gated_weights + place + i] = constants[s.project_weights + place + i] * gate[c]
+                for d in range(depth):
+                    weight = constants[s.project_weights + place + i * depth + d]
+                    put(arrays.maps, s.gated_weights + place + i * depth + d, weight * gate[c + d])
         begin += size
 
 
 @_compile
-def _pointwise(s: Any, constants: Any, maps: Any, task: int) -> None:
+def _pointwise(s: Any, arrays: Arrays, task: int) -> None:
     """Projects some pixels with gated weights, classifies them for the skip connection, or does both."""
-    pixels = s.in_height * s.in_width
+    pixels, maps = s.in_height * s.in_width, arrays.maps
     begin, end = task * pixels // s.tasks, (task + 1) * pixels // s.tasks
     source = at(maps, s.source + begin * s.expanded)
     if s.target != NONE:
-        product(source, s.expanded, s.expanded // RUN, RUN, at(maps, s.gated_weights), at(constants, s.project_bias),
-                LINEAR, at(maps, s.residual + begin * s.out_channels), s.out_channels, s.adds,
-                at(maps, s.target + begin * s.out_channels), s.out_channels, 0, end - begin, s.out_channels)
+        product(Product(source, s.expanded, s.middle_runs, run_of(arrays.weights), at(maps, s.gated_weights),
+                        at(arrays.constants, s.project_bias), LINEAR, at(maps, s.residual + begin * s.out_channels),
+                        s.out_channels, s.adds, at(maps, s.target + begin * s.out_channels), s.out_channels, 0),
+                end - begin, s.out_channels)
     if s.skip_target != NONE:
-        product(source, s.expanded, s.expanded // RUN, RUN, at(constants, s.classify_weights), at(constants, s.classify_bias),
-                LINEAR, source, 0, 0, at(maps, s.skip_target + begin * s.classes), s.classes, 0, end - begin, s.classes)
+        _classified(s, arrays, source, s.expanded, s.middle_runs, s.skip_target + begin * s.classes, end - begin)
 
 
 @_compile
-def _deep(s: Any, constants: Any, tables: Any, maps: Any, scratch: Any, y: int) -> None:
+def _deep(s: Any, arrays: Arrays, rows: Any, y: int) -> None:
     """Runs the encoder's last convolution and the decoder's first on a row; adds the former up, by interval of columns."""
     sums_at = s.sums + y * s.intervals * s.expanded
-    fill(maps, sums_at, sums_at + s.intervals * s.expanded, 0.0)
+    fill(arrays.floats, sums_at, sums_at + s.intervals * s.expanded, 0.0)
+    run = run_of(arrays.weights)
     for x in range(0, s.in_width, s.strip):
         count = min(s.strip, s.in_width - x)
         pixel = y * s.in_width + x
-        feature, feature_at = maps, s.source + pixel * s.in_channels
+        feature, feature_at = arrays.maps, s.source + pixel * s.in_channels
         if s.expand_weights != NONE:
-            source = at(maps, feature_at)
-            product(source, s.in_channels, s.in_channels // RUN, RUN, at(constants, s.expand_weights),
-                    at(constants, s.expand_bias), s.activation, source, 0, 0, at(scratch, 0), s.expanded, 0, count, s.expanded)
-            feature, feature_at = scratch, 0
-        for i in range(count):
-            interval = sums_at + tables[s.pool_columns + x + i] * s.expanded
-            for c in range(s.expanded):
-                maps[interval + c] += feature[feature_at + i * s.expanded + c]
+            source = at(arrays.maps, feature_at)
+            product(Product(source, s.in_channels, s.input_runs, run, at(arrays.weights, s.expand_weights),
+                            at(arrays.constants, s.expand_bias), s.activation, source, 0, 0, at(rows, 0), s.expanded, 0),
+                    count, s.expanded)
+            feature, feature_at = rows, 0
+        i = 0
+        while i < count:
+            interval, begin = arrays.tables[s.pool_columns + x + i], i
+            while i < count and arrays.tables[s.pool_columns + x + i] == interval:
+                i += 1
+            add_pixels(at(feature, feature_at + begin * s.expanded), i - begin, s.expanded,
+                       at(arrays.floats, sums_at + interval * s.expanded))
         source = at(feature, feature_at)
-        product(source, s.expanded, s.expanded // RUN, RUN, at(constants, s.project_weights), at(constants, s.project_bias),
-                RELU, source, 0, 0, at(maps, s.target + pixel * s.out_channels), s.out_channels, 0, count, s.out_channels)
+        product(Product(source, s.expanded, s.middle_runs, run, at(arrays.weights, s.project_weights),
+                        at(arrays.constants, s.project_bias), RELU, source, 0, 0,
+                        at(arrays.maps, s.target + pixel * s.out_channels), s.out_channels, 0), count, s.out_channels)
 
 
 @_compile
-def _grid(s: Any, constants: Any, tables: Any, maps: Any, cell: int) -> None:
+def _grid(s: Any, arrays: Arrays, cell: int) -> None:
     """Averages a window of the decoder's pooling from the sums of `_deep`, and computes its gate."""
     mean, gate = np.zeros(s.expanded, np.float32), np.zeros(s.out_channels, np.float32)
+    tables, floats = arrays.tables, arrays.floats
     window = s.pool_rows + cell * 5  # first and last row, first and last interval, pixels
     for y in range(tables[window], tables[window + 1]):
         for interval in range(tables[window + 2], tables[window + 3]):
             part = s.sums + (y * s.intervals + interval) * s.expanded
             for c in range(s.expanded):
-                mean[c] += maps[part + c]
+                mean[c] += floats[part + c]
     for c in range(s.expanded):
         mean[c] /= np.float32(tables[window + 4])
-    _dense(mean, constants[s.gate_weights:], gate)
+    _dense(mean, arrays.constants[s.gate_weights:], gate)
     for c in range(s.out_channels):
-        maps[s.grid + cell * s.out_channels + c] = 1 / (1 + np.exp(-gate[c])) if s.smooth else _hard_sigmoid(gate[c])
+        floats[s.grid + cell * s.out_channels + c] = 1 / (1 + np.exp(-gate[c])) if s.smooth else _hard_sigmoid(gate[c])
 
 
 @_compile
-def _classify(s: Any, constants: Any, tables: Any, maps: Any, scratch: Any, y: int) -> None:
+def _classify(s: Any, arrays: Arrays, scratch: Scratch, y: int) -> None:
     """Multiplies a row of the decoder's deep feature by the gate, resized to it, and classifies it."""
-    channels, gates = s.out_channels, s.grid_width * s.out_channels
-    _resized_row(s, tables, constants, maps, s.grid, gates, y, scratch)
+    channels, gates, tables = s.out_channels, scratch.lines, arrays.tables
+    _resized_row(s, arrays, s.grid, s.grid_width * channels, y, gates)
     for x in range(0, s.in_width, s.strip):
         count = min(s.strip, s.in_width - x)
         pixel = y * s.in_width + x
         for i in range(count):
             left, right = tables[s.column_axis + 2 * (x + i)] * channels, tables[s.column_axis + 2 * (x + i) + 1] * channels
-            fraction = constants[s.column_fraction + x + i]
-            for c in range(channels):
-                gate = scratch[left + c] + (scratch[right + c] - scratch[left + c]) * fraction
-                scratch[gates + i * channels + c] = maps[s.source + (pixel + i) * channels + c] * gate
-        source = at(scratch, gates)
-        product(source, channels, channels // RUN, RUN, at(constants, s.classify_weights), at(constants, s.classify_bias),
-                LINEAR, source, 0, 0, at(maps, s.target + pixel * s.classes), s.classes, 0, count, s.classes)
+            fraction = arrays.constants[s.column_fraction + x + i]
+            between_multiplied(at(gates, left), at(gates, right), fraction, at(arrays.maps, s.source + (pixel + i) * channels),
+                               at(scratch.rows, i * channels), channels)
+        _classified(s, arrays, at(scratch.rows, 0), channels, s.middle_runs, s.target + pixel * s.classes, count)
 
 
 @_compile
-def _merge(s: Any, constants: Any, tables: Any, maps: Any, scratch: Any, scores: Any, y: int) -> None:
+def _merge(s: Any, arrays: Arrays, lines: Any, scores: Any, y: int) -> None:
     """Adds the deep scores, resized, to a row of the skip connection's, and writes it class by class."""
     classes, row_at, skip_at = s.classes, s.in_width * s.classes, s.skip_target + y * s.out_width * s.classes
-    _resized_row(s, tables, constants, maps, s.source, row_at, y, scratch)
+    _resized_row(s, arrays, s.source, row_at, y, lines)
+    tables = arrays.tables
     for x in range(s.out_width):
         left, right = tables[s.column_axis + 2 * x] * classes, tables[s.column_axis + 2 * x + 1] * classes
-        fraction = constants[s.column_fraction + x]
-        for c in range(classes):
-            resized = scratch[left + c] + (scratch[right + c] - scratch[left + c]) * fraction
-            scratch[row_at + x * classes + c] = resized + maps[skip_at + x * classes + c]
+        fraction = arrays.constants[s.column_fraction + x]
+        between_added(at(lines, left), at(lines, right), fraction, at(arrays.floats, skip_at + x * classes),
+                      at(lines, row_at + x * classes), classes)
     for c in range(scores.shape[0]):
         for x in range(s.out_width):
-            scores[c, y, x] = scratch[row_at + x * classes + c]
+            scores[c, y, x] = lines[row_at + x * classes + c]
 
 
 @_compile
-def _resized_row(s: Any, tables: Any, constants: Any, maps: Any, source: int, length: int, y: int, out: Any) -> None:
-    """Writes row y of a map that is resized vertically."""
+def _resized_row(s: Any, arrays: Arrays, source: int, length: int, y: int, out: Any) -> None:
+    """Writes row y of a map of floats that is resized vertically."""
+    floats, tables = arrays.floats, arrays.tables
     near, far = source + tables[s.row_axis + 2 * y] * length, source + tables[s.row_axis + 2 * y + 1] * length
-    fraction = constants[s.row_fraction + y]
-    for i in range(length):
-        out[i] = maps[near + i] + (maps[far + i] - maps[near + i]) * fraction
+    between(at(floats, near), at(floats, far), arrays.constants[s.row_fraction + y], at(floats, near), at(out, 0), length)
 
 
-def run(steps: Any, frame: Any, constants: Any, tables: Any, maps: Any, scratch: Any, scores: Any, counters: Any) -> None:
+def run(steps: Any, frame: Any, arrays: Arrays, scratch: Scratch, scores: Any, counters: Any) -> None:
     """Takes part in computing a frame's scores; returns when they are whole. Compiled by `load`.
 
     Args:
         steps: records of `STEP`, in order.
         frame: (H, 3 W) uint8, BGR.
-        constants: float32, flat.
-        tables: int64, flat.
-        maps: float32, flat.
-        scratch: float32, this thread's own.
+        arrays: what all threads share.
+        scratch: this thread's own.
         scores: (classes, h, w) float32, written.
         counters: `COUNTERS` for each step, zero when the frame begins.
     """
@@ -315,19 +410,19 @@ def run(steps: Any, frame: Any, constants: Any, tables: Any, maps: Any, scratch:
         task = take(counters, taken)
         while task < s.tasks:
             if s.kind == BLOCK:
-                _block(s, frame, constants, maps, scratch, task)
+                _block(s, frame, arrays, scratch, task)
             elif s.kind == GATE:
-                _gate(s, constants, maps)
+                _gate(s, arrays)
             elif s.kind == POINTWISE:
-                _pointwise(s, constants, maps, task)
+                _pointwise(s, arrays, task)
             elif s.kind == DEEP:
-                _deep(s, constants, tables, maps, scratch, task)
+                _deep(s, arrays, scratch.rows, task)
             elif s.kind == GRID:
-                _grid(s, constants, tables, maps, task)
+                _grid(s, arrays, task)
             elif s.kind == CLASSIFY:
-                _classify(s, constants, tables, maps, scratch, task)
+                _classify(s, arrays, scratch, task)
             else:
-                _merge(s, constants, tables, maps, scratch, scores, task)
+                _merge(s, arrays, scratch.lines, scores, task)
             take(counters, done)
             task = take(counters, taken)
         while look(counters, done) < s.tasks:
@@ -335,12 +430,12 @@ def run(steps: Any, frame: Any, constants: Any, tables: Any, maps: Any, scratch:
 
 
 @cache
-def load() -> Callable[..., None]:
-    """Returns `run`, compiled."""
-    return compiled(run, _try_out)
+def load(precision: str) -> Callable[..., None]:
+    """Returns `run`, compiled for arrays of that precision."""
+    return compiled(run, partial(_try_out, FORMATS[precision]))
 
 
-def _try_out(made: Callable[..., None]) -> None:
-    floats = np.zeros(1, np.float32)
-    made(np.zeros(0, STEP), np.zeros((1, 3), np.uint8), floats, np.zeros(1, np.int64), floats, floats,
-         np.zeros((1, 1, 1), np.float32), np.zeros(1, np.int64))
+def _try_out(numbers: Format, made: Callable[..., None]) -> None:
+    values, floats = np.zeros(1, numbers.dtype), np.zeros(1, np.float32)
+    made(np.zeros(0, STEP), np.zeros((1, 3), np.uint8), Arrays(floats, values, np.zeros(1, np.int64), values, floats),
+         Scratch(values, floats), np.zeros((1, 1, 1), np.float32), np.zeros(1, np.int64))

@@ -1,81 +1,108 @@
 """Matrix products and depthwise convolutions of rows of pixels, from the tiles in `vectors`."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
 
-from seg.runtime.fused.vectors import LANES, at, beyond, depthwise_tile, product_of_rows
+from seg.runtime.fused.processor import LANES, REGISTERS
+from seg.runtime.fused.vectors import depth_of, depthwise_tile, product_of_rows, stand_alone
 
-RUN = 4  # inputs that a product sums up in one turn; they come in whole vectors, so that it divides them
-STEM_RUN = 9  # three pixels of three colours
+RUN = 4  # words that a product sums up in one turn; channels come in multiples of 8, so that it divides them
+STEM_RUN = 9  # numbers that the first convolution's does: three pixels of three colours
+# Pixels of a tile by its width in vectors: its sums, a vector of weights for each and one of inputs fill the registers.
+_TILES = {1: 8, 2: 8, 3: 8, 4: 6} if REGISTERS == 32 else {1: 8, 2: 6, 3: 4}
+PIXELS = _TILES[2]
+_WIDEST = max(_TILES)
+_ROW = 8  # pixels of a depthwise convolution's tile
 _compile = numba.njit(nogil=True)
 
 
 def panel(vectors_left: int) -> int:
     """Returns how many vectors of channels a product computes at once, of those that are left; weights are packed so."""
-    return min(vectors_left, 3 if vectors_left % 2 else 2)
+    if vectors_left <= _WIDEST:
+        return vectors_left
+    if _WIDEST == 3:
+        return 3 if vectors_left % 2 else 2
+    return 4 if vectors_left % 4 in (0, 3) else 3
 
 
 panel_width = _compile(panel)
 
 
-def _product_by(run: int) -> Any:
-    """Makes the product of pixels, each of some runs of `run` inputs, with weights in panels; see `product_of_rows`."""
-    # The sums of a tile, its weights and one input fill the registers.
-    one, two, three = (product_of_rows(pixels, width, run) for pixels, width in ((8, 1), (6, 2), (4, 3)))
+@_compile
+def run_of(weights: Any) -> int:
+    """Returns how many inputs a product with such weights sums up in one turn."""
+    return RUN * depth_of(weights)
+
+
+@_compile
+def taps_of(kernel: int, weights: Any) -> int:
+    """Returns how many weights a depthwise convolution has for each channel: whole words of taps, one above the other."""
+    depth = depth_of(weights)
+    return -(-kernel // depth) * depth * kernel
+
+
+def stem_run(depth: int) -> int:
+    """Returns the numbers of the first convolution's run, in whole words."""
+    return -(-STEM_RUN // depth) * depth
+
+
+def _product_by(words_of_run: Callable[[int], int]) -> Any:
+    """Makes the product of pixels with weights in panels; see `Product` and `product_of_rows`."""
+    one, two, three = (product_of_rows(_TILES[width], width, words_of_run) for width in (1, 2, 3))
+    four = product_of_rows(_TILES[4], 4, words_of_run) if _WIDEST == 4 else three
 
     @_compile
-    def product(source: Any, stride: int, runs: int, run_stride: int, weights: Any, bias: Any, activation: int, added: Any,
-                added_stride: int, adds: int, out: Any, out_stride: int, streams: int, count: int,
-                channels: int) -> None:
+    def product(job: Any, count: int, channels: int) -> None:
+        stand_alone()
         c = 0
         while c < channels:
             width = panel_width((channels - c) // LANES)
-            w, b, a, o = beyond(weights, runs * run * c), beyond(bias, c), beyond(added, c), beyond(out, c)
             if width == 2:
-                two(source, stride, runs, run_stride, w, b, activation, a, added_stride, adds, o, out_stride, streams, count)
+                two(job, c, count)
             elif width == 3:
-                three(source, stride, runs, run_stride, w, b, activation, a, added_stride, adds, o, out_stride, streams, count)
+                three(job, c, count)
+            elif width == 1:
+                one(job, c, count)
             else:
-                one(source, stride, runs, run_stride, w, b, activation, a, added_stride, adds, o, out_stride, streams, count)
+                four(job, c, count)
             c += width * LANES
 
     return product
 
 
-product, stem_product = _product_by(RUN), _product_by(STEM_RUN)
+product, stem_product = _product_by(lambda depth: RUN), _product_by(lambda depth: stem_run(depth) // depth)
 
 _3_1_1, _3_2_1, _5_1_1, _5_2_1, _5_1_2 = (
-    depthwise_tile(8, *form) for form in ((3, 1, 1), (3, 2, 1), (5, 1, 1), (5, 2, 1), (5, 1, 2)))
-_single_3, _single_5 = depthwise_tile(1, 3, 1, 1), depthwise_tile(1, 5, 1, 1)
+    depthwise_tile(_ROW, *form) for form in ((3, 1, 1), (3, 2, 1), (5, 1, 1), (5, 2, 1), (5, 1, 2)))
+_single_3, _single_5 = (depthwise_tile(1, kernel, 1, 1) for kernel in (3, 5))
 
 
 @_compile
-def depthwise(source: Any, row_offsets: Any, rows: int, kernel: int, stride: int, dilation: int, weights: Any, bias: Any,
-              activation: int, out: Any, out_stride: int, streams: int, sums: Any, adds: int, count: int, channels: int) -> None:
-    """See `depthwise_tile`; the weights of a tap are `channels` floats. All channels of some pixels come first."""
-    starts = at(row_offsets, 0)
+def depthwise(job: Any, kernel: int, stride: int, dilation: int, count: int, channels: int) -> None:
+    """Computes `count` pixels of a row; see `Depthwise`. All channels of some pixels come first."""
+    stand_alone()
+    step = job.pixel_stride
     p = 0
     while p < count:
-        many = count - p >= 8 and (dilation == 1 or (kernel == 5 and stride == 1 and dilation == 2))
+        many = count - p >= _ROW and (dilation == 1 or (kernel == 5 and stride == 1 and dilation == 2))
         for c in range(0, channels, LANES):
-            i, w, b = beyond(source, p * stride * channels + c), beyond(weights, c), beyond(bias, c)
-            o, t = beyond(out, p * out_stride + c), beyond(sums, c)
             if not many and kernel == 3:
-                _single_3(i, starts, rows, dilation * channels, w, channels, b, activation, o, out_stride, streams, t, adds)
+                _single_3(job, p, c, stride, dilation * step)
             elif not many:
-                _single_5(i, starts, rows, dilation * channels, w, channels, b, activation, o, out_stride, streams, t, adds)
+                _single_5(job, p, c, stride, dilation * step)
             elif kernel == 3 and stride == 1:
-                _3_1_1(i, starts, rows, channels, w, channels, b, activation, o, out_stride, streams, t, adds)
+                _3_1_1(job, p, c, stride, step)
             elif kernel == 3:
-                _3_2_1(i, starts, rows, channels, w, channels, b, activation, o, out_stride, streams, t, adds)
+                _3_2_1(job, p, c, stride, step)
             elif dilation == 2:
-                _5_1_2(i, starts, rows, channels, w, channels, b, activation, o, out_stride, streams, t, adds)
+                _5_1_2(job, p, c, stride, step)
             elif stride == 1:
-                _5_1_1(i, starts, rows, channels, w, channels, b, activation, o, out_stride, streams, t, adds)
+                _5_1_1(job, p, c, stride, step)
             else:
-                _5_2_1(i, starts, rows, channels, w, channels, b, activation, o, out_stride, streams, t, adds)
-        p += 8 if many else 1
+                _5_2_1(job, p, c, stride, step)
+        p += _ROW if many else 1
 
 
 @_compile

@@ -12,9 +12,12 @@ from seg.errors import SegError
 from seg.runtime.engines import UnavailablePrecision
 from seg.runtime.fused import kernels
 from seg.runtime.fused.cutting import CACHE_FLOATS, Work, cut
+from seg.runtime.fused.formats import FORMATS, Format
 from seg.runtime.fused.kernels import NONE
-from seg.runtime.fused.packing import Array, Blob, Map, ceil_div, pack, pack_taps, padded, place
-from seg.runtime.fused.vectors import HARD_SWISH, LANES, RELU, RELU6
+from seg.runtime.fused.packing import Array, Blob, Map, ceil_div, line, pack, pack_taps, padded, place, with_channels
+from seg.runtime.fused.processor import LANES
+from seg.runtime.fused.products import RUN, STEM_RUN, stem_run
+from seg.runtime.fused.vectors import HARD_SWISH, RELU, RELU6
 from seg.runtime.upsample import positions
 from seg.weights import Description
 
@@ -25,7 +28,7 @@ DEFAULTS: dict[str, Any] = {  # of `seg.models.LRASPP`: a description may leave 
 }
 LAST_STEP = "sum of scores"
 _ACTIVATIONS = {"relu": RELU, "relu6": RELU6, "hard_swish": HARD_SWISH}
-_STREAMED_FLOATS = 1024 * 1024  # maps from this size on don't stay in the cache that cores share
+_STREAMED_BYTES = 4 * 2**20  # maps from this size on don't stay in the cache that cores share
 _HEAD_PIXELS = 48  # that the decoder's steps work on at once; a multiple of what products do
 _TASKS_PER_THREAD = 6  # of a step without borders between its tasks
 
@@ -37,29 +40,47 @@ class Program:
     Attributes:
         steps: records.
         names: of the steps, for people.
-        constants: float32, packed weights and the fractions of resizing.
-        tables: int64, where resizing and pooling find their pixels.
-        maps_size, scratch_size: in floats; the second for each thread.
+        numbers: the format of what says so in `kernels`.
+        constants, weights, tables: see `kernels`.
+        maps_size, floats_size: in numbers.
+        rows_size, lines_size: the same, of each thread.
         scores_shape: (classes, h, w).
     """
 
     steps: Array
     names: tuple[str, ...]
+    numbers: Format
     constants: npt.NDArray[np.float32]
+    weights: Array
     tables: npt.NDArray[np.int64]
     maps_size: int
-    scratch_size: int
+    floats_size: int
+    rows_size: int
+    lines_size: int
     scores_shape: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class _Feature:
-    """A map by its number, and its shape; channels fill whole vectors."""
+    """A map, and its shape.
+
+    Attributes:
+        map: its number among those of its kind; `NONE` for what is never written as a whole.
+        height, width: in pixels.
+        channels: that mean something; in memory they fill whole vectors.
+        floats: whether it lies in `floats`, and not in `maps`.
+    """
 
     map: int
     height: int
     width: int
     channels: int
+    floats: bool = False
+
+    @property
+    def stored(self) -> int:
+        """Channels as they lie in memory."""
+        return padded(self.channels)
 
     @property
     def hw(self) -> tuple[int, int]:
@@ -79,7 +100,8 @@ def check_network(description: Description) -> None:
             f"{description.network} over {encoder} with {len(description.mean)}. Take another engine.")
 
 
-def plan(description: Description, tensors: Mapping[str, Array], size_hw: tuple[int, int], threads: int) -> Program:
+def plan(description: Description, tensors: Mapping[str, Array], size_hw: tuple[int, int], threads: int,
+         precision: str = "fp32") -> Program:
     """Lays a network out for frames of one size.
 
     Args:
@@ -87,26 +109,28 @@ def plan(description: Description, tensors: Mapping[str, Array], size_hw: tuple[
         tensors: its state dict.
         size_hw: (H, W), each at least 32.
         threads: that will run it; work is cut into a few times as many tasks.
+        precision: "fp32" or "bf16".
 
     Raises:
         SegError: a tensor is missing or of another shape.
     """
-    return _Planner(description, tensors, threads).plan(size_hw)
+    return _Planner(description, tensors, threads, FORMATS[precision]).plan(size_hw)
 
 
 class _Planner:
-    def __init__(self, description: Description, tensors: Mapping[str, Array], threads: int) -> None:
+    def __init__(self, description: Description, tensors: Mapping[str, Array], threads: int, numbers: Format) -> None:
+        self._numbers = numbers
         self._arguments, self._tensors, self._threads = DEFAULTS | description.arguments, tensors, threads
         self._mean = np.array(description.mean[::-1]) * 255 - float(kernels.CENTER)  # BGR, of bytes around 0
         self._std = np.array(description.std[::-1]) * 255
         self._variant = find_variant(self._arguments["encoder_name"])
         self._encoder_eps = self._arguments["encoder_norm_eps"] or NORM_EPS
-        self._constants, self._tables = Blob(np.float32), Blob(np.int64)
+        self._constants, self._weights, self._tables = Blob(np.float32), Blob(numbers.dtype), Blob(np.int64)
         self._steps: list[dict[str, int]] = []
-        self._map_fields: list[dict[str, int]] = []  # of each step, maps by field
+        self._map_fields: list[dict[str, _Feature]] = []  # of each step, maps by field
         self._names: list[str] = []
-        self._maps: list[Map] = []
-        self._scratch = 0
+        self._maps: dict[bool, list[Map]] = {False: [], True: []}  # by whether they are floats
+        self._rows, self._lines = 0, 0
 
     def plan(self, size_hw: tuple[int, int]) -> Program:
         moves = self._variant.steps(self._arguments["encoder_output_stride"], self._arguments["dilate_first"])
@@ -120,24 +144,29 @@ class _Planner:
             if i == skip_block:
                 skip = expansion_skip or self._skip_scores(feature)
         self._head(feature, skip)
-        places, maps_size = place(self._maps)
+        places, sizes = {}, {}
+        for floats, maps in self._maps.items():
+            places[floats], sizes[floats] = place(maps, line(np.float32 if floats else self._numbers.dtype))
         steps = np.zeros(len(self._steps), kernels.STEP)
-        for step, fields, maps in zip(steps, self._steps, self._map_fields, strict=True):
-            for name, value in (fields | {name: places[number] for name, number in maps.items()}).items():
+        for step, fields, features in zip(steps, self._steps, self._map_fields, strict=True):
+            where = {name: places[feature.floats][feature.map] for name, feature in features.items()}
+            for name, value in (fields | where).items():
                 step[name] = value
-        return Program(steps, tuple(self._names), self._constants.join(), self._tables.join(), maps_size, self._scratch,
+        return Program(steps, tuple(self._names), self._numbers, self._constants.join(), self._weights.join(),
+                       self._tables.join(), sizes[False], sizes[True], self._rows, self._lines,
                        (self._arguments["classes"], *skip.hw))
 
     def _first_block(self, size_hw: tuple[int, int], stride: int, dilation: int) -> _Feature:
         """Adds the first convolution with the block behind it, which in all variants is the only one that expands nothing."""
         variant = self._variant
         weight, bias = self._folded("encoder.stem", self._encoder_eps, variant.stem_channels, 3, 3)
-        weight = weight[:, ::-1].transpose(2, 3, 1, 0) / self._std[:, None]  # (rows, columns, BGR, outputs)
-        bias = bias - np.einsum("yxco,c->o", weight, self._mean)  # so the steps needn't normalise
+        # The steps needn't normalise. The mean colour gives exactly the bias, whatever the weights are rounded to.
+        weight = self._numbers.rounded_values(weight[:, ::-1].transpose(2, 3, 1, 0) / self._std[:, None])  # (y, x, BGR, outputs)
+        bias = bias - np.einsum("yxco,c->o", weight, self._mean)
         stem = _Feature(NONE, ceil_div(size_hw[0], 2), ceil_div(size_hw[1], 2), variant.stem_channels)
         feature, _ = self._block(0, stem, stride, dilation, False, _fields(
-            from_frame=1, expand_weights=self._constants.add(pack(weight.reshape(27, -1))),
-            expand_bias=self._constants.add(bias), mean=self._constants.add(self._mean),
+            from_frame=1, expand_weights=self._weights.add(self._numbers.round(self._packed_stem(weight))),
+            expand_bias=self._constants.add(with_channels(bias, stem.stored)), mean=self._constants.add(self._mean),
             source_activation=_ACTIVATIONS[variant.stem_activation]))
         return feature
 
@@ -157,92 +186,95 @@ class _Planner:
             The block's output, and the skip connection's scores if it gives them.
         """
         spec, part, name = self._variant.blocks[i], f"encoder.blocks.{i}", f"block {i}"
-        channels = spec.expansion
-        out_hw = ceil_div(source.height, stride), ceil_div(source.width, stride)
-        work = Work(*out_hw, source.width, 27 if stem else source.channels, channels, stride, spec.kernel,
-                    (spec.kernel - 1) * dilation + 1, 0 if spec.squeeze else spec.out_channels)
+        channels, stored = spec.expansion, padded(spec.expansion)
+        out = self._new_map((ceil_div(source.height, stride), ceil_div(source.width, stride)), spec.out_channels)
+        work = Work(*out.hw, source.width, 27 if stem else source.channels, stored, stride, spec.kernel,
+                    (spec.kernel - 1) * dilation + 1, 0 if spec.squeeze else out.stored)
         parts = cut(work, self._threads)
         strips, chunks = parts.strips(work), parts.chunks(work)
-        lines = 9 * (2 * ((parts.strip - 1) * stride + work.reach) + 1)  # of the frame, where it is read
-        self._need_scratch(parts.ring(work) + parts.strip * parts.chunk + 2 * parts.chunk + lines)
+        frame_lines = 9 * (2 * parts.columns(work) + 1) + self._numbers.depth if stem else 0
+        self._need(rows=parts.ring(work) + parts.row(work) + parts.strip * parts.chunk + frame_lines,
+                   lines=2 * parts.chunk)
         expansion = stem
         if expansion is None:
             weight, bias = self._folded(f"{part}.expand", self._encoder_eps, channels, source.channels)
-            expansion = _fields(source_activation=_ACTIVATIONS[spec.activation], expand_bias=self._constants.add(bias),
-                                expand_weights=self._constants.add(pack(_matrix(weight), parts.chunk)))
+            expansion = _fields(source_activation=_ACTIVATIONS[spec.activation], input_runs=self._runs(source.channels),
+                                expand_bias=self._bias(bias), expand_weights=self._product(_matrix(weight), parts.chunk))
         depth, depth_bias = self._folded(f"{part}.depthwise", self._encoder_eps, channels, 1, spec.kernel)
         project, project_bias = self._folded(f"{part}.project", self._encoder_eps, spec.out_channels, channels)
+        project = _matrix(project)
         adds = int(stride == 1 and source.channels == spec.out_channels)
-        stored = channels if spec.squeeze else spec.out_channels
-        whole_lines = spec.squeeze or stored <= 3 * LANES  # of more channels, a product writes a part at a time
+        written = stored if spec.squeeze else out.stored
+        whole_lines = spec.squeeze or written <= 3 * LANES  # of more channels, a product writes a part at a time
         fields = _fields(
             kind=kernels.BLOCK, tasks=strips * chunks * parts.bands, strips=strips, bands=parts.bands, chunks=chunks,
             strip=parts.strip, chunk=parts.chunk, kernel=spec.kernel, stride=stride, dilation=dilation,
-            in_height=source.height, in_width=source.width, in_channels=source.channels, expanded=channels,
-            out_height=out_hw[0], out_width=out_hw[1], out_channels=spec.out_channels, squeezes=int(spec.squeeze), adds=adds,
-            streams=int(whole_lines and out_hw[0] * out_hw[1] * stored > _STREAMED_FLOATS), skip_target=NONE,
-            depth_weights=self._constants.add(pack_taps(depth, parts.chunk)), depth_bias=self._constants.add(depth_bias),
-            project_weights=self._constants.add(pack(_matrix(project))), project_bias=self._constants.add(project_bias),
-            activation=_ACTIVATIONS[spec.activation]) | expansion
+            in_height=source.height, in_width=source.width, in_channels=source.stored, expanded=stored,
+            middle_runs=self._runs(channels), out_height=out.height, out_width=out.width, out_channels=out.stored,
+            squeezes=int(spec.squeeze), adds=adds, streams=int(whole_lines and self._bytes(out.hw, written) > _STREAMED_BYTES),
+            skip_target=NONE, depth_weights=self._weights.add(self._numbers.round(
+                pack_taps(with_channels(depth, stored), parts.chunk, self._numbers.depth))), depth_bias=self._bias(depth_bias),
+            project_bias=self._bias(project_bias), activation=_ACTIVATIONS[spec.activation]) | expansion
         read = None if stem else source
-        out = self._new_map(out_hw, spec.out_channels)
-        skip = self._new_map(out_hw, padded(self._arguments["classes"])) if skips else None
+        skip = self._new_map(out.hw, self._arguments["classes"], floats=True) if skips else None
         classifier = self._classifier("skip_classifier", channels) if skip else {}
         if not spec.squeeze:
-            self._add(name, fields | classifier, source=read, target=out, skip_target=skip)
+            self._add(name, fields | classifier | _fields(project_weights=self._product(project)), source=read, target=out,
+                      skip_target=skip)
             return out, skip
 
-        middle, sums = self._new_map(out_hw, channels), self._new_map((strips * parts.bands, 1), channels)
+        middle, sums = self._new_map(out.hw, channels), self._new_map((strips * parts.bands, 1), channels, floats=True)
         self._add(f"{name}, depthwise", fields, source=read, target=middle, sums=sums)
-        gated = self._new_map((channels, 1), spec.out_channels)
+        gated = self._new_map((fields["middle_runs"] * RUN * self._numbers.depth, 1), spec.out_channels)
         reduced, layers = round_to_8(channels / 4), f"{part}.squeeze_excite"
+        reduce = _matrix(self._tensor(f"{layers}.reduce.weight", reduced, channels, 1, 1))
+        expand = _matrix(self._tensor(f"{layers}.expand.weight", channels, reduced, 1, 1))
         self._add(f"{name}, gate", _fields(
-            kind=kernels.GATE, tasks=1, in_height=out_hw[0], in_width=out_hw[1], expanded=channels,
-            out_channels=spec.out_channels,
-            parts=strips * parts.bands, reduced=reduced, project_weights=fields["project_weights"],
-            reduce_weights=self._constants.add(_matrix(self._tensor(f"{layers}.reduce.weight", reduced, channels, 1, 1))),
+            kind=kernels.GATE, tasks=1, in_height=out.height, in_width=out.width, expanded=stored, out_channels=out.stored,
+            parts=strips * parts.bands, reduced=reduced, middle_runs=fields["middle_runs"],
+            project_weights=self._constants.add(self._packed(project)),
+            reduce_weights=self._constants.add(with_channels(reduce, stored)),
             reduce_bias=self._constants.add(self._tensor(f"{layers}.reduce.bias", reduced)),
-            gate_weights=self._constants.add(_matrix(self._tensor(f"{layers}.expand.weight", channels, reduced, 1, 1))),
-            gate_bias=self._constants.add(self._tensor(f"{layers}.expand.bias", channels))),
+            gate_weights=self._constants.add(with_channels(expand, reduced, stored)),
+            gate_bias=self._bias(self._tensor(f"{layers}.expand.bias", channels))),
             sums=sums, gated_weights=gated)
         self._pointwise(f"{name}, projection", _fields(
-            out_channels=spec.out_channels, project_bias=fields["project_bias"], adds=adds, skip_target=NONE) | classifier,
+            out_channels=out.stored, project_bias=fields["project_bias"], adds=adds, skip_target=NONE) | classifier,
             middle, target=out, gated_weights=gated, residual=read if adds else None, skip_target=skip)
         return out, skip
 
     def _skip_scores(self, source: _Feature) -> _Feature:
         """Adds the skip connection's classifier of a block's output."""
-        scores = self._new_map(source.hw, padded(self._arguments["classes"]))
+        scores = self._new_map(source.hw, self._arguments["classes"], floats=True)
         self._pointwise("skip classifier", _fields(target=NONE) | self._classifier("skip_classifier", source.channels), source,
                         skip_target=scores)
         return scores
 
     def _pointwise(self, name: str, fields: dict[str, int], source: _Feature, **maps: _Feature | None) -> None:
         pixels = source.height * source.width
-        tasks = max(ceil_div(pixels, max(48, CACHE_FLOATS // source.channels)),
+        tasks = max(ceil_div(pixels, max(48, CACHE_FLOATS // source.stored)),
                     min(pixels // 16, _TASKS_PER_THREAD * self._threads), 1)
         self._add(name, _fields(kind=kernels.POINTWISE, tasks=tasks, in_height=source.height, in_width=source.width,
-                                expanded=source.channels) | fields, source=source, **maps)
+                                expanded=source.stored, middle_runs=self._runs(source.channels)) | fields,
+                  source=source, **maps)
 
     def _classifier(self, layer: str, channels: int) -> dict[str, int]:
         classes = self._arguments["classes"]
         weight = _matrix(self._tensor(f"decoder.{layer}.weight", classes, channels, 1, 1))
-        missing = ((0, -channels % LANES), (0, -classes % LANES))
-        return _fields(classes=padded(classes), classify_weights=self._constants.add(pack(np.pad(weight, missing))),
-                       classify_bias=self._constants.add(np.pad(self._tensor(f"decoder.{layer}.bias", classes), missing[1])))
+        return _fields(classes=padded(classes), classify_weights=self._product(weight),
+                       classify_bias=self._bias(self._tensor(f"decoder.{layer}.bias", classes)))
 
     def _head(self, deep: _Feature, skip: _Feature) -> None:
         """Adds the steps of the encoder's last convolution and the decoder."""
-        arguments, variant, hw, given = self._arguments, self._variant, deep.hw, self._arguments["decoder_channels"]
-        channels, expanded, tail = padded(given), deep.channels, _fields(expand_weights=NONE)
+        arguments, variant, hw, channels = self._arguments, self._variant, deep.hw, self._arguments["decoder_channels"]
+        expanded, tail = deep.channels, _fields(expand_weights=NONE)
         if variant.tail_channels is not None:
             expanded = variant.tail_channels
             weight, bias = self._folded("encoder.tail", self._encoder_eps, expanded, deep.channels)
-            tail = _fields(expand_weights=self._constants.add(pack(_matrix(weight))), expand_bias=self._constants.add(bias),
-                           activation=_ACTIVATIONS[variant.stem_activation])
-        project, project_bias = self._folded("decoder.project", arguments["decoder_norm_eps"], given, expanded)
-        attention = self._tensor("decoder.attention.weight", given, expanded, 1, 1)
-        missing = ((0, 0), (0, channels - given))
+            tail = _fields(expand_weights=self._product(_matrix(weight)), expand_bias=self._bias(bias),
+                           input_runs=self._runs(deep.channels), activation=_ACTIVATIONS[variant.stem_activation])
+        project, project_bias = self._folded("decoder.project", arguments["decoder_norm_eps"], channels, expanded)
+        attention = self._tensor("decoder.attention.weight", channels, expanded, 1, 1)
 
         windows = [pool_windows(*side) for side in self._pools(hw)]
         bounds = sorted({edge for window in windows[1] for edge in window})  # of intervals, which windows are made of
@@ -250,26 +282,28 @@ class _Planner:
                  for top, bottom in windows[0] for left, right in windows[1]]
         interval_of_column = np.searchsorted(bounds, np.arange(hw[1]), side="right") - 1
 
-        shape = _fields(in_height=hw[0], in_width=hw[1], expanded=expanded, out_channels=channels, strip=_HEAD_PIXELS,
+        feature, stored = self._new_map(hw, channels), padded(expanded)
+        sums = self._new_map((hw[0], len(bounds) - 1), expanded, floats=True)
+        shape = _fields(in_height=hw[0], in_width=hw[1], expanded=stored, out_channels=feature.stored, strip=_HEAD_PIXELS,
                         intervals=len(bounds) - 1, grid_width=len(windows[1]))
-        sums, feature = self._new_map((hw[0], len(bounds) - 1), expanded), self._new_map(hw, channels)
-        self._need_scratch(_HEAD_PIXELS * expanded)
+        self._need(rows=_HEAD_PIXELS * stored)
         self._add("last convolution, decoder's first", shape | tail | _fields(
-            kind=kernels.DEEP, tasks=hw[0], in_channels=deep.channels, pool_columns=self._tables.add(interval_of_column),
-            project_weights=self._constants.add(pack(np.pad(_matrix(project), missing))),
-            project_bias=self._constants.add(np.pad(project_bias, missing[1]))), source=deep, target=feature, sums=sums)
-        grid = self._new_map((len(windows[0]), len(windows[1])), channels)
+            kind=kernels.DEEP, tasks=hw[0], in_channels=deep.stored, pool_columns=self._tables.add(interval_of_column),
+            middle_runs=self._runs(expanded), project_weights=self._product(_matrix(project)),
+            project_bias=self._bias(project_bias)), source=deep, target=feature, sums=sums)
+        grid = self._new_map((len(windows[0]), len(windows[1])), channels, floats=True)
         self._add("decoder's gate", shape | _fields(
             kind=kernels.GRID, tasks=len(cells), pool_rows=self._tables.add(cells), smooth=int(arguments["gate"] == "sigmoid"),
-            gate_weights=self._constants.add(np.pad(_matrix(attention), missing))),
+            gate_weights=self._constants.add(with_channels(_matrix(attention), stored, feature.stored))),
             sums=sums, grid=grid)
-        scores = self._new_map(hw, skip.channels)
-        self._need_scratch((grid.width + _HEAD_PIXELS) * channels)
-        self._add("decoder's classifier", shape | self._classifier("deep_classifier", given) | self._axes(grid.hw, hw)
-                  | _fields(kind=kernels.CLASSIFY, tasks=hw[0]), source=feature, grid=grid, target=scores)
-        self._need_scratch((hw[1] + skip.width) * skip.channels)
+        scores = self._new_map(hw, skip.channels, floats=True)
+        self._need(rows=_HEAD_PIXELS * feature.stored, lines=grid.width * feature.stored)
+        self._add("decoder's classifier", shape | self._classifier("deep_classifier", channels) | self._axes(grid.hw, hw)
+                  | _fields(kind=kernels.CLASSIFY, tasks=hw[0], middle_runs=self._runs(channels)),
+                  source=feature, grid=grid, target=scores)
+        self._need(lines=(hw[1] + skip.width) * skip.stored)
         self._add(LAST_STEP, self._axes(hw, skip.hw) | _fields(
-            kind=kernels.MERGE, tasks=skip.height, in_width=hw[1], out_width=skip.width, classes=skip.channels),
+            kind=kernels.MERGE, tasks=skip.height, in_width=hw[1], out_width=skip.width, classes=skip.stored),
             source=scores, skip_target=skip)
 
     def _pools(self, hw: tuple[int, int]) -> list[tuple[int, int, int]]:
@@ -305,18 +339,46 @@ class _Planner:
             raise SegError(f"The network needs {name!r} as {shape}, and the file {there}; it doesn't hold what it describes.")
         return found.astype(np.float64)
 
-    def _new_map(self, hw: tuple[int, int], channels: int) -> _Feature:
-        self._maps.append(Map(hw[0] * hw[1] * channels, len(self._steps), len(self._steps)))
-        return _Feature(len(self._maps) - 1, *hw, channels)
+    def _runs(self, inputs: int) -> int:
+        """Returns how many turns a product takes to sum up so many inputs."""
+        return ceil_div(inputs, RUN * self._numbers.depth)
 
-    def _need_scratch(self, floats: int) -> None:
-        self._scratch = max(self._scratch, floats)
+    def _packed(self, matrix: Array, chunk: int | None = None) -> Array:
+        """Returns weights (inputs, outputs) as a product reads them, not rounded yet."""
+        inputs = self._runs(len(matrix)) * RUN * self._numbers.depth
+        return pack(with_channels(matrix, inputs, padded(matrix.shape[1])), chunk, self._numbers.depth)
+
+    def _packed_stem(self, weight: Array) -> Array:
+        """Returns the first convolution's weights (3, 3, 3, outputs) as its product reads them, a row of the frame at a time."""
+        depth, outputs = self._numbers.depth, weight.shape[-1]
+        rows = np.pad(weight.reshape(3, STEM_RUN, outputs), ((0, 0), (0, stem_run(depth) - STEM_RUN), (0, 0)))
+        return pack(with_channels(rows.reshape(-1, outputs).T, padded(outputs)).T, depth=depth)
+
+    def _product(self, matrix: Array, chunk: int | None = None) -> int:
+        """Adds weights (inputs, outputs) of a product; returns where they are."""
+        return self._weights.add(self._numbers.round(self._packed(matrix, chunk)))
+
+    def _bias(self, values: Array) -> int:
+        """Adds a float for each channel; returns where they are."""
+        return self._constants.add(with_channels(values, padded(len(values))))
+
+    def _bytes(self, hw: tuple[int, int], channels: int) -> int:
+        return hw[0] * hw[1] * channels * np.dtype(self._numbers.dtype).itemsize
+
+    def _new_map(self, hw: tuple[int, int], channels: int, floats: bool = False) -> _Feature:
+        maps = self._maps[floats]
+        maps.append(Map(hw[0] * hw[1] * padded(channels), len(self._steps), len(self._steps)))
+        return _Feature(len(maps) - 1, *hw, channels, floats)
+
+    def _need(self, rows: int = 0, lines: int = 0) -> None:
+        """Sees to it that a thread's own arrays hold so many numbers."""
+        self._rows, self._lines = max(self._rows, rows), max(self._lines, lines)
 
     def _add(self, name: str, fields: dict[str, int], **maps: _Feature | None) -> None:
         """Adds a step, and keeps the maps that it names until then."""
-        given = {field: feature.map for field, feature in maps.items() if feature is not None}
-        for number in given.values():
-            self._maps[number].last = len(self._steps)
+        given = {field: feature for field, feature in maps.items() if feature is not None}
+        for feature in given.values():
+            self._maps[feature.floats][feature.map].last = len(self._steps)
         self._steps.append(fields)
         self._map_fields.append(given)
         self._names.append(name)

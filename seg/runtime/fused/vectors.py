@@ -1,139 +1,330 @@
 """The innermost loops, written as LLVM instructions: Numba's own loops don't keep sums in registers.
 
-Everything is in float32, with channels last and in vectors of `LANES`. A tile is a few pixels times one to three vectors of
-channels, whose sums stay in registers while a loop runs over what is summed. LLVM makes two registers of a vector where the
-processor's are shorter.
+A tile is a few neighbouring pixels times one to four vectors of channels. Its sums stay in registers while a loop runs over
+what is summed up:
 
-Each function here is a factory or an intrinsic for Numba; offsets and strides count floats.
+                    channels ->
+             +---------+---------+
+    pixels   |  sum    |  sum    |   one word of the pixel's inputs, spread over a vector,
+      |      +---------+---------+   times a vector of weights for each vector of channels,
+      v      |  sum    |  sum    |   and so on for the next word
+             +---------+---------+
+
+Then bias, activation and what lies beside it are added, and the tile is written in the format of the array it goes to (see
+`formats`). Each function here is a factory or an intrinsic for Numba; offsets and strides count numbers.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
 
+from seg.runtime.fused import emit
+from seg.runtime.fused.emit import INT, Values, number
+from seg.runtime.fused.formats import FLOAT32, format_of
+from seg.runtime.fused.processor import LANES
+
 intrinsic: Any = extending.intrinsic  # type checkers don't know that Numba passes the first argument by itself
-LANES = 8
 LINEAR, RELU, RELU6, HARD_SWISH = range(4)  # activations
 
-_FLOAT, _INT = ir.FloatType(), ir.IntType(64)
-_VECTOR = ir.VectorType(_FLOAT, LANES)
-_POINTER = types.CPointer(types.float32)
-Values = list[Any]
+
+class Product(NamedTuple):
+    """A product of pixels with weights: activation(bias + sum over inputs of input * weight), and what is added to it.
+
+    Attributes:
+        source: the first pixel's inputs; they come in runs.
+        source_stride: from a pixel to the next.
+        runs: of a pixel.
+        run_stride: from a run to the next.
+        weights: as `packing.pack` lays them out.
+        bias: float32, for each output.
+        activation: its number.
+        added: what is added to the first pixel's outputs.
+        added_stride: from a pixel to the next.
+        adds: whether it is.
+        target: the first pixel's outputs.
+        target_stride: from a pixel to the next.
+        streams: whether they are written past the caches.
+    """
+
+    source: Any
+    source_stride: int
+    runs: int
+    run_stride: int
+    weights: Any
+    bias: Any
+    activation: int
+    added: Any
+    added_stride: int
+    adds: int
+    target: Any
+    target_stride: int
+    streams: int
+
+
+class Depthwise(NamedTuple):
+    """A depthwise convolution of one row of outputs: activation(bias + sum over taps of input * weight).
+
+    Attributes:
+        source: what the offsets of its rows count from.
+        row_offsets: for each row of the kernel, where it begins; after them, as many more as fill the last word.
+        pixel_stride: from a pixel to the next; between taps it lies `dilation` times.
+        weights: as `packing.pack_taps` lays them out.
+        weight_stride: from a tap to the next.
+        bias: float32, for each channel.
+        activation: its number.
+        target: the first pixel's outputs.
+        target_stride: from a pixel to the next.
+        streams: whether they are written past the caches.
+        sums: float32, to which each channel's outputs are added.
+        adds: whether they are.
+    """
+
+    source: Any
+    row_offsets: Any
+    pixel_stride: int
+    weights: Any
+    weight_stride: int
+    bias: Any
+    activation: int
+    target: Any
+    target_stride: int
+    streams: int
+    sums: Any
+    adds: int
 
 
 @intrinsic
 def at(typing_context: Any, array: Any, offset: Any) -> Any:
     """Returns the address of an element of a flat array."""
-    def emit(context: Any, build: Any, signature: Any, args: Any) -> Any:
+    def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, build, args[0]).data
         return build.gep(data, [args[1]])
 
-    return types.CPointer(array.dtype)(array, types.intp), emit
+    return types.CPointer(array.dtype)(array, types.intp), emit_it
 
 
 @intrinsic
 def beyond(typing_context: Any, pointer: Any, offset: Any) -> Any:
     """Returns the address that many elements after another."""
-    def emit(context: Any, build: Any, signature: Any, args: Any) -> Any:
+    def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         return build.gep(args[0], [args[1]])
 
-    return pointer(pointer, types.intp), emit
+    return pointer(pointer, types.intp), emit_it
+
+
+@intrinsic
+def get(typing_context: Any, array: Any, index: Any) -> Any:
+    """Returns a number of an array, of any format, as a float."""
+    def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, build, args[0]).data
+        return format_of(array).load_one(build, build.gep(data, [args[1]]))
+
+    return types.float32(array, types.intp), emit_it
+
+
+@intrinsic
+def put(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
+    """Writes a float into an array of any format."""
+    def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, build, args[0]).data
+        format_of(array).store_one(build, args[2], build.gep(data, [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.float32), emit_it
+
+
+@intrinsic
+def depth_of(typing_context: Any, array: Any) -> Any:
+    """Returns how many numbers of an array's format make a word."""
+    def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
+        return number(format_of(array).depth)
+
+    return types.int64(array), emit_it
+
+
+@intrinsic
+def stand_alone(typing_context: Any) -> Any:
+    """Keeps the function that calls it whole: LLVM would copy it into each of its callers, and compile it as often."""
+    def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
+        build.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), emit_it
 
 
 @intrinsic
 def take(typing_context: Any, counters: Any, index: Any) -> Any:
     """Adds 1 to a counter that threads share, and returns what it was."""
-    def emit(context: Any, build: Any, signature: Any, args: Any) -> Any:
+    def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, build, args[0]).data
-        return build.atomic_rmw("add", build.gep(data, [args[1]]), _INT(1), "seq_cst")
+        return build.atomic_rmw("add", build.gep(data, [args[1]]), INT(1), "seq_cst")
 
-    return types.int64(counters, types.intp), emit
+    return types.int64(counters, types.intp), emit_it
 
 
 @intrinsic
 def look(typing_context: Any, counters: Any, index: Any) -> Any:
     """Returns a counter that threads share; what they wrote before they added to it is seen then."""
-    def emit(context: Any, build: Any, signature: Any, args: Any) -> Any:
+    def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, build, args[0]).data
         return build.load_atomic(build.gep(data, [args[1]]), "seq_cst", 8)
 
-    return types.int64(counters, types.intp), emit
+    return types.int64(counters, types.intp), emit_it
 
 
 @intrinsic
 def rest(typing_context: Any) -> Any:
     """Lets another thread have the core, if there is one that waits for it."""
-    def emit(context: Any, build: Any, signature: Any, args: Any) -> Any:
+    def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         if os.name == "posix":
             build.call(cgutils.get_or_insert_function(build.module, ir.FunctionType(ir.IntType(32), []), "sched_yield"), [])
         return context.get_dummy_value()
 
-    return types.void(), emit
+    return types.void(), emit_it
 
 
-def product_of_rows(pixels: int, width: int, run: int) -> Any:
-    """Makes the product of rows of pixels with a panel of weights, which is `width` vectors of channels wide.
+@intrinsic
+def widen(typing_context: Any, source: Any, minus: Any, target: Any, vectors: Any) -> Any:
+    """Writes bytes less a number, some vectors of them."""
+    def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
+        source, minus, target, vectors = args
+        minus = emit.spread(build, minus)
 
-    It goes by tiles of some pixels, the last of which overlaps the one before it; where there are fewer pixels than that, by
-    single ones. A pixel's inputs are runs of `run` numbers, which one turn of the innermost loop sums up.
+        def turn(i: Any, nothing: Values) -> Values:
+            place = build.mul(i, number(LANES))
+            read = emit.load(build, build.gep(source, [place]), ir.VectorType(ir.IntType(8), LANES), 1)
+            floats = build.sitofp(build.zext(read, emit.WORDS), emit.FLOATS)
+            format_of(signature.args[2]).store(build, build.fsub(floats, minus), build.gep(target, [place]))
+            return nothing
+
+        emit.loop(build, vectors, [], turn)
+        return context.get_dummy_value()
+
+    return types.void(source, types.float32, target, types.intp), emit_it
+
+
+def blend(with_beside: Callable[[Any, Any, Any], Any]) -> Any:
+    """Makes the interpolation between two places of float32, and what comes of it and of what lies beside it."""
+
+    @intrinsic
+    def blended(typing_context: Any, near: Any, far: Any, fraction: Any, beside: Any, target: Any, count: Any) -> Any:
+        """Writes `count` numbers, in whole vectors: near + (far - near) * fraction, with those beside them."""
+        def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
+            near, far, fraction, beside, target, count = args
+            fraction = emit.spread(build, fraction)
+
+            def turn(i: Any, nothing: Values) -> Values:
+                place = build.mul(i, number(LANES))
+                first, second = (FLOAT32.load(build, build.gep(pointer, [place])) for pointer in (near, far))
+                mixed = emit.fma(build, build.fsub(second, first), fraction, first)
+                other = format_of(signature.args[3]).load(build, build.gep(beside, [place]))
+                format_of(signature.args[4]).store(build, with_beside(build, mixed, other), build.gep(target, [place]))
+                return nothing
+
+            emit.loop(build, build.sdiv(count, number(LANES)), [], turn)
+            return context.get_dummy_value()
+
+        return types.void(near, far, types.float32, beside, target, types.intp), emit_it
+
+    return blended
+
+
+between = blend(lambda build, mixed, other: mixed)
+between_added = blend(lambda build, mixed, other: build.fadd(mixed, other))
+between_multiplied = blend(lambda build, mixed, other: build.fmul(mixed, other))
+
+
+@intrinsic
+def add_pixels(typing_context: Any, source: Any, pixels: Any, channels: Any, sums: Any) -> Any:
+    """Adds pixels, at least 1, to the sums of their channels, which are float32 and fill whole vectors."""
+    def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
+        source, pixels, channels, sums = args
+
+        def vector(v: Any, nothing: Values) -> Values:
+            first = build.mul(v, number(LANES))
+            place = build.gep(sums, [first])
+
+            def add(p: Any, carried: Values) -> Values:
+                pixel = build.gep(source, [build.add(build.mul(p, channels), first)])
+                return [build.fadd(carried[0], format_of(signature.args[0]).load(build, pixel))]
+
+            FLOAT32.store(build, emit.loop(build, pixels, [FLOAT32.load(build, place)], add)[0], place)
+            return nothing
+
+        emit.loop(build, build.sdiv(channels, number(LANES)), [], vector)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, types.intp, sums), emit_it
+
+
+def product_of_rows(pixels: int, width: int, words_of_run: Callable[[int], int]) -> Any:
+    """Makes the product of pixels with a panel of weights, which is `width` vectors of channels wide.
+
+    It goes by tiles of some pixels. The last overlaps the one before it; where there are fewer pixels than a tile has, the last
+    one of them is computed several times. One turn of the innermost loop sums up a run.
+
+    Args:
+        pixels: of a tile.
+        width: in vectors.
+        words_of_run: by how many numbers a word holds.
     """
 
     @intrinsic
-    def product(typing_context: Any, source: Any, pixel_stride: Any, runs: Any, run_stride: Any, weights: Any, bias: Any,
-                activation: Any, added: Any, added_stride: Any, adds: Any, out: Any, out_stride: Any, streams: Any,
-                count: Any) -> Any:
-        """For each pixel: activation(bias + sum over inputs of input * weights) + added, if adds."""
-        def emit(context: Any, build: Any, signature: Any, args: Any) -> Any:
-            (source, pixel_stride, runs, run_stride, weights, bias, activation, added, added_stride, adds, out, out_stride,
-             streams, count) = args
-            start = [_load(build, bias, v) for v in range(width)]
+    def product(typing_context: Any, job: Any, first_channel: Any, count: Any) -> Any:
+        """Computes a panel of `count` pixels, at least 1, from an output channel on; see `Product`."""
+        def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
+            kinds = Product(*job.types)
+            given = Product(*(build.extract_value(args[0], i) for i in range(len(job))))
+            channel, count = args[1:]
+            numbers, target = format_of(kinds.source), format_of(kinds.target)
+            run = words_of_run(numbers.depth)
+            inputs = build.mul(given.runs, number(run * numbers.depth))
+            weights = build.gep(given.weights, [build.mul(inputs, channel)])
+            bias = [FLOAT32.load(build, build.gep(given.bias, [build.add(channel, number(v * LANES))])) for v in range(width)]
+            last = build.sub(count, number(1))
 
-            def tile(first: Any, size: int) -> None:
-                rows = [build.gep(source, [build.mul(pixel_stride, build.add(first, _INT(p)))]) for p in range(size)]
+            def tile(index: Any, nothing: Values) -> Values:
+                first = build.mul(index, number(pixels))
+                first = emit.smaller_int(build, first, build.sub(count, number(pixels)))
+                first = build.select(build.icmp_signed("<", first, number(0)), number(0), first)
+                places = [emit.smaller_int(build, build.add(first, number(p)), last) for p in range(pixels)]
+                rows = [build.gep(given.source, [build.mul(given.source_stride, place)]) for place in places]
 
                 def turn(r: Any, sums: Values) -> Values:
-                    place, line = build.mul(r, run_stride), build.gep(weights, [build.mul(r, _INT(run * width * LANES))])
-                    starts = [build.gep(row, [place]) for row in rows]
+                    begin = build.mul(r, given.run_stride)
+                    line = build.gep(weights, [build.mul(r, number(run * width * LANES * numbers.depth))])
+                    starts = [build.gep(row, [begin]) for row in rows]
                     for i in range(run):
-                        factors = [_load(build, line, i * width + v) for v in range(width)]
-                        inputs = [_spread(build, build.load(build.gep(start, [_INT(i)]))) for start in starts]
-                        sums = [_fma(build, inputs[p], factors[v], sums[p * width + v])
-                                for p in range(size) for v in range(width)]
+                        factors = [numbers.load_words(build, build.gep(line, [number((i * width + v) * LANES * numbers.depth)]))
+                                   for v in range(width)]
+                        words = [numbers.spread_word(build, build.gep(start, [number(i * numbers.depth)])) for start in starts]
+                        sums = [numbers.dot(build, words[p], factors[v], sums[p * width + v])
+                                for p in range(pixels) for v in range(width)]
                     return sums
 
-                sums = _activate(build, activation, _loop(build, runs, start * size, turn))
+                sums = _activate(build, given.activation, emit.loop(build, given.runs, bias * pixels, turn))
 
                 def add() -> Values:
-                    beside = [build.gep(added, [build.mul(added_stride, build.add(first, _INT(p)))]) for p in range(size)]
-                    return [build.fadd(sums[p * width + v], _load(build, beside[p], v))
-                            for p in range(size) for v in range(width)]
+                    beside = [build.gep(given.added, [build.add(build.mul(given.added_stride, place), channel)])
+                              for place in places]
+                    return [build.fadd(sums[p * width + v],
+                                       format_of(kinds.added).load(build, build.gep(beside[p], [number(v * LANES)])))
+                            for p in range(pixels) for v in range(width)]
 
-                found = _either(build, build.icmp_signed("!=", adds, _INT(0)), add, sums)
-                _store(build, found, build.gep(out, [build.mul(out_stride, first)]), out_stride, size, width, streams)
-
-            def tiles(i: Any, nothing: Values) -> Values:
-                tile(_smaller_int(build, build.mul(i, _INT(pixels)), build.sub(count, _INT(pixels))), pixels)
+                sums = emit.either(build, build.icmp_signed("!=", given.adds, number(0)), add, sums)
+                out = [build.gep(given.target, [build.add(build.mul(given.target_stride, place), channel)]) for place in places]
+                _store(build, target, sums, out, given.streams)
                 return nothing
 
-            def singles(i: Any, nothing: Values) -> Values:
-                tile(i, 1)
-                return nothing
-
-            with build.if_else(build.icmp_signed(">=", count, _INT(pixels))) as (many, few):
-                with many:
-                    _loop(build, build.sdiv(build.add(count, _INT(pixels - 1)), _INT(pixels)), [], tiles)
-                with few:
-                    _loop(build, count, [], singles)
+            emit.loop(build, build.sdiv(build.add(count, number(pixels - 1)), number(pixels)), [], tile)
             return context.get_dummy_value()
 
-        number = types.intp
-        return types.void(_POINTER, number, number, number, _POINTER, _POINTER, number, _POINTER, number, number, _POINTER,
-                          number, number, number), emit
+        return types.void(job, types.intp, types.intp), emit_it
 
     return product
 
@@ -141,151 +332,93 @@ def product_of_rows(pixels: int, width: int, run: int) -> Any:
 def depthwise_tile(pixels: int, kernel: int, stride: int, dilation: int) -> Any:
     """Makes the tile of a depthwise convolution: some neighbouring pixels of an output row times one vector of channels.
 
-    An input that several outputs of the tile share is loaded once.
+    An input that several outputs of the tile share is loaded once. Where a word holds several numbers, they come from as many
+    rows.
     """
     taps = [(p, t, p * stride + t * dilation) for p in range(pixels) for t in range(kernel)]
 
     @intrinsic
-    def tile(typing_context: Any, source: Any, row_offsets: Any, rows: Any, pixel_stride: Any, weights: Any,
-             weight_stride: Any, bias: Any, activation: Any, out: Any, out_stride: Any, streams: Any, sums: Any,
-             adds: Any) -> Any:
-        """Convolves over the rows that lie within the map, which start at `row_offsets`; adds the outputs to `sums`, if adds."""
-        def emit(context: Any, build: Any, signature: Any, args: Any) -> Any:
-            (source, row_offsets, rows, pixel_stride, weights, weight_stride, bias, activation, out, out_stride, streams,
-             channel_sums, adds) = args
+    def tile(typing_context: Any, job: Any, pixel: Any, channel: Any, pixel_step: Any, tap_stride: Any) -> Any:
+        """Convolves from an output pixel and a channel on.
 
-            def row(r: Any, sums: Values) -> Values:
-                line = build.gep(source, [build.load(build.gep(row_offsets, [r]))])
-                first = build.mul(r, _INT(kernel))
-                factors = [_load(build, build.gep(weights, [build.mul(build.add(first, _INT(t)), weight_stride)]), 0)
+        Outputs lie `pixel_step` input pixels apart, and taps as far as the tile was made for, in units of `tap_stride` numbers.
+        """
+        def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
+            kinds = Depthwise(*job.types)
+            given = Depthwise(*(build.extract_value(args[0], i) for i in range(len(job))))
+            pixel, channel, pixel_step, tap_stride = args[1:]
+            numbers = format_of(kinds.source)
+            source = build.gep(given.source, [build.add(build.mul(build.mul(pixel, pixel_step), given.pixel_stride), channel)])
+            weights = build.gep(given.weights, [build.mul(channel, number(numbers.depth))])
+
+            def group(g: Any, sums: Values) -> Values:
+                first = build.mul(g, number(numbers.depth))
+                lines = [build.gep(source, [build.load(build.gep(given.row_offsets, [build.add(first, number(d))]))])
+                         for d in range(numbers.depth)]
+                tap = build.mul(g, number(kernel))
+                factors = [numbers.load_words(build, build.gep(weights, [build.mul(build.add(tap, number(t)),
+                                                                                  given.weight_stride)]))
                            for t in range(kernel)]
                 found = list(sums)
                 for position in sorted({place for _, _, place in taps}):
-                    value = _load(build, build.gep(line, [build.mul(pixel_stride, _INT(position))]), 0)
+                    offset = build.mul(tap_stride, number(position))
+                    words = numbers.words_of(build, [numbers.load_raw(build, build.gep(line, [offset])) for line in lines])
                     for p, t, place in taps:
                         if place == position:
-                            found[p] = _fma(build, value, factors[t], found[p])
+                            found[p] = numbers.dot(build, words, factors[t], found[p])
                 return found
 
-            found = _activate(build, activation, _loop(build, rows, [_load(build, bias, 0)] * pixels, row))
-            _store(build, found, out, out_stride, pixels, 1, streams)
-            with build.if_then(build.icmp_signed("!=", adds, _INT(0))):
-                total = _load(build, channel_sums, 0)
+            bias = FLOAT32.load(build, build.gep(given.bias, [channel]))
+            groups = -(-kernel // numbers.depth)
+            found = _activate(build, given.activation, emit.loop(build, number(groups), [bias] * pixels, group))
+            out = [build.gep(given.target, [build.add(build.mul(given.target_stride, build.add(pixel, number(p))), channel)])
+                   for p in range(pixels)]
+            _store(build, format_of(kinds.target), found, out, given.streams)
+            with build.if_then(build.icmp_signed("!=", given.adds, number(0))):
+                place = build.gep(given.sums, [channel])
+                total = FLOAT32.load(build, place)
                 for value in found:
                     total = build.fadd(total, value)
-                _store(build, [total], channel_sums, _INT(0), 1, 1, _INT(0))
+                FLOAT32.store(build, total, place)
             return context.get_dummy_value()
 
-        number = types.intp
-        return types.void(_POINTER, types.CPointer(types.int64), number, number, _POINTER, number, _POINTER, number, _POINTER,
-                          number, number, _POINTER, number), emit
+        return types.void(job, types.intp, types.intp, types.intp, types.intp), emit_it
 
     return tile
 
 
-def _load(build: Any, pointer: Any, vector: int) -> Any:
-    loaded = build.load(build.bitcast(build.gep(pointer, [_INT(vector * LANES)]), _VECTOR.as_pointer()))
-    loaded.align = 4
-    return loaded
+def _store(build: Any, target: Any, values: Values, rows: Values, streams: Any) -> None:
+    """Writes a tile, in rows of several vectors."""
+    width = len(values) // len(rows)
 
-
-def _store(build: Any, values: Sequence[Any], out: Any, stride: Any, pixels: int, vectors: int, streams: Any) -> None:
-    """Writes a tile; past the caches if `streams`, for what is too large for them anyway: nothing is read in first then."""
     def write(mark: bool) -> None:
-        for p in range(pixels):
-            row = build.gep(out, [build.mul(stride, _INT(p))])
-            for v in range(vectors):
-                place = build.bitcast(build.gep(row, [_INT(v * LANES)]), _VECTOR.as_pointer())
-                stored = build.store(values[p * vectors + v], place)
-                stored.align = 4 * LANES if mark else 4
-                if mark:
-                    stored.set_metadata("nontemporal", build.module.add_metadata([ir.IntType(32)(1)]))
+        for i, value in enumerate(values):
+            target.store(build, value, build.gep(rows[i // width], [number(i % width * LANES)]), mark)
 
-    with build.if_else(build.icmp_signed("!=", streams, _INT(0))) as (then, otherwise):
+    with build.if_else(build.icmp_signed("!=", streams, number(0))) as (then, otherwise):
         with then:
             write(True)
         with otherwise:
             write(False)
 
 
-def _constant(value: float) -> Any:
-    return ir.Constant(_VECTOR, [value] * LANES)
-
-
-def _spread(build: Any, scalar: Any) -> Any:
-    """Fills a vector with one value."""
-    anything = ir.Constant(_VECTOR, ir.Undefined)
-    first = build.insert_element(anything, scalar, ir.IntType(32)(0))
-    return build.shuffle_vector(first, anything, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
-
-
-def _fma(build: Any, a: Any, b: Any, c: Any) -> Any:
-    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-    return build.call(cgutils.get_or_insert_function(build.module, kind, f"llvm.fma.v{LANES}f32"), [a, b, c])
-
-
-def _larger(build: Any, a: Any, b: Any) -> Any:
-    return build.select(build.fcmp_ordered(">", a, b), a, b)
-
-
-def _smaller(build: Any, a: Any, b: Any) -> Any:
-    return build.select(build.fcmp_ordered("<", a, b), a, b)
-
-
-def _smaller_int(build: Any, a: Any, b: Any) -> Any:
-    return build.select(build.icmp_signed("<", a, b), a, b)
-
-
-def _loop(build: Any, count: Any, start: Values, body: Callable[[Any, Values], Values]) -> Values:
-    """Emits `for i in range(count)`, count at least 1, with values that each turn hands to the next; returns the last."""
-    before, top, after = build.block, build.append_basic_block("turn"), build.append_basic_block("after")
-    build.branch(top)
-    build.position_at_end(top)
-    i, carried = build.phi(_INT), [build.phi(value.type) for value in start]
-    found = body(i, carried)
-    following, end = build.add(i, _INT(1)), build.block
-    for phi, first, later in zip([i, *carried], [_INT(0), *start], [following, *found], strict=True):
-        phi.add_incoming(first, before)
-        phi.add_incoming(later, end)
-    build.cbranch(build.icmp_signed("<", following, count), top, after)
-    build.position_at_end(after)
-    return found
-
-
-def _either(build: Any, condition: Any, make: Callable[[], Values], otherwise: Values) -> Values:
-    """Emits `make() if condition else otherwise`."""
-    before, then, after = build.block, build.append_basic_block("then"), build.append_basic_block("after")
-    build.cbranch(condition, then, after)
-    build.position_at_end(then)
-    made, end = make(), build.block
-    build.branch(after)
-    build.position_at_end(after)
-    merged = []
-    for one, other in zip(made, otherwise, strict=True):
-        phi = build.phi(one.type)
-        phi.add_incoming(one, end)
-        phi.add_incoming(other, before)
-        merged.append(phi)
-    return merged
-
-
 def _activate(build: Any, activation: Any, values: Values) -> Values:
     """Emits the activation of that number."""
-    zero, three, six, sixth = map(_constant, (0.0, 3.0, 6.0, 1 / 6))
+    zero, half, one, six, sixth = map(emit.constant, (0.0, 0.5, 1.0, 6.0, 1 / 6))
 
     def hard_swish(x: Any) -> Any:
-        clipped = _smaller(build, _larger(build, build.fadd(x, three), zero), six)
-        return build.fmul(build.fmul(x, clipped), sixth)
+        return build.fmul(x, emit.smaller(build, emit.larger(build, emit.fma(build, x, sixth, half), zero), one))
 
     functions: dict[int, Callable[[Any], Any]] = {
-        RELU: lambda x: _larger(build, x, zero),
-        RELU6: lambda x: _smaller(build, _larger(build, x, zero), six),
+        RELU: lambda x: emit.larger(build, x, zero),
+        RELU6: lambda x: emit.smaller(build, emit.larger(build, x, zero), six),
         HARD_SWISH: hard_swish,
     }
+
     def apply(function: Callable[[Any], Any], inputs: Values) -> Values:
         return [function(x) for x in inputs]
 
-    for number, function in functions.items():
-        chosen = build.icmp_signed("==", activation, _INT(number))
-        values = _either(build, chosen, partial(apply, function, values), values)
+    for kind, function in functions.items():
+        chosen = build.icmp_signed("==", activation, number(kind))
+        values = emit.either(build, chosen, partial(apply, function, values), values)
     return values

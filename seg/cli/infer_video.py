@@ -1,0 +1,245 @@
+"""`infer.py --video`: from a video, a camera, a folder of videos into files, pictures, a window and a page."""
+
+import re
+import sys
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext, redirect_stdout
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from seg.cli.common import Interruption
+from seg.cli.infer_common import DRAWN, all_of, examples_for, finish, load, look, progress_bar, say
+from seg.cli.outputs import PictureWriter, parse_kinds
+from seg.document import check_paths
+from seg.document.words import count
+from seg.errors import SegError
+from seg.files import check_writable_folder
+from seg.flow import Ending, Segmented, Sink, Stream
+from seg.label_sets import LabelSet
+from seg.runtime import Predictor
+from seg.video import VIDEO_SUFFIX, Page, Painter, Show, VideoFile, Window, has_display, open_source, videos_in
+from seg.video import run as run_video
+from seg.video.page import parse_address
+from seg.video.source import PIPE
+
+
+def video(arguments: Namespace) -> None:
+    """Segments videos into windows, files, pictures and a page; those of a folder in turn, whatever is wrong with some."""
+    # the video itself goes to standard output, where that is asked for
+    with redirect_stdout(sys.stderr) if str(arguments.output) == PIPE else nullcontext(), ExitStack() as stack:
+        setting = _Setting(arguments, stack)
+        folder = Path(arguments.video)
+        paths = videos_in(folder) if folder.is_dir() else []
+        if len(paths) > 1:
+            setting.check_for_many(folder, len(paths))
+            _work_on_all(setting, paths)
+        else:
+            name = str(paths[0]) if paths else arguments.video
+            _Video(setting, name, _stem(name)).run()
+
+
+def _work_on_all(setting: "_Setting", paths: Sequence[Path]) -> None:
+    """Works on several videos, and says at the end what was wrong with which."""
+    setting.prepare()
+    stems = Counter(path.stem.casefold() for path in paths)
+    done, faults = 0, list[str]()
+    for path in paths:
+        try:
+            work = _Video(setting, str(path), path.stem if stems[path.stem.casefold()] == 1 else path.name)
+            work.run()
+            done += 1
+        except SegError as fault:
+            faults.append(str(fault) if str(path) in str(fault) else f"{path}: {fault}")
+            print(f"{faults[-1]} The others go on.", file=sys.stderr)
+            continue
+        if work.was_quit:
+            break
+    if faults:
+        heading = f"{done} of {count(len(paths), 'video')} were segmented; what was wrong with the others:"
+        raise SegError(all_of([heading], faults))
+
+
+class _Setting:
+    """What all videos of a command share, made where it is first needed, so that what is cheap to check is checked before."""
+
+    def __init__(self, arguments: Namespace, stack: ExitStack) -> None:
+        self.arguments, self._stack = arguments, stack
+        self.kinds = parse_kinds(arguments.save or "overlay")
+        self.address = None if arguments.serve is None else parse_address(arguments.serve)
+        self.in_window = arguments.show or (arguments.output is None and self.address is None)
+        if arguments.show and not has_display():
+            raise SegError("There is no display for --show.")
+        if self.in_window and not has_display():
+            raise SegError("There is no display to show the video on; show it to browsers with --serve, or write a file "
+                           "with --output FILE.mp4.")
+        if arguments.output is None and (undrawn := set(self.kinds) - set(DRAWN)):
+            raise SegError(f"{', '.join(sorted(undrawn))} are pictures, one for each frame; say where they go: --output FOLDER.")
+        self.first: Show = "color" if self.kinds[0] == "color" else "overlay"
+
+    def check_for_many(self, folder: Path, videos: int) -> None:
+        """Refuses what is for one video alone."""
+        output = self.arguments.output
+        if self.arguments.report or (output is None and self.address is None) or (output is not None and output.suffix):
+            raise SegError(f"{folder} holds {videos} videos; they are written into a folder, without a report: --output FOLDER.")
+
+    def prepare(self) -> None:
+        """Makes all of it."""
+        _ = self.look, self.page
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """What runs."""
+        return load(self.arguments, self.kinds)
+
+    @cached_property
+    def look(self) -> tuple[LabelSet, tuple[int, ...] | None]:
+        """Colours, and the train ids that are highlighted."""
+        shown = DRAWN if self.in_window or self.address else ()
+        return look(self.arguments, self.predictor.label_set, (*self.kinds, *shown))
+
+    @cached_property
+    def page(self) -> Page | None:
+        """The page, which serves until all is done; None where none is asked for."""
+        if self.address is None:
+            return None
+        (label_set, shown), (host, port) = self.look, self.address
+        alone = self.arguments.output is None and not self.in_window
+        return self._stack.enter_context(Page(self.predictor, label_set=label_set, host=host, port=port, show=self.first,
+                                              shown=shown, paced=alone))
+
+
+class _Video:
+    """One video: checked when it is made, worked on by `run`.
+
+    Attributes:
+        was_quit: whether the user closed its window.
+    """
+
+    def __init__(self, setting: _Setting, name: str, stem: str) -> None:
+        arguments = setting.arguments
+        self._setting, self._arguments, self._name = setting, arguments, name
+        quiet = (lambda text: None) if arguments.quiet else None
+        self._source = open_source(name, threads=arguments.threads or 0, raw=arguments.raw, fps=arguments.fps, say=quiet)
+        self._files = _video_targets(arguments.output, name, stem, setting.kinds)
+        label_set, shown = setting.look
+        self._sinks: list[Sink] = [VideoFile(path, Painter(label_set, kind, shown), overwrite=arguments.overwrite,
+                                             threads=arguments.threads or 0) for path, kind in self._files]
+        pictures = [kind for kind in setting.kinds if kind not in DRAWN]
+        if pictures:  # of several videos each has a folder of its own
+            self._sinks.append(PictureWriter(arguments.output, pictures, label_set, lambda item: f"{stem}/{item.index:06d}.png"))
+        self._window = None
+        if setting.in_window:
+            self._window = Window(Painter(label_set, setting.first, shown), say=lambda text: say(arguments, text))
+            self._sinks.append(self._window)
+        check_paths(arguments.report)
+        for path, _ in self._files:
+            if str(path) != PIPE:
+                check_writable_folder(path.parent)
+        if setting.page is not None:
+            self._sinks.append(setting.page)
+
+    @property
+    def was_quit(self) -> bool:
+        return self._window is not None and self._window.was_quit
+
+    def run(self) -> None:
+        """Works on it, and says what came of it.
+
+        Raises:
+            SegError: as `seg.video.run`, or the source ended before its end.
+        """
+        arguments, examples = self._arguments, examples_for(self._arguments)
+        with Interruption() as interruption, _Bar(arguments.quiet) as bar:
+            self._wait_for_viewer(interruption)
+            if self._window is not None:
+                self._window.stop = lambda: interruption.wished
+            try:
+                done = run_video(self._source, self._setting.predictor, [*self._sinks, *examples, bar], mode=arguments.mode,
+                                 limit=arguments.limit, smooth=arguments.smooth, stop=lambda: interruption.wished)
+            except SegError as fault:
+                kept = self._kept()
+                raise SegError(f"{fault} What was written until then is kept in {kept}." if kept else str(fault)) from None
+        frames = done.result.frames
+        kept = self._kept()
+        if frames:
+            finish(arguments, done.result, examples)
+            where = f" in {kept}" if kept else ""
+            say(arguments, f"{count(frames, 'frame')}{where}: {done.frames_per_second:.1f} frames per second "
+                f"from reading to {'showing' if arguments.output is None else 'writing'} ({done.seconds:.1f} s).")
+        if interruption.wished:
+            raise interruption.error(f"Kept {count(frames, 'frame')} in {kept}." if kept else "")
+        if done.fault is not None:
+            raise SegError(f"{done.fault} {'It is' if frames == 1 else 'They are'} kept in {kept}." if kept else str(done.fault))
+
+    def _wait_for_viewer(self, interruption: Interruption) -> None:
+        """Says where the page is; where a file is shown there alone, it begins when somebody looks."""
+        page = self._setting.page
+        if page is None:
+            return
+        for_all = "" if page.is_local else " Whoever reaches this machine can watch."
+        waits = page.paced and "://" not in self._name and not self._name.isdecimal()
+        until = " The video begins when a browser shows it." if waits else ""
+        print(f"The page: {page.url}{for_all}{until}", file=sys.stderr, flush=True)
+        if waits:
+            page.wait_for_viewer(lambda: interruption.wished)
+
+    def _kept(self) -> str:
+        """Returns where what was written lies, in words; nothing where nothing is."""
+        files = [str(sink.kept) for sink in self._sinks if isinstance(sink, VideoFile) and sink.kept is not None]
+        folders = [f"{sink.folder}/" for sink in self._sinks if isinstance(sink, PictureWriter) and sink.written]
+        return " and ".join(files + folders)
+
+
+class _Bar:
+    """Shows on a terminal's standard error how far a video is; a `seg.flow.Sink`, used with `with`."""
+
+    name = "progress"
+    in_callers_thread = True
+
+    def __init__(self, quiet: bool) -> None:
+        self.delays_ms: dict[int, float] = {}
+        self._progress = progress_bar(quiet)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def open(self, stream: Stream) -> None:
+        self._task = self._progress.add_task("", total=stream.frames)
+
+    def take(self, item: Segmented) -> bool:
+        self._progress.advance(self._task)
+        return True
+
+    def close(self, ending: Ending) -> None:
+        self._progress.remove_task(self._task)
+
+
+def _video_targets(output: Path | None, source: str, stem: str, kinds: Sequence[str]) -> list[tuple[Path, Show]]:
+    """Returns the files to write and what each shows: `output`, or names that begin with `stem` if `output` is a folder."""
+    drawn: list[Show] = [kind for kind in DRAWN if kind in kinds]
+    if output is None:
+        return []
+    if str(output) != PIPE and (output.is_dir() or not output.suffix):
+        targets = [(output / f"{stem}_{kind}{VIDEO_SUFFIX}", kind) for kind in drawn]
+    elif len(kinds) > 1 or not drawn:
+        raise SegError(f"A video file shows overlay or color; --save {','.join(kinds)} needs a folder: --output FOLDER.")
+    else:
+        targets = [(output, drawn[0])]
+    for path, _ in targets:
+        if path.exists() and Path(source).exists() and path.samefile(source):
+            raise SegError(f"--output {path} is the video itself; choose another name.")
+    return targets
+
+
+def _stem(source: str) -> str:
+    """Returns what files are named after."""
+    if source.isdecimal():
+        return f"camera{source}"
+    return "stream" if "://" in source or source == PIPE else re.sub(r"_?%\d*d", "", Path(source).stem) or "frames"

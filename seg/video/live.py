@@ -1,0 +1,256 @@
+"""What goes on whether or not anyone looks: cameras and streams. Where one breaks off, it is taken up again."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from seg.errors import SegError
+from seg.evaluate import EvalSample
+from seg.files import UInt8Array
+from seg.flow import Stream
+from seg.video.channel import Channel, Ended, Stalled
+from seg.video.decode import Container
+from seg.video.file import File
+
+PROTOCOLS = frozenset({"mms", "mmsh", "mmst", "rtmp", "rtmpe", "rtmps", "rtmpt", "rtp", "rtsp", "rtsps", "sctp", "srt", "srtp",
+                       "tcp", "udp"})  # of streams; what comes by any other may be a file
+_TIMEOUT_S = 10.0  # that a server or camera may stall for
+_PATIENCE_S = 30.0  # that what broke off is tried again for
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
+_GRACE_S = 2.0  # that a camera's driver is waited for
+_BEHIND_S = 1.0  # that frames which come in bursts may be late before they count from anew
+
+Frame = tuple[UInt8Array, float]  # and when it came, by `time.perf_counter`
+
+
+class Connection(Protocol):
+    """What frames come from until it breaks off.
+
+    Attributes:
+        fps: on average.
+        fault: why it ended; None so far.
+    """
+
+    @property
+    def fps(self) -> Fraction: ...
+
+    @property
+    def fault(self) -> str | None: ...
+
+    def frames(self) -> Iterator[Frame]:
+        """Yields frames as they come."""
+
+    def close(self) -> None:
+        """Closes it."""
+
+
+class Live:
+    """A camera or stream, which is connected to anew where it breaks off, after ever longer pauses. See `Source`.
+
+    Args:
+        name: for messages.
+        connect: opens it.
+        say: is told what happens.
+        patience_s: how long it may give no frame.
+        connection: one that is open already.
+    """
+
+    def __init__(self, name: str, connect: Callable[[], Connection], *, say: Callable[[str], None],
+                 patience_s: float | None = None, connection: Connection | None = None) -> None:
+        self.name, self._connect, self._say = name, connect, say
+        self._patience_s = patience_s or _PATIENCE_S
+        self._connection = connection
+        self._frames: Iterator[EvalSample] = iter(())
+        self._closing = threading.Event()
+        self._fault = ""
+
+    def open(self) -> Stream:
+        self._connection = self._connection or self._connect()
+        self._frames = self._watch()
+        return Stream(self.name, None, self._connection.fps, live=True)
+
+    def take(self) -> EvalSample | None:
+        return next(self._frames, None)
+
+    def _watch(self) -> Iterator[EvalSample]:
+        """Yields frames as they come; after a break it connects again, until its patience ends."""
+        number, last_s, pause_s, reason = 0, time.monotonic(), _FIRST_PAUSE_S, ""
+        first_s: float | None = None
+        while not self._closing.is_set():
+            if self._connection is not None:
+                for frame_bgr, came_s in self._connection.frames():
+                    if reason:
+                        self._say(f"{self.name} is back after {time.monotonic() - last_s:.1f} s.")
+                    last_s, pause_s, reason = time.monotonic(), _FIRST_PAUSE_S, ""
+                    first_s = came_s if first_s is None else first_s
+                    yield EvalSample(f"frame {number}", frame_bgr, time=_seconds(came_s - first_s), captured_s=came_s)
+                    number += 1
+                reason = (self._connection.fault or "it ended").removeprefix("is cut off: ")
+                self._connection.close()
+                self._connection = None
+            if self._closing.is_set():
+                return
+            if time.monotonic() + pause_s - last_s > self._patience_s:
+                self._fault = f"{self.name} has given no frame for {self._patience_s:g} seconds ({reason})."
+                return
+            self._say(f"{self.name} broke off ({reason}); it is tried again in {pause_s:g} s.")
+            if self._closing.wait(pause_s):
+                return
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            try:
+                self._connection = self._connect()
+            except SegError as fault:
+                reason = str(fault).removeprefix(self.name).strip().rstrip(".")
+
+    def preview(self, count: int) -> Iterator[UInt8Array]:
+        return iter(())
+
+    def check_end(self) -> None:
+        if self._fault:
+            raise SegError(self._fault)
+
+    def interrupt(self) -> None:
+        self._closing.set()
+
+    def close(self) -> None:
+        self._closing.set()
+        if self._connection is not None:
+            self._connection.close()
+
+
+class Url:
+    """A URL: a file on a server, which is read whole, or a stream, which is read live; which of them, opening it tells."""
+
+    def __init__(self, url: str, *, threads: int = 0, say: Callable[[str], None], timeout_s: float | None = None,
+                 patience_s: float | None = None) -> None:
+        self.name, self._url, self._threads, self._say = _without_password(url), url, threads, say
+        self._timeout_s, self._patience_s = timeout_s or _TIMEOUT_S, patience_s
+        self._scheme = url.partition("://")[0].lower()
+        self._source: File | Live = File(url, self.name, threads=threads, timeout_s=self._timeout_s)
+
+    def open(self) -> Stream:
+        is_live = self._scheme in PROTOCOLS
+        container = self._connect(is_live)
+        if not is_live and not container.endless:
+            assert isinstance(self._source, File)
+            return self._source.start(container)
+        self._source = Live(self.name, lambda: _StreamConnection(self._connect(True)), say=self._say, patience_s=self._patience_s,
+                            connection=_StreamConnection(container))
+        return self._source.open()
+
+    def _connect(self, is_live: bool) -> Container:
+        options = {"rtsp_flags": "prefer_tcp"} if self._scheme.startswith("rtsp") else {}
+        return Container(self._url, self.name, threads=self._threads, timeout_s=self._timeout_s, options=options, is_live=is_live)
+
+    def take(self) -> EvalSample | None:
+        return self._source.take()
+
+    def preview(self, count: int) -> Iterator[UInt8Array]:
+        return self._source.preview(count)
+
+    def check_end(self) -> None:
+        self._source.check_end()
+
+    def interrupt(self) -> None:
+        self._source.interrupt()
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class _StreamConnection:
+    """A stream, decoded by PyAV.
+
+    What comes by a playlist, as live HLS, comes in bursts of a segment each: such frames are handed on at their own pace.
+    """
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self.fps = container.fps
+
+    @property
+    def fault(self) -> str | None:
+        return self._container.fault
+
+    def frames(self) -> Iterator[Frame]:
+        begin_s: float | None = None
+        for frame in self._container:
+            now_s = time.perf_counter()
+            if self._container.in_bursts:
+                if begin_s is None or now_s > begin_s + float(frame.time) + _BEHIND_S:
+                    begin_s = now_s - float(frame.time)
+                time.sleep(min(self._longest_wait_s, max(0.0, begin_s + float(frame.time) - now_s)))
+                now_s = time.perf_counter()
+            yield frame.frame_bgr, now_s
+
+    _longest_wait_s = 1.0  # whatever a broken time says
+
+    def close(self) -> None:
+        self._container.close()
+
+
+def camera(index: int, say: Callable[[str], None]) -> Live:
+    """Returns what reads a camera, by OpenCV."""
+    return Live(f"Camera {index}", lambda: _Capture(index), say=say)
+
+
+class _Capture:
+    """A camera. A thread of its own reads it, for a driver may hang for ever."""
+
+    def __init__(self, index: int) -> None:
+        capture = self._capture = cv2.VideoCapture(index)
+        if not capture.isOpened():
+            raise SegError(f"Camera {index} can't be opened; is it connected, does another program use it, and may you? Cameras "
+                           "count from 0.")
+        claimed = capture.get(cv2.CAP_PROP_FPS)
+        self.fps = Fraction(claimed).limit_denominator(1001) if 0 < claimed <= 1000 else Fraction(30)
+        self.fault: str | None = None
+        self._channel = Channel[Frame](1)
+        self._thread: threading.Thread | None = None
+
+    def frames(self) -> Iterator[Frame]:
+        self._thread = threading.Thread(target=self._read, name="seg-camera", daemon=True)
+        self._thread.start()
+        while True:
+            try:
+                yield self._channel.get(_TIMEOUT_S)[1]
+            except Stalled:
+                self.fault = f"it stalled for {_TIMEOUT_S:g} s"
+                return
+            except Ended:
+                self.fault = "it gives no more frames; was it unplugged?"
+                return
+
+    def _read(self) -> None:
+        while True:
+            good, image = self._capture.read()
+            if not good:
+                self._channel.finish()
+                return
+            if not self._channel.put((image.astype(np.uint8, copy=False), time.perf_counter())):
+                return
+
+    def close(self) -> None:
+        self._channel.give_up()
+        if self._thread is not None:
+            self._thread.join(_GRACE_S)
+            if self._thread.is_alive():  # it hangs in the driver; what a thread reads must not be closed
+                return
+        self._capture.release()
+
+
+def _seconds(seconds: float) -> Fraction:
+    return Fraction(round(seconds * 90_000), 90_000)
+
+
+def _without_password(url: str) -> str:
+    """Returns a URL as it may be shown: that of a camera often holds its password."""
+    scheme, mark, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    user, at, host = place.rpartition("@")
+    return f"{scheme}{mark}{user.partition(':')[0]}{':***' if ':' in user else ''}{at}{host}{slash}{path}"
