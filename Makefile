@@ -40,7 +40,7 @@ $(INFERENCE): ANNOUNCEMENT = Installing what inference needs into $(VENV): about
 $(INFERENCE): requirements-inference.lock pyproject.toml
 	$(set_up)
 
-demo: $(READY)  ## the main job on a real street and on rendered ones: mIoU, latency, overlays, a report and a video in runs/demo/
+demo: $(READY)  ## the main job on a real street and on rendered ones: mIoU, latency, overlays, reports, a video and two networks compared in runs/demo/
 	@rm -rf $(DEMO)
 	@$(BIN)/python infer.py docs/images/highway --output $(DEMO)/highway
 	@$(BIN)/python -m datasets.scenes $(DEMO)/scenes --frames 40 --seed 41
@@ -48,8 +48,13 @@ demo: $(READY)  ## the main job on a real street and on rendered ones: mIoU, lat
 	    --report $(DEMO)/report.json --report $(DEMO)/report.md --report $(DEMO)/report.html
 	@$(BIN)/python -m datasets.scenes $(DEMO)/drive.mp4 --frames 136 --seed 12
 	@$(BIN)/python infer.py --video $(DEMO)/drive.mp4 --output $(DEMO)/drive_segmented.mp4
+	@$(BIN)/python infer.py --dataset cityscapes --root $(DEMO)/scenes --split val --weights street_large --quiet \
+	    --report $(DEMO)/report_large.json
 	@echo
-	@echo "Look at $(DEMO)/highway/, $(DEMO)/report.html, $(DEMO)/overlay/ and $(DEMO)/drive_segmented.mp4. Then try"
+	@$(BIN)/python -m seg.report.compare $(DEMO)/report.json $(DEMO)/report_large.json --report $(DEMO)/comparison.html
+	@echo
+	@echo "Look at $(DEMO)/highway/, $(DEMO)/report.html, $(DEMO)/comparison.html, $(DEMO)/overlay/ and"
+	@echo "$(DEMO)/drive_segmented.mp4. Then try"
 	@echo "  $(BIN)/python infer.py YOUR_PICTURES/            your own pictures"
 	@echo "  $(BIN)/python infer.py --video 0                 your camera, live"
 	@echo "  $(BIN)/python infer.py --help                    all options"

@@ -40,7 +40,7 @@ def _cell(x: int, y: int, color: str, alpha: float) -> Any:
 
 
 def latency_histogram(figure: Any, totals_ms: Sequence[float], percentiles: Mapping[str, float]) -> None:
-    """Draws how many frames took how long; what lies beyond twice the 99th percentile is drawn at the right edge."""
+    """Draws how many frames took how long; what lies far beyond the 99th percentile is drawn at the right edge."""
     axis = figure.subplots()
     end = max(percentiles["p99"] * 1.25, percentiles["p50"] * 1.1)
     shown = np.minimum(totals_ms, end)
@@ -49,7 +49,7 @@ def latency_histogram(figure: Any, totals_ms: Sequence[float], percentiles: Mapp
     for (name, value), dash in zip(((name, percentiles[name]) for name in ("p50", "p90", "p99")), DASHES, strict=False):
         axis.axvline(value, color=INK, lw=1.3, ls=dash, label=f"{name}: {value:.1f} ms")
     axis.set_ylim(0, top * 1.05)
-    axis.legend(fontsize=9.5)
+    figure.legend(fontsize=9.5, loc="outside upper left", ncols=3)
     axis.set_xlabel("whole frame [ms]")
     axis.set_ylabel("frames")
 
@@ -70,9 +70,9 @@ def latency_over_time(figure: Any, began_s: Sequence[float], stages_ms: Mapping[
     if size > 1:  # medians hide what stands alone
         peaks = np.array([max(totals_ms[i:i + size]) for i in range(0, len(totals_ms), size)])
         axis.plot(at, peaks, color=FAINT, lw=0, marker=".", ms=3, label=f"slowest of {size}")
-    axis.set_ylim(0, np.percentile(totals_ms, 99.5) * 1.3)
+    axis.set_ylim(0, np.percentile(totals_ms, 99.5) * 1.15)
     axis.margins(x=0)
-    axis.legend(fontsize=9.5, ncols=2, loc="upper right")
+    figure.legend(fontsize=9.5, loc="outside upper left", ncols=3)
     axis.set_xlabel("time since the first frame [s]")
     axis.set_ylabel("[ms]")
 
