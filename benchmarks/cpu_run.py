@@ -21,7 +21,7 @@ from seg.errors import SegError
 from seg.models.paper import madds
 from seg.report.facts import count
 from seg.runtime import Predictor
-from seg.runtime.engines import UnavailablePrecision
+from seg.runtime.protocol import UnavailablePrecision
 from seg.runtime.upsample import upsample_argmax
 from seg.weights import int8_file
 

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from seg import machine, weights
+from seg.architecture import MIN_SIZE
 from seg.errors import SegError
 from seg.label_sets import IGNORE, ClassMap, LabelSet, map_classes
 from seg.metrics import InstanceCounts, Scores, confusion_matrix
 from seg.runtime import Prediction, Predictor
 from seg.runtime.choice import Choice
-from seg.runtime.preprocess import GRID, MIN_SIZE
+from seg.runtime.preprocess import GRID
 
 WARM_UP_RUNS = 2  # per frame size, not counted: the first compiles, the second fills caches
 

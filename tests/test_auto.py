@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 from networks import make_frame
 
 from seg.errors import SegError
-from seg.runtime import Predictor, engines
+from seg.runtime import Predictor
 from seg.runtime.auto import AutoEngine, make_engine
 from seg.runtime.cache import Cache
 from seg.runtime.choice import INT8_GAIN, Choice, Trial, choose
-from seg.runtime.engines import Cell, UnavailablePrecision
+from seg.runtime.engines.table import ENGINES
+from seg.runtime.protocol import Cell, UnavailablePrecision
 
 FRAME = make_frame(80, 100)
 FP32, ORT, INT8 = Cell("openvino", "fp32"), Cell("onnxruntime", "fp32"), Cell("openvino", "int8")
@@ -203,7 +205,7 @@ def test_one_engine_alone_leaves_nothing_to_choose(tiny_weights: Path) -> None:
 
 
 def test_an_engine_that_is_installed_and_broken_is_passed_over(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(engines._ENGINES, "openvino", ("seg.runtime.engines.not_there", "Engine"))
+    monkeypatch.setitem(ENGINES, "openvino", replace(ENGINES["openvino"], module="seg.runtime.engines.not_there"))
     engine, note = make_engine("auto", "fp32", tiny_weights, 1, Cache(None))
     assert engine.name == "fused"
     assert note is not None

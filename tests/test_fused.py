@@ -19,12 +19,15 @@ from seg.architecture import NAMES, pool_windows
 from seg.errors import SegError
 from seg.export.torch_engine import TorchEngine
 from seg.models import LRASPP, RASPP, save
-from seg.runtime import Predictor, auto, memory
+from seg.runtime import Predictor, auto
 from seg.runtime.cache import Cache
-from seg.runtime.engines import SIZES_KEPT, Cell, UnavailablePrecision, fused_engine
+from seg.runtime.engines import fused_engine
 from seg.runtime.engines.fused_engine import FusedEngine
+from seg.runtime.engines.table import ENGINES
 from seg.runtime.fused import cutting, program
 from seg.runtime.fused.packing import Map, place
+from seg.runtime.once import SIZES_KEPT
+from seg.runtime.protocol import Cell, UnavailablePrecision
 
 TOLERANCE = 1e-5  # of the scores' spread; torch's own float32 is about 1e-6 away from float64
 SIZES = ((64, 96), (75, 133), (32, 32), (130, 47))
@@ -119,7 +122,7 @@ def test_memory_is_what_is_said(tmp_path: Path) -> None:
     weights = weights_of(tmp_path, encoder_name="mobilenet_v3_large", encoder_output_stride=8)
     found = program.plan(files.read_description(weights), files.read_tensors(weights), (1024, 2048), 4)
     taken = 4 * (found.maps_size + 4 * found.scratch_size + len(found.constants))
-    assert taken < memory._BYTES_PER_PIXEL["fused"] * 1024 * 2048
+    assert taken < ENGINES["fused"].bytes_per_pixel * 1024 * 2048
 
 
 def test_defaults_are_the_networks() -> None:
@@ -157,7 +160,7 @@ def test_refuses_a_processor_that_is_too_old(tiny_weights: Path, monkeypatch: py
 
 
 def test_auto_leaves_out_what_would_be_compiled_at_each_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seg.runtime.compiled.can_keep", lambda function: False)
+    monkeypatch.setattr("seg.runtime.fused.kernels.state", lambda: "unkeepable")
     predictor = Predictor.load(write_weights(tmp_path), precision="fp32")
     predictor(make_frame(40, 40))
     assert predictor.engine != "fused"

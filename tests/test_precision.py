@@ -16,9 +16,10 @@ from seg.export.onnx_export import trace
 from seg.models import RASPP, save
 from seg.runtime import Predictor
 from seg.runtime.cache import Cache
-from seg.runtime.engines import UnavailablePrecision, openvino_engine
+from seg.runtime.engines import openvino_engine
 from seg.runtime.engines.openvino_engine import OpenVINOEngine
 from seg.runtime.engines.openvino_graph import for_size, split_scores
+from seg.runtime.protocol import UnavailablePrecision
 from seg.weights import SHIPPED_FOLDER, int8_file
 
 FRAME = make_frame(72, 100)

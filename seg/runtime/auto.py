@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,15 @@ from typing import Any
 import numpy as np
 
 from seg.errors import SegError
-from seg.runtime import engines
 from seg.runtime.cache import Cache, this_machine
 from seg.runtime.choice import Choice, Trial, choose
-from seg.runtime.engines import Cell, Engine, Frame, MissingEngine, Scores, UnavailablePrecision
+from seg.runtime.engines.candidates import candidates
+from seg.runtime.engines.make import make
+from seg.runtime.engines.model_files import model_file
+from seg.runtime.engines.table import AUTO, ENGINES, check_names
 from seg.runtime.memory import check_memory
+from seg.runtime.once import timed
+from seg.runtime.protocol import Cell, Engine, Frame, MissingEngine, Scores, UnavailablePrecision
 from seg.runtime.upsample import upsample_argmax
 from seg.weights import sha256
 
@@ -83,7 +88,7 @@ class AutoEngine:
         facts = {**self._facts, "size_hw": first.shape[:2]}
         if self._take_earlier(facts):
             return
-        with engines.timed(self._trial_ms, "trial"):
+        with timed(self._trial_ms, "trial"):
             self.choice, self._engine = self._try([first, *frames])
         if len(self.choice.trials) > 1:
             self._cache.write("choice", facts, self.choice.to_json())
@@ -106,11 +111,11 @@ class AutoEngine:
         expected = [_labels(self._engine, frame) for frame in frames]
         contestants, changed = {Cell(self.name, self.precision): self._engine}, {Cell(self.name, self.precision): 0.0}
         left_out = []
-        for cell, make in self._others.items():
+        for cell, make_it in self._others.items():
             try:
                 for frame in frames:
                     check_memory((frame.shape[0], frame.shape[1]), cell.engine)
-                engine = make()
+                engine = make_it()
                 if engine.fixed_size_hw not in (None, self.fixed_size_hw):
                     raise SegError("it was exported for other frame sizes.")
                 differ = [np.mean(_labels(engine, frame) != one) for frame, one in zip(frames, expected, strict=True)]
@@ -140,8 +145,8 @@ def make_engine(engine: str, precision: str, weights: Path, threads: int, cache:
     """Makes the engine that was asked for, where either name may be "auto".
 
     Args:
-        engine: one of `engines.NAMES`.
-        precision: one of `engines.PRECISIONS`.
+        engine: one of `table.names()`.
+        precision: one of `table.precisions()`.
         weights: a .safetensors or .onnx file.
         threads: how many it may use.
         cache: for choices and compiled networks.
@@ -152,14 +157,13 @@ def make_engine(engine: str, precision: str, weights: Path, threads: int, cache:
     Raises:
         SegError: a name is unknown, a package, a precision or a file is missing, or the file can't be run.
     """
-    engines.check_names(engine, precision)
-    if "auto" not in (engine, precision):
-        return engines.make(Cell(engine, precision), weights, threads, cache), None
-    cells, note = engines.cells(engine, precision, weights)
-    notes = [note] if note else []
+    check_names(engine, precision)
+    if AUTO not in (engine, precision):
+        return make(Cell(engine, precision), weights, threads, cache), None
+    cells, notes = candidates(engine, precision, weights)
     while True:
         try:
-            reference = engines.make(cells[0], weights, threads, cache)
+            reference = make(cells[0], weights, threads, cache)
             break
         except MissingEngine as fault:  # it is installed, but can't be imported
             cells = [cell for cell in cells if cell.engine != cells[0].engine]
@@ -170,8 +174,9 @@ def make_engine(engine: str, precision: str, weights: Path, threads: int, cache:
             if len(cells) == 1:
                 raise
             cells = cells[1:]
+    cells = [cells[0], *(cell for cell in cells[1:] if not ENGINES[cell.engine].last_resort)]
     if len(cells) > 1:
-        networks = {str(cell): sha256(engines.model_file(weights, cell)) for cell in cells}
+        networks = {str(cell): sha256(model_file(weights, cell)) for cell in cells}
         facts = {"networks": networks, "threads": threads, **this_machine("openvino", "onnxruntime", "numba")}
         others = {cell: partial(_make, cell, weights, threads, cache) for cell in cells[1:]}
         reference = AutoEngine(reference, others, cache, facts)
@@ -184,13 +189,10 @@ def _make(cell: Cell, weights: Path, threads: int, cache: Cache) -> Engine:
     Raises:
         SegError: it would be slow each time anew, or can't be made.
     """
-    if cell.engine == "fused":
-        from seg.runtime.compiled import can_keep  # here, because importing Numba takes a part of start-up
-        from seg.runtime.fused.kernels import run
-
-        if not can_keep(run):
-            raise SegError("it would be compiled at each start, for its code can't be kept; let NUMBA_CACHE_DIR name a folder.")
-    return engines.make(cell, weights, threads, cache)
+    loops = ENGINES[cell.engine].loops
+    if loops is not None and import_module(loops).state() == "unkeepable":
+        raise SegError("it would be compiled at each start, for its code can't be kept; let NUMBA_CACHE_DIR name a folder.")
+    return make(cell, weights, threads, cache)
 
 
 def _labels(engine: Engine, frame_bgr: Frame) -> Frame:

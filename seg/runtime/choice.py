@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from seg.runtime.engines import Cell
+from seg.runtime.protocol import Cell
 
 MOST_CHANGED = 0.01  # of the reference's labels; what changes more is never taken
 INT8_GAIN = 1.2  # int8 changes most, so that it must be this many times as fast as the best in floating point

@@ -17,12 +17,13 @@ from seg import weights as files
 from seg.errors import SegError
 from seg.label_sets import LabelSet
 from seg.machine import check_threads
-from seg.runtime import engines
 from seg.runtime.auto import AutoEngine, make_engine
 from seg.runtime.cache import Cache, default_folder
 from seg.runtime.choice import Choice
+from seg.runtime.engines.table import check_names
 from seg.runtime.memory import check_memory
 from seg.runtime.preprocess import Fit, Placement, Size, check_size, fit_frame, place
+from seg.runtime.protocol import Engine
 from seg.runtime.upsample import kernel_ms, prepare, upsample_argmax
 
 
@@ -72,7 +73,7 @@ class Predictor:
         SegError: the size or the fit can't be, or the network doesn't take three channels.
     """
 
-    def __init__(self, engine: engines.Engine, description: files.Description, *,
+    def __init__(self, engine: Engine, description: files.Description, *,
                  size: Size = "best", fit: Fit = "stretch", weights: str = "", note: str | None = None,
                  confidence: bool = False, cache: Cache | None = None) -> None:
         check_size(size, fit)
@@ -110,7 +111,7 @@ class Predictor:
             SegError: the weights, the engine, its precision, a package or a value is not there or can't be used.
         """
         check_size(size, fit)
-        engines.check_names(engine, precision)
+        check_names(engine, precision)
         path = files.find(weights)
         description = files.read_description(path)
         thread_count = check_threads(threads)

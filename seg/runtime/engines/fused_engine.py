@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from seg import weights as files
 from seg.runtime.cache import Cache
-from seg.runtime.engines import BySize, UnavailablePrecision, check_precision, timed
 from seg.runtime.fused.kernels import COUNTERS, load
 from seg.runtime.fused.packing import LINE
 from seg.runtime.fused.program import Program, check_network, plan
+from seg.runtime.once import BySize, timed
+from seg.runtime.protocol import UnavailablePrecision, check_precision
 from seg.runtime.workers import pool
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from seg.runtime.compiled import compiled
+from seg.runtime import compiled
+from seg.runtime.compiled import State
 from seg.runtime.fused import products, vectors
 from seg.runtime.fused.products import RUN, depthwise, fill, panel_width, product, stem_product
 from seg.runtime.fused.vectors import LANES, LINEAR, RELU, at, look, rest, take
@@ -337,7 +338,12 @@ def run(steps: Any, frame: Any, constants: Any, tables: Any, maps: Any, scratch:
 @cache
 def load() -> Callable[..., None]:
     """Returns `run`, compiled."""
-    return compiled(run, _try_out)
+    return compiled.compiled(run, _try_out)
+
+
+def state() -> State:
+    """Returns whether `load` has to compile, see `seg.runtime.compiled.state`."""
+    return compiled.state(run, _try_out)
 
 
 def _try_out(made: Callable[..., None]) -> None:

@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from seg.architecture import NORM_EPS, find_variant, is_variant, pool_windows, round_to_8, sliding_pool
 from seg.errors import SegError
-from seg.runtime.engines import UnavailablePrecision
 from seg.runtime.fused import kernels
 from seg.runtime.fused.cutting import CACHE_FLOATS, Work, cut
 from seg.runtime.fused.kernels import NONE
 from seg.runtime.fused.packing import Array, Blob, Map, ceil_div, pack, pack_taps, padded, place
 from seg.runtime.fused.vectors import HARD_SWISH, LANES, RELU, RELU6
+from seg.runtime.protocol import UnavailablePrecision
 from seg.runtime.upsample import positions
 from seg.weights import Description
 
