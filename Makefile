@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+INFERENCE := $(VENV)/.installed-inference
+# What the demo needs: inference alone, unless everything is there already.
+READY := $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(INFERENCE))
 TOOLS := $(VENV)/tools
 DEMO := runs/demo
 TRAIN_DEMO := runs/train_demo_scenes
@@ -17,18 +20,27 @@ help:  ## this list
 
 install: $(INSTALLED)  ## make .venv and install the locked dependencies into it
 
-# pip is told --no-deps because the lock is complete, and one dependency of a dependency must stay out (see tools/lock.py).
-$(INSTALLED): requirements.lock pyproject.toml
+# pip is told --no-deps because the locks are complete, and one dependency of a dependency must stay out (see tools/lock.py).
+define set_up
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "error: '$(PYTHON)' is not Python 3.11 or newer. Name one that is: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; \
 	    exit 2; }
-	@echo "Installing the locked dependencies into $(VENV): about 6 GB on Linux, most of it torch with CUDA; some minutes."
+	@echo "$(ANNOUNCEMENT)"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -r $<
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+endef
 
-demo: $(INSTALLED)  ## the main job on a real street and on rendered ones: mIoU, latency, overlays, a report and a video in runs/demo/
+$(INSTALLED): ANNOUNCEMENT = Installing the locked dependencies into $(VENV): about 6 GB on Linux, most of it torch with CUDA; some minutes.
+$(INSTALLED): requirements.lock pyproject.toml
+	$(set_up)
+
+$(INFERENCE): ANNOUNCEMENT = Installing what inference needs into $(VENV): about 0.8 GB, no torch. make train-demo and make test add the rest.
+$(INFERENCE): requirements-inference.lock pyproject.toml
+	$(set_up)
+
+demo: $(READY)  ## the main job on a real street and on rendered ones: mIoU, latency, overlays, a report and a video in runs/demo/
 	@rm -rf $(DEMO)
 	@$(BIN)/python infer.py docs/images/highway --output $(DEMO)/highway
 	@$(BIN)/python -m datasets.scenes $(DEMO)/scenes --frames 40 --seed 41
@@ -66,7 +78,7 @@ layers: $(INSTALLED)  ## import-linter: imports run one way
 tests: $(INSTALLED)  ## pytest
 	$(BIN)/python -m pytest
 
-lock: $(INSTALLED)  ## write requirements.lock anew from what .venv has installed
+lock: $(INSTALLED)  ## write both locks anew from what .venv has installed
 	$(BIN)/python tools/lock.py
 
 # Apart from .venv, whose versions are the lock's.

@@ -27,6 +27,7 @@ from seg.cli import trust
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
+INFERENCE_LOCK = (ROOT / "requirements-inference.lock").read_text()
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "seg/assets").glob("*.md")]
 CONDA_NAMES = {"opencv-python": "opencv", "torch": "pytorch"}  # where conda-forge calls a package otherwise
 
@@ -46,8 +47,8 @@ def conda() -> list[str]:
     return [entry for entry in dependencies if isinstance(entry, str)] + from_pip
 
 
-def locked() -> dict[str, Requirement]:
-    lines = [line for line in LOCK.splitlines() if line and not line.startswith("#")]
+def locked(lock: str = LOCK) -> dict[str, Requirement]:
+    lines = [line for line in lock.splitlines() if line and not line.startswith("#")]
     return {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
 
 
@@ -71,12 +72,34 @@ def test_one_package_has_one_range() -> None:
     assert {name: found for name, found in ranges.items() if len(found) > 1} == {}
 
 
-def test_lock_is_whole_and_pins_names_alone() -> None:
+@pytest.mark.parametrize("lock", [LOCK, INFERENCE_LOCK], ids=["all", "inference"])
+def test_locks_are_whole_and_pin_names_alone(lock: str) -> None:
     tool = runpy.run_path(str(ROOT / "tools/lock.py"))
-    needed = {canonicalize_name(name) for name in tool["closure"](tool["wanted"](), {})}
-    here = {name for name, pin in locked().items() if pin.marker is None or pin.marker.evaluate()}
+    roots = tool["wanted"](*([] if lock is LOCK else [tool["INFERENCE_EXTRAS"]]))
+    needed = {canonicalize_name(name) for name in tool["closure"](roots, {})}
+    here = {name for name, pin in locked(lock).items() if pin.marker is None or pin.marker.evaluate()}
     assert needed == here, "run `make lock`"
-    assert not re.search(r"https?:|file:|@|--hash|index-url", LOCK.replace("--no-deps", ""))
+    assert not re.search(r"https?:|file:|@|--hash|index-url", lock.replace("--no-deps", ""))
+
+
+def test_inference_is_locked_at_the_same_versions_and_without_torch() -> None:
+    inference = locked(INFERENCE_LOCK)
+    assert inference.items() <= locked().items()
+    assert inference.keys().isdisjoint({"torch", "torchvision", "pytorch-lightning", "albumentations"})
+
+
+def test_the_demo_installs_inference_alone(tmp_path: Path) -> None:
+    """Unless all is installed already."""
+    def lock_of(target: str) -> str:
+        command = ["make", "-n", target, f"VENV={tmp_path}"]
+        planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        return re.search(r"-r (\S+)", planned)[1]
+
+    assert lock_of("demo") == "requirements-inference.lock"
+    assert lock_of("train-demo") == lock_of("test") == "requirements.lock"
+    (tmp_path / ".installed").touch()
+    os.utime(tmp_path / ".installed", (0, 0))
+    assert lock_of("demo") == "requirements.lock"
 
 
 def test_environment_has_the_same_python() -> None:

@@ -1,12 +1,13 @@
-"""Writes requirements.lock from what the current environment has installed.
+"""Writes the locks from what the current environment has installed.
 
-The lock holds exactly what `pyproject.toml` needs with all its extras, followed through the packages' own metadata, at
-the versions that are installed. It is installed with `pip --no-deps`, because two packages that are left out here would
-be pulled in again: `opencv-python-headless` overwrites the `cv2` of opencv-python and has no windows, and `typing` is a
-copy of the standard library's module from Python 2's days.
+`requirements.lock` holds exactly what `pyproject.toml` needs with all its extras, followed through the packages' own metadata,
+at the versions that are installed; `requirements-inference.lock` what inference needs of it, without torch. They are
+installed with `pip --no-deps`, because two packages that are left out here would be pulled in again:
+`opencv-python-headless` overwrites the `cv2` of opencv-python and has no windows, and `typing` is a copy of the standard
+library's module from Python 2's days.
 
-    python tools/lock.py            writes requirements.lock
-    python tools/lock.py --check    says whether it agrees with the environment; exit code 1 where it does not
+    python tools/lock.py            writes both
+    python tools/lock.py --check    says whether they agree with the environment; exit code 1 where they do not
 """
 
 import argparse
@@ -20,21 +21,24 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
+INFERENCE_LOCK = ROOT / "requirements-inference.lock"
+INFERENCE_EXTRAS: tuple[str, ...] = ()  # what inference is installed with beside its dependencies
 LEFT_OUT = {"opencv-python-headless", "typing"}
 HEADER = """\
-# Exact versions of everything, for Linux and macOS with Python 3.11 or newer. Written by `make lock`, not by hand.
-# Install:  pip install --no-deps -r requirements.lock
+# Exact versions of {what}, for Linux and macOS with Python 3.11 or newer. Written by `make lock`, not by hand.
+# Install:  pip install --no-deps -r {name}
 # Without --no-deps, Albumentations would pull opencv-python-headless, which overwrites opencv-python's cv2.
 """
 
 
-def wanted() -> list[Requirement]:
-    """Returns the requirements in pyproject.toml: of the build, of the package, and of all its extras."""
+def wanted(extras: tuple[str, ...] | None = None) -> list[Requirement]:
+    """Returns the requirements in pyproject.toml: of the build, of the package, and of these extras, by default of all."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         pyproject = tomllib.load(file)
     project = pyproject["project"]
-    extras = project["optional-dependencies"].values()
-    groups = [pyproject["build-system"]["requires"], project["dependencies"], *extras]
+    optional = project["optional-dependencies"]
+    groups = [pyproject["build-system"]["requires"], project["dependencies"]]
+    groups += [optional[extra] for extra in (optional if extras is None else extras)]
     requirements = [Requirement(text) for group in groups for text in group]
     return [requirement for requirement in requirements if requirement.name != project["name"]]
 
@@ -68,26 +72,32 @@ def closure(roots: list[Requirement], platform: dict[str, str]) -> set[str]:
     return found
 
 
-def lock() -> str:
-    """Returns the text of the lock."""
-    roots = wanted()
+def lock(path: Path, what: str, roots: list[Requirement]) -> str:
+    """Returns the text of the lock at `path`, which holds `what`: `roots` and all that they need."""
     everywhere = closure(roots, {"platform_system": "Darwin", "sys_platform": "darwin"})
     on_linux = closure(roots, {"platform_system": "Linux", "sys_platform": "linux"})
     lines = []
     for name in sorted(everywhere | on_linux, key=str.lower):
         version = metadata.version(name).split("+")[0]  # a local build has the same number on the index
         lines.append(f"{name}=={version}" + ("" if name in everywhere else ' ; platform_system == "Linux"'))
-    return HEADER + "\n".join(lines) + "\n"
+    return HEADER.format(what=what, name=path.name) + "\n".join(lines) + "\n"
+
+
+def locks() -> dict[Path, str]:
+    """Returns the text of each lock."""
+    return {LOCK: lock(LOCK, "everything", wanted()),
+            INFERENCE_LOCK: lock(INFERENCE_LOCK, "what inference needs", wanted(INFERENCE_EXTRAS))}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="only say whether the lock agrees with the environment")
-    text = lock()
-    if not parser.parse_args().check:
-        LOCK.write_text(text)
-    elif LOCK.read_text() != text:
-        sys.exit("requirements.lock does not agree with what is installed; run `make lock`.")
+    parser.add_argument("--check", action="store_true", help="only say whether the locks agree with the environment")
+    check = parser.parse_args().check
+    for path, text in locks().items():
+        if not check:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            sys.exit(f"{path.name} does not agree with what is installed; run `make lock`.")
 
 
 if __name__ == "__main__":
