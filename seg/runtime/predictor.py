@@ -167,13 +167,17 @@ class Predictor:
     @property
     def choice(self) -> Choice | None:
         """What "auto" chose; None before the first frame, and where there was nothing to choose."""
-        choice = self._engine.choice if isinstance(self._engine, AutoEngine) else None
+        choice = self._found
         return choice if choice and len(choice.trials) > 1 else None
+
+    @property
+    def _found(self) -> Choice | None:
+        return self._engine.choice if isinstance(self._engine, AutoEngine) else None
 
     @property
     def note(self) -> str | None:
         """What a user should know about the engine, the choice of it and the cache; None if there is nothing."""
-        return " ".join(str(note) for note in (self._note, self.choice, self._cache.note) if note) or None
+        return " ".join(str(note) for note in (self._note, self._found, self._cache.note) if note).strip() or None
 
     @property
     def first_call_ms(self) -> dict[str, float]:
