@@ -66,8 +66,9 @@ train-demo: $(INSTALLED)  ## a first network: render streets, train on them, sco
 
 test: lint types layers tests  ## all checks: lint, types, import layers, tests
 
-lint: $(INSTALLED)  ## ruff over everything
+lint: $(INSTALLED)  ## ruff over everything, hadolint over the Dockerfile
 	$(BIN)/ruff check .
+	$(BIN)/hadolint Dockerfile
 
 types: $(INSTALLED)  ## mypy over the package
 	$(BIN)/mypy seg

@@ -12,10 +12,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import output, plot
+from benchmarks import output
 from benchmarks.cpu_systems import choose
 from benchmarks.output import Steps
 from seg.cli.common import Parser, parse_size, run
+from seg.document import Origin, show
 from seg.errors import SegError
 from seg.files import check_writable_folder, find_images
 from seg.machine import check_threads, usable_cores
@@ -58,13 +59,12 @@ def _main(argv: Sequence[str] | None) -> None:
         raise SegError(f"--rounds is {arguments.rounds}; it must be at least 1.")
     systems = choose(arguments.only)
     find_images(arguments.frames)
-    plot.check_installed()
     folder = check_writable_folder(arguments.output)
 
     # Here, because torch takes seconds, and wrong options should not wait for it.
     from benchmarks import cpu_report, cpu_run
 
-    origin = output.Origin.here("benchmarks.cpu", sys.argv[1:] if argv is None else argv)
+    origin = Origin.here("python", "-m", "benchmarks.cpu", *(sys.argv[1:] if argv is None else argv))
     plan = cpu_run.Plan(systems, list(dict.fromkeys(arguments.sizes)), list(dict.fromkeys(threads)), arguments.rounds,
                         arguments.frames)
     try:
@@ -72,9 +72,9 @@ def _main(argv: Sequence[str] | None) -> None:
             findings = cpu_run.find_out(plan, origin, steps.done)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("Nothing was written.") from None
-    parts = cpu_report.report(findings)
-    output.show(parts)
-    for path in output.write(folder, NAME, parts, cpu_report.to_dict(findings), cpu_report.picture(findings)):
+    document = cpu_report.report(findings)
+    show(document)
+    for path in output.write(folder, NAME, document):
         print(path)
 
 

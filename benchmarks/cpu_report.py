@@ -1,41 +1,41 @@
 """What `benchmarks.cpu` found, as tables, sentences, data and a picture."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.bars import Bar, BarPanel, draw_bars
 from benchmarks.cpu_run import KERNEL, TORCH, Case, Findings
 from benchmarks.cpu_systems import FIRST, System
 from benchmarks.measure import TOTAL, Spread
-from benchmarks.output import Part, Table
 from benchmarks.reasons import milliseconds
-from seg.report.facts import count
+from seg.document import Block, Chart, Document, Emphasis, Heading, Strong, Table, Text
+from seg.document.words import count
 
 STAGES = ("preprocess", "network", "upsample")
 
 
-def report(findings: Findings) -> list[Part]:
+def report(findings: Findings) -> Document:
     """Returns the whole report."""
-    parts: list[Part] = ["# From frame to labels on a CPU", _how(findings), "## Against each other", _headlines(findings)]
+    blocks: list[Block] = [_how(findings), Heading("Against each other"), _headlines(findings), _chart(findings)]
     for case in findings.latencies:
-        parts += [f"## {_where(case)}", _systems(findings, case)]
+        blocks += [Heading(_where(case)), _systems(findings, case)]
         if any(system.ours for system in _ran(findings, case)):
-            parts += ["Ours by stage, medians in ms:", _stages(findings, case)]
-        parts += [f"{system.label}: {findings.notes[case, system.id]}" for system in _ran(findings, case)
-                  if (case, system.id) in findings.notes]
+            blocks += [Text("Ours by stage, medians in ms:"), _stages(findings, case)]
+        blocks += [Text(Strong(system.label), f": {findings.notes[case, system.id]}") for system in _ran(findings, case)
+                   if (case, system.id) in findings.notes]
     if findings.upsampling:
-        parts += ["## Upsampling and argmax alone", _upsampling(findings)]
+        blocks += [Heading("Upsampling and argmax alone"), _upsampling(findings)]
     if findings.left_out:
-        parts += ["## Left out", Table(("system", "why"), sorted(findings.left_out.items()), ":--|:--")]
-    return parts
+        blocks += [Heading("Left out"), Table.of(("system", "why"), sorted(findings.left_out.items()), left=2)]
+    return Document("From frame to labels on a CPU", blocks, findings.origin, _to_dict(findings))
 
 
-def to_dict(findings: Findings) -> dict[str, Any]:
+def _to_dict(findings: Findings) -> dict[str, Any]:
     """Returns every figure, for JSON."""
     cases = []
     for case, measurement in findings.latencies.items():
         systems = [{
-            "id": system.id, "label": system.label.replace("**", ""), "runs_in": findings.runs_in[case, system.id],
+            "id": system.id, "label": system.label, "runs_in": findings.runs_in[case, system.id],
             "note": findings.notes.get((case, system.id)),
             "agreement_with_torch": findings.agreements.get((case, system.id)),
             "first": [first._asdict() for first in findings.firsts.get((case, system.id), ())],
@@ -45,7 +45,7 @@ def to_dict(findings: Findings) -> dict[str, Any]:
                       "upsampling_ms": None if upsampling is None else upsampling.to_dict(),
                       "conversions_ms": {f"{network} {precision}": value
                                          for (at, network, precision), value in findings.conversions_ms.items() if at == case}})
-    return {**findings.origin.to_dict(), "rounds": findings.rounds, "cases": cases,
+    return {"rounds": findings.rounds, "cases": cases,
             "comparisons": [{"what": what, "size_hw": list(case[0]), "threads": case[1], "times_as_fast": ratio.to_dict()}
                             for what, slow, fast in _pairs() for case in findings.latencies
                             if (ratio := _ratio(findings, case, slow, fast)) is not None],
@@ -56,8 +56,8 @@ def to_dict(findings: Findings) -> dict[str, Any]:
             "left_out": findings.left_out}
 
 
-def picture(findings: Findings) -> bytes:
-    """Draws the medians with all threads, one panel for each frame size."""
+def _chart(findings: Findings) -> Chart:
+    """Returns the medians with all threads, one panel for each frame size."""
     threads = max(threads for _, threads in findings.latencies)
     panels = []
     for case, measurement in findings.latencies.items():
@@ -67,20 +67,24 @@ def picture(findings: Findings) -> bytes:
             panels.append(BarPanel(_where(case), sorted(bars, key=lambda bar: -bar.latency_ms)))
     note = (f"Frame in memory to label map, median of {count(findings.rounds, 'round')}, "
             f"{findings.origin.created:%Y-%m-%d}, {findings.origin.machine.cpu}.")
-    return draw_bars(panels, "From frame to labels on a CPU", note, ("ours", "what else there is"))
+    lines = sum(len(panel.bars) + 3 for panel in panels)
+    return Chart("Median latency of all systems", note, lambda figure: draw_bars(figure, panels, ("ours", "what else there is")),
+                 size=(11, 0.3 * lines + 0.8), wide=True)
 
 
-def _how(findings: Findings) -> str:
+def _how(findings: Findings) -> Text:
     peaks = "; ".join(f"{peak:.1f} GMAC/s in {precision} with {count(threads, 'thread')}"
                       for (threads, precision), peak in sorted(findings.peaks.items()))
-    return (f"{findings.origin.sentence()} From a uint8 frame in memory to a uint8 label map of its size, 19 classes, every "
-            f"system once per round in an order drawn anew, {count(findings.rounds, 'round')}; one that takes less than 0.1 s "
-            "runs for so long before, until threads of the one before it sleep. *First frame* is a process from "
-            "its start to its first label map, without what an earlier one cached / with it; *memory* its peak; both with the "
-            "most threads. *Labels as in "
-            "torch* is the share of pixels that get the label that the same network gives in torch in float32. *Outside* is "
-            "all but the network, its conversions of colour, layout and type counted as outside. *Of peak* compares the "
-            f"network's multiply-adds per second with those of a matrix product: {peaks}.")
+    return Text(
+        *findings.origin.sentence(),
+        " From a uint8 frame in memory to a uint8 label map of its size, 19 classes, every "
+        f"system once per round in an order drawn anew, {count(findings.rounds, 'round')}; one that takes less than 0.1 s "
+        "runs for so long before, until threads of the one before it sleep. ", Emphasis("First frame"),
+        " is a process from its start to its first label map, without what an earlier one cached / with it; ", Emphasis("memory"),
+        " its peak; both with the most threads. ", Emphasis("Labels as in torch"),
+        " is the share of pixels that get the label that the same network gives in torch in float32. ", Emphasis("Outside"),
+        " is all but the network, its conversions of colour, layout and type counted as outside. ", Emphasis("Of peak"),
+        f" compares the network's multiply-adds per second with those of a matrix product: {peaks}.")
 
 
 def _pairs() -> Iterable[tuple[str, str, str]]:
@@ -113,7 +117,7 @@ def _headlines(findings: Findings) -> Table:
         if any(ratios):
             rows.append([what, *("–" if ratio is None else f"{ratio.median:.2f} ({ratio.q25:.2f} to {ratio.q75:.2f})"
                                  for ratio in ratios)])
-    return Table(["times as fast, median (quartiles)", *map(_where, cases)], rows, _rule(len(cases)))
+    return Table.of(["times as fast, median (quartiles)", *map(_where, cases)], rows)
 
 
 def _systems(findings: Findings, case: Case) -> Table:
@@ -123,14 +127,14 @@ def _systems(findings: Findings, case: Case) -> Table:
         spread = measurement.spread(system.id)
         agreement = findings.agreements.get((case, system.id))
         starts = findings.firsts.get((case, system.id))
-        rows.append([system.label, findings.runs_in[case, system.id],
+        rows.append([_label(system), findings.runs_in[case, system.id],
                      *(milliseconds(value) for value in (spread.median, spread.p90, spread.p99)),
                      f"{measurement.ratio(systems[0].id, system.id).median:.2f}",
                      "–" if agreement is None else f"{100 * agreement:.2f} %",
                      *(("–", "–") if starts is None else
                        (" / ".join(f"{start.seconds:.1f}" for start in starts), f"{starts[0].peak_mib:.0f}"))])
-    return Table(["system", "runs in", "median [ms]", "p90", "p99", "times as fast as the first", "labels as in torch",
-                  "first frame [s]", "memory [MiB]"], rows, ":--|" + _rule(7))
+    return Table.of(["system", "runs in", "median [ms]", "p90", "p99", "times as fast as the first", "labels as in torch",
+                  "first frame [s]", "memory [MiB]"], rows, left=2)
 
 
 def _stages(findings: Findings, case: Case) -> Table:
@@ -145,9 +149,9 @@ def _stages(findings: Findings, case: Case) -> Table:
         outside = "–" if conversions is None else milliseconds(medians[TOTAL] - medians["network"] + conversions)
         pace = findings.macs[system.network, size_hw] / medians["network"] / 1e6
         peak = findings.peaks.get((threads, precision))
-        rows.append([system.label, f"{engine} {precision}", *(milliseconds(medians[stage]) for stage in STAGES), outside,
+        rows.append([_label(system), f"{engine} {precision}", *(milliseconds(medians[stage]) for stage in STAGES), outside,
                      f"{pace:.1f}", "–" if peak is None else f"{100 * pace / peak:.0f} %"])
-    return Table(["", "runs in", *STAGES, "outside", "GMAC/s", "of peak"], rows, ":--|" + _rule(6))
+    return Table.of(["", "runs in", *STAGES, "outside", "GMAC/s", "of peak"], rows, left=2)
 
 
 def _upsampling(findings: Findings) -> Table:
@@ -157,7 +161,7 @@ def _upsampling(findings: Findings) -> Table:
         rows.append([_where(case), milliseconds(ours.median), milliseconds(torchs.median),
                      f"{measurement.ratio(TORCH, KERNEL).median:.1f}"])
     head = ["on the scores of the frame", "ours [ms]", "torch, interpolate and argmax [ms]", "times as fast"]
-    return Table(head, rows, _rule(3))
+    return Table.of(head, rows)
 
 
 def _ran(findings: Findings, case: Case) -> list[System]:
@@ -165,7 +169,7 @@ def _ran(findings: Findings, case: Case) -> list[System]:
 
 
 def _name(findings: Findings, case: Case, system: System) -> str:
-    name = system.label.replace("**", "").replace(", upsampling and argmax in the graph", "")
+    name = system.label.replace(", upsampling and argmax in the graph", "")
     if system.network in (None, "torchvision"):
         return name
     return f"{name}{':' if system.precision == 'auto' else ','} {findings.runs_in[case, system.id]}"
@@ -175,8 +179,5 @@ def _where(case: Case) -> str:
     return f"{case[0][0]}x{case[0][1]}, {count(case[1], 'thread')}"
 
 
-def _rule(right: int) -> str:
-    return "|".join([":--", *["--:"] * right])
-
-
-__all__: Sequence[str] = ["picture", "report", "to_dict"]
+def _label(system: System) -> Strong | str:
+    return Strong(system.label) if system.ours else system.label

@@ -15,11 +15,11 @@ from benchmarks.cpu_systems import Running, Setup, System
 from benchmarks.fused_steps import conversions_ms
 from benchmarks.layers import by_kind, profile
 from benchmarks.measure import WARM_UP_RUNS, Measurement, measure
-from benchmarks.output import Origin
 from benchmarks.peak import peak_gmacs
+from seg.document import Origin
+from seg.document.words import count
 from seg.errors import SegError
 from seg.models.paper import madds
-from seg.report.facts import count
 from seg.runtime import Predictor
 from seg.runtime.protocol import UnavailablePrecision
 from seg.runtime.upsample import upsample_argmax

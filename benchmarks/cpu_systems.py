@@ -162,11 +162,11 @@ def _ours(network: str, engine: str, precision: str) -> System:
             prediction = predictor(setup.frame, out)
             return prediction.train_ids, prediction.latency_ms
 
-        return Running(run, lambda: f"{predictor.engine} {predictor.precision}", lambda: predictor.note)
+        return Running(run, lambda: f"{predictor.engine} {predictor.precision}", lambda: " ".join(predictor.notes))
 
     id = f"{network}-{AUTO}" if engine == AUTO else f"{network}-{engine}-{precision}"
     packages = () if engine == AUTO else (ENGINES[engine].package,)
-    label = f"**ours, {network.capitalize()}{', auto' if engine == AUTO else ''}**"
+    label = f"ours, {network.capitalize()}{', auto' if engine == AUTO else ''}"
     return System(id, label, build, packages, network, precision, ours=True)
 
 

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from benchmarks.output import RESULTS, Origin, Part, Steps, Table, show, write
+from benchmarks.output import RESULTS, Steps, write
 from datasets import READERS
 from seg.cli.common import Parser, run
+from seg.document import Code, Document, Origin, Table, Text, show
 from seg.errors import SegError
 from seg.evaluate import evaluate, merging_table, read_sample
 from seg.files import check_writable_folder, read_yaml, write_text
@@ -151,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         levers["with a teacher"] = lambda settings: settings["model"].update(teacher=arguments.teacher)
     check_writable_folder(arguments.output)
     check_writable_folder(arguments.runs)
-    origin = Origin.here("benchmarks.levers", sys.argv[1:] if argv is None else argv)
+    origin = Origin.here("python", "-m", "benchmarks.levers", *(sys.argv[1:] if argv is None else argv))
     wanted = [(name, seed) for seed in arguments.seeds for name in levers]
     with Steps(len(wanted)) as steps, ThreadPoolExecutor(usable_cores()) as pool:
         def one(job: tuple[str, int]) -> dict[str, float]:
@@ -164,15 +165,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         scores = list(pool.map(one, wanted))
     found = {name: [result for (lever, _), result in zip(wanted, scores, strict=True) if lever == name] for name in levers}
     roots = list(dict.fromkeys(root for result in scores for root in result))
-    parts: list[Part] = [
-        "# What each lever gives", origin.sentence(),
-        f"`{arguments.config.name}` with {arguments.pictures} pictures, seeds {', '.join(map(str, arguments.seeds))}; mIoU [%] "
-        f"on the validation splits, frames scaled to a longer side of {arguments.size} px; mean ± half the range.",
-        Table(("", *roots), rows_of(found, roots), "|".join([":--", *["--:"] * len(roots)]))]
-    show(parts)
-    data = {**origin.to_dict(), "config": arguments.config.name, "pictures": arguments.pictures, "seeds": arguments.seeds,
+    blocks = [
+        Text(*origin.sentence()),
+        Text(Code(arguments.config.name), f" with {arguments.pictures} pictures, seeds {', '.join(map(str, arguments.seeds))}; "
+             f"mIoU [%] on the validation splits, frames scaled to a longer side of {arguments.size} px; mean ± half the range."),
+        Table.of(("", *roots), rows_of(found, roots))]
+    data = {"config": arguments.config.name, "pictures": arguments.pictures, "seeds": arguments.seeds,
             "long_side": arguments.size, "miou": found}
-    for path in write(arguments.output, "levers", parts, data, None):
+    document = Document("What each lever gives", blocks, origin, data)
+    show(document)
+    for path in write(arguments.output, "levers", document):
         print(path)
     return 0
 

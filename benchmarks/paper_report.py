@@ -6,12 +6,12 @@ from typing import Any
 
 from benchmarks.layers import Layer
 from benchmarks.measure import TOTAL, Measurement, Spread
-from benchmarks.output import Origin, Part, Table
 from benchmarks.paper_rows import HEADLINES, Entry
-from benchmarks.plot import Panel, Point, draw
 from benchmarks.reasons import Pair, explain, less, milliseconds
+from seg.document import Block, Chart, Document, Emphasis, Heading, Origin, Table, Text
+from seg.document.words import count
 from seg.models.paper import FULL_HW, FULL_MADDS_HW, HALF_MADDS_HW, MAdds
-from seg.report.facts import count
+from seg.report.pareto import Panel, Point, draw
 
 Size = tuple[int, int]
 NETWORK = "network"  # the predictor's stage without fitting the frame and without the label map
@@ -65,22 +65,22 @@ class Findings:
         return [(by_id[slow], by_id[fast]) for slow, fast in HEADLINES if slow in by_id and fast in by_id]
 
 
-def report(findings: Findings) -> list[Part]:
+def report(findings: Findings) -> Document:
     """Returns the whole report."""
-    parts: list[Part] = ["# The paper's networks, as published and as measured here", _how(findings)]
+    blocks: list[Block] = [_how(findings), *_chart(findings)]
     if findings.headlines():
-        parts += ["## Less time", _headline_table(findings)]
+        blocks += [Heading("Less time"), _headline_table(findings)]
     for size_hw in findings.sizes:
-        parts += [f"## Latency at {_size(size_hw)}", _latency_table(findings, size_hw)]
-    parts += ["## Parameters and multiply-adds", _counts(), _arithmetic_table(findings, FULL_MADDS_HW),
-              _arithmetic_table(findings, HALF_MADDS_HW)]
+        blocks += [Heading(f"Latency at {_size(size_hw)}"), _latency_table(findings, size_hw)]
+    blocks += [Heading("Parameters and multiply-adds"), _counts(), _arithmetic_table(findings, FULL_MADDS_HW),
+               _arithmetic_table(findings, HALF_MADDS_HW)]
     for pair, size_hw in _pairs(findings):
-        parts += [f"## Why: {pair.fast} against {pair.slow} at {_size(size_hw)}, "
-                  f"{count(findings.profile_threads, 'thread')}", *explain(pair)]
-    return parts
+        blocks += [Heading(f"Why: {pair.fast} against {pair.slow} at {_size(size_hw)}, "
+                           f"{count(findings.profile_threads, 'thread')}"), *explain(pair)]
+    return Document("The paper's networks, as published and as measured here", blocks, findings.origin, _to_dict(findings))
 
 
-def to_dict(findings: Findings) -> dict[str, Any]:
+def _to_dict(findings: Findings) -> dict[str, Any]:
     """Returns every figure, for JSON."""
     networks = []
     for entry in findings.entries:
@@ -93,7 +93,7 @@ def to_dict(findings: Findings) -> dict[str, Any]:
             "arguments": entry.network.arguments, "class": entry.network.kind.__name__, "params": findings.parameters[entry.id],
             "madds": [{"size_hw": list(size_hw), **vars(madds)} for size_hw, madds in findings.madds[entry.id].items()]})
     return {
-        **findings.origin.to_dict(), "engine": findings.engine, "rounds": findings.rounds, "networks": networks,
+        "engine": findings.engine, "rounds": findings.rounds, "networks": networks,
         "latency_ms": [{"size_hw": list(size_hw), "threads": threads, "networks": measurement.to_dict()}
                        for (size_hw, threads), measurement in findings.latencies.items()],
         "ratios": [{"slow": pair.slow, "fast": pair.fast, "size_hw": list(size_hw), "threads": findings.profile_threads,
@@ -106,15 +106,11 @@ def to_dict(findings: Findings) -> dict[str, Any]:
     }
 
 
-def picture(findings: Findings) -> bytes | None:
-    """Draws published accuracy on val against latency, on the phone and here with the fewest threads.
-
-    Returns:
-        A PNG; None if no network has such an accuracy.
-    """
+def _chart(findings: Findings) -> list[Block]:
+    """Returns published accuracy on val against latency, on the phone and here with the fewest threads, where there is any."""
     shown = [entry for entry in findings.entries if entry.in_table_7]
     if not shown:
-        return None
+        return []
     threads = min(findings.threads)
     panels = [Panel(f"{PHONE}, {_size(FULL_HW)}", [_point(entry, 1000 * entry.row.cpu_full_s) for entry in shown if entry.row])]
     for size_hw in findings.sizes:
@@ -124,7 +120,8 @@ def picture(findings: Findings) -> bytes | None:
     note = (f"Accuracy: Cityscapes val, as published (Table 7). Latency here: frame to labels, {findings.engine}, median of "
             f"{count(findings.rounds, 'round')} and interquartile range, {findings.origin.created:%Y-%m-%d}, "
             f"{findings.origin.machine.cpu}.")
-    return draw(panels, "The paper's networks: accuracy against latency", note, "mIoU [%]", ("LR-ASPP", "R-ASPP"))
+    return [Chart("Accuracy against latency", note, lambda figure: draw(figure, panels, "mIoU [%]", ("LR-ASPP", "R-ASPP")),
+                  size=(4.6 * len(panels) + 3.2, 6.0), wide=True)]
 
 
 def _point(entry: Entry, latency_ms: float, spread_ms: tuple[float, float] | None = None) -> Point:
@@ -134,19 +131,23 @@ def _point(entry: Entry, latency_ms: float, spread_ms: tuple[float, float] | Non
     return Point(entry.id, label, family, entry.network.decoder == "LR-ASPP", latency_ms, entry.row.miou, spread_ms)
 
 
-def _how(findings: Findings) -> str:
+def _how(findings: Findings) -> Text:
     peaks = ", ".join(f"{peak:.1f} GMAC/s with {count(threads, 'thread')}" for threads, peak in sorted(findings.peaks.items()))
-    return (f"{findings.origin.sentence()} Random weights; {findings.engine}; every network once per round in an order drawn "
-            f"anew, {count(findings.rounds, 'round')}; median, and in brackets the interquartile range. *Network* is the network "
-            "alone, colour order and normalisation included; *labels* is a frame in memory to its label map at full size. "
-            f"A float32 matrix product reaches {peaks} here; *of peak* says which part of that the network's convolutions "
-            "reach.")
+    return Text(
+        *findings.origin.sentence(),
+        f" Random weights; {findings.engine}; every network once per round in an order drawn anew, "
+        f"{count(findings.rounds, 'round')}; median, and in brackets the interquartile range. ", Emphasis("Network"),
+        " is the network alone, colour order and normalisation included; ", Emphasis("labels"),
+        f" is a frame in memory to its label map at full size. A float32 matrix product reaches {peaks} here; ",
+        Emphasis("of peak"), " says which part of that the network's convolutions reach.")
 
 
-def _counts() -> str:
-    return ("*Convolutions* are their multiply-adds alone; *with element-wise* adds residual sums, gates, h-swish, pools and "
-            "resizes; *as the authors' graph* adds that LR-ASPP resizes its features there before it classifies them, and "
-            "here behind. The difference is that of the last count from the paper's figure.")
+def _counts() -> Text:
+    return Text(
+        Emphasis("Convolutions"), " are their multiply-adds alone; ", Emphasis("with element-wise"),
+        " adds residual sums, gates, h-swish, pools and resizes; ", Emphasis("as the authors' graph"),
+        " adds that LR-ASPP resizes its features there before it classifies them, and here behind. The difference is that of the "
+        "last count from the paper's figure.")
 
 
 def _headline_table(findings: Findings) -> Table:
@@ -163,7 +164,7 @@ def _headline_table(findings: Findings) -> Table:
                     ratio = measurement.ratio(findings.first_alike[fast.id], findings.first_alike[slow.id], stage)
                     cells.append(f"{less(ratio.median)} ({100 - 100 * ratio.q75:.1f} to {100 - 100 * ratio.q25:.1f})")
             rows.append(cells)
-    return Table(head, rows, _rule(head, left=2))
+    return Table.of(head, rows, left=2)
 
 
 def _latency_table(findings: Findings, size_hw: Size) -> Table:
@@ -178,7 +179,7 @@ def _latency_table(findings: Findings, size_hw: Size) -> Table:
             reached = findings.madds[entry.id][size_hw].convolutions / network.median / 1e6 / findings.peaks[threads]
             cells += [_spread(network), _spread(labels), f"{reached:.0%}".replace("%", " %")]
         rows.append(cells)
-    return Table(head, rows, _rule(head, left=2))
+    return Table.of(head, rows, left=2)
 
 
 def _arithmetic_table(findings: Findings, size_hw: Size) -> Table:
@@ -198,7 +199,7 @@ def _arithmetic_table(findings: Findings, size_hw: Size) -> Table:
                   *(f"{value / 1e9:.2f}" for value in (madds.convolutions, madds.with_elementwise, madds.as_published)),
                   "–" if published is None else f"{madds.as_published / 1e9 / published - 1:+.1%}".replace("%", " %")]
         rows.append(cells)
-    return Table(head, rows, _rule(head, left=2))
+    return Table.of(head, rows, left=2)
 
 
 def _pairs(findings: Findings) -> Iterable[tuple[Pair, Size]]:
@@ -229,8 +230,4 @@ def _spread(spread: Spread) -> str:
 
 def _size(size_hw: Size) -> str:
     return f"{size_hw[0]}x{size_hw[1]}"
-
-
-def _rule(head: Sequence[str], left: int) -> str:
-    return "|".join([":--"] * left + ["--:"] * (len(head) - left))
 

@@ -10,14 +10,14 @@ import torch
 from benchmarks.layers import PROFILE_RUNS, Layer, profile, total
 from benchmarks.measure import WARM_UP_RUNS, measure
 from benchmarks.networks import export, frame_to_labels, make_frame
-from benchmarks.output import Origin, Part, Table
 from benchmarks.paper_report import Findings, Size
 from benchmarks.paper_rows import HEADLINES, Entry, first_alike
 from benchmarks.peak import peak_gmacs
 from benchmarks.reasons import kinds_table
+from seg.document import Block, Document, Heading, Origin, Table
+from seg.document.words import count
 from seg.models.network import SegmentationNetwork
 from seg.models.paper import FULL_MADDS_HW, HALF_MADDS_HW, madds
-from seg.report.facts import count
 from seg.runtime import Predictor
 
 ENGINE = "openvino"  # the fastest that the project has
@@ -116,24 +116,23 @@ def _profile(findings: Findings, files: dict[str, Path], size_hw: Size, done: Do
     findings.profiles.update({(size_hw, id): layers for id, layers in profiles.items()})
 
 
-def profile_one(entry: Entry, sizes_hw: Sequence[Size], threads: Sequence[int], done: Done) -> list[Part]:
+def profile_one(entry: Entry, sizes_hw: Sequence[Size], threads: Sequence[int], done: Done) -> Document:
     """Returns the profile of one network: by kind of layer and layer by layer, at each size and number of threads.
 
     Raises:
         SegError: as `find_out`.
     """
     network = entry.network.build()
-    parts: list[Part] = []
+    blocks: list[Block] = []
     for size_hw in sizes_hw:
         with TemporaryDirectory(prefix=_TEMPORARY) as folder:
             file = export(network, Path(folder) / "network.onnx", size_hw)
             done(entry.id)
             for number in threads:
                 layers = profile({entry.id: file}, make_frame(size_hw), number, on_run=done)[entry.id]
-                parts += [f"## {entry.name().capitalize()}, {_size(size_hw)}, {count(number, 'thread')}, "
-                          f"{peak_gmacs(number):.1f} GMAC/s in a matrix product", _layers_table(layers),
-                          kinds_table([(entry.name(), layers)])]
-    return parts
+                blocks += [Heading(f"{_size(size_hw)}, {count(number, 'thread')}, {peak_gmacs(number):.1f} GMAC/s in a matrix "
+                                   "product"), _layers_table(layers), kinds_table([(entry.name(), layers)])]
+    return Document(f"Where the time of {entry.name()} goes", blocks)
 
 
 def profile_steps(sizes_hw: Sequence[Size], threads: Sequence[int]) -> int:
@@ -145,7 +144,7 @@ def _layers_table(layers: Sequence[Layer]) -> Table:
     whole = total(layers).time_ms or 1.0
     rows = [(layer.name, layer.kind, layer.kernel, "x".join(map(str, layer.shape)), f"{layer.time_ms:.2f}",
              f"{100 * layer.time_ms / whole:.1f}", f"{layer.macs / 1e6:.1f}" if layer.macs else "–") for layer in layers]
-    return Table(("layer", "kind", "kernel", "output", "ms", "%", "MMACs"), rows, ":--|:--|:--|:--|--:|--:|--:")
+    return Table.of(("layer", "kind", "kernel", "output", "ms", "%", "MMACs"), rows, left=4)
 
 
 def _size(size_hw: Size) -> str:

@@ -12,9 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import output, plot
+from benchmarks import output
 from benchmarks.output import Steps
 from seg.cli.common import Parser, parse_size, run
+from seg.document import Origin, show
 from seg.errors import SegError
 from seg.files import check_writable_folder
 from seg.machine import check_threads, usable_cores
@@ -59,7 +60,6 @@ def _main(argv: Sequence[str] | None) -> None:
     elif arguments.rounds is not None and arguments.rounds < 1:
         raise SegError(f"--rounds is {arguments.rounds}; it must be at least 1.")
 
-    plot.check_installed()
 
     # Here, because torch takes seconds, and wrong options should not wait for it.
     from benchmarks import paper_report, paper_rows, paper_run
@@ -67,20 +67,20 @@ def _main(argv: Sequence[str] | None) -> None:
     entries = paper_rows.choose(arguments.rows if arguments.profile is None else [arguments.profile])
     if arguments.profile is not None:
         with Steps(paper_run.profile_steps(sizes, threads)) as steps:
-            parts = paper_run.profile_one(entries[0], sizes, threads, steps.done)
-        output.show(parts)
+            document = paper_run.profile_one(entries[0], sizes, threads, steps.done)
+        show(document)
         return
     folder = check_writable_folder(arguments.output or output.RESULTS)
-    origin = output.Origin.here("benchmarks.paper_table", sys.argv[1:] if argv is None else argv)
+    origin = Origin.here("python", "-m", "benchmarks.paper_table", *(sys.argv[1:] if argv is None else argv))
     plan = paper_run.Plan.make(entries, sizes, threads, ROUNDS if arguments.rounds is None else arguments.rounds)
     try:
         with Steps(plan.steps) as steps:
             findings = paper_run.find_out(plan, origin, steps.done)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("Nothing was written.") from None
-    parts = paper_report.report(findings)
-    output.show(parts)
-    for path in output.write(folder, NAME, parts, paper_report.to_dict(findings), paper_report.picture(findings)):
+    document = paper_report.report(findings)
+    show(document)
+    for path in output.write(folder, NAME, document):
         print(path)
 
 

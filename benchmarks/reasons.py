@@ -1,11 +1,12 @@
 """Why one network is so much faster than another here: both profiles side by side, and sentences computed from them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.layers import KINDS, Layer, Share, by_kind, total
 from benchmarks.measure import Spread
-from benchmarks.output import Part, Table
+from seg.document import Block, Table, Text
+from seg.document.words import listed
 
 # They carry data and hardly calculate; what they take doesn't shrink with a network's multiply-adds.
 _WITHOUT_ARITHMETIC = ("input", "squeeze-and-excite", "element-wise", "reorder", "upsampling", "other")
@@ -48,9 +49,9 @@ def milliseconds(value: float) -> str:
     return f"{value:.{0 if value >= 100 else 1 if value >= 1 else 2}f}"
 
 
-def explain(pair: Pair) -> list[Part]:
+def explain(pair: Pair) -> list[Block]:
     """Returns the reasons as sentences, then the two profiles as a table."""
-    return [" ".join([_pace(pair), _savings(pair), _slow_kinds(pair)]), kinds_table(
+    return [Text(" ".join([_pace(pair), _savings(pair), _slow_kinds(pair)])), kinds_table(
         [(pair.slow, pair.slow_layers), (pair.fast, pair.fast_layers)])]
 
 
@@ -62,8 +63,7 @@ def kinds_table(profiles: Sequence[tuple[str, Sequence[Layer]]]) -> Table:
         head += [f"{name}: ms", "share", "GMACs", "GMAC/s"]
     rows = [[kind, *(cell for _, kinds, whole in shares for cell in _cells(kinds.get(kind), whole))]
             for kind in KINDS if any(kind in kinds for _, kinds, _ in shares)]
-    rows.append(["**all**", *(cell for _, _, whole in shares for cell in _cells(whole, whole))])
-    return Table(head, rows, ":--|" + "|".join(["--:"] * (len(head) - 1)))
+    return Table.of(head, rows, total=["all", *(cell for _, _, whole in shares for cell in _cells(whole, whole))])
 
 
 def _cells(share: Share | None, whole: Share) -> list[str]:
@@ -102,9 +102,9 @@ def _savings(pair: Pair) -> str:
     whole = sum(saved.values())
     text = f"By the profile {pair.fast} {'saves' if whole >= 0 else 'costs'} {milliseconds(abs(whole))} ms"
     if gains:
-        text += f": {_list(f'{kind} saves {milliseconds(saved[kind])}' for kind in gains)}"
+        text += f": {listed(f'{kind} saves {milliseconds(saved[kind])}' for kind in gains)}"
     if costs:
-        text += f"{';' if gains else ':'} {_list(f'{kind} costs {milliseconds(-saved[kind])} more' for kind in costs)}"
+        text += f"{';' if gains else ':'} {listed(f'{kind} costs {milliseconds(-saved[kind])} more' for kind in costs)}"
     return text + "."
 
 
@@ -123,12 +123,6 @@ def _slow_kinds(pair: Pair) -> str:
                      f"the multiply-adds and {share.time_ms / whole.time_ms:.0%} of the time.")
     idle = [sum(share.time_ms for kind, share in by_kind(layers).items() if kind in _WITHOUT_ARITHMETIC) / total(layers).time_ms
             for layers in (pair.fast_layers, pair.slow_layers)]
-    parts.append(f"Layers that hardly multiply ({_list(kind for kind in _WITHOUT_ARITHMETIC if kind in fast)}) take "
+    parts.append(f"Layers that hardly multiply ({listed(kind for kind in _WITHOUT_ARITHMETIC if kind in fast)}) take "
                  f"{idle[0]:.0%} of {pair.fast}'s time and {idle[1]:.0%} of {pair.slow}'s.")
     return " ".join(parts).replace("%", " %")
-
-
-def _list(words: Iterable[str]) -> str:
-    """Returns "a", "a and b", "a, b and c"."""
-    items = list(words)
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

@@ -15,12 +15,13 @@ import cv2
 import numpy as np
 
 from benchmarks.measure import Spread
-from benchmarks.output import RESULTS, Origin, Part, Steps, Table, show, write
+from benchmarks.output import RESULTS, Steps, write
 from datasets.scenes.catalog import catalog
 from datasets.scenes.renderer import Renderer
 from datasets.scenes.street import Street
 from datasets.scenes.write import check_size
 from seg.cli.common import Parser, parse_size, run
+from seg.document import Code, Document, Origin, Table, Text, show
 from seg.errors import SegError
 from seg.files import check_writable_folder
 from seg.label_sets import CAMVID, CITYSCAPES, IGNORE
@@ -84,22 +85,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise SegError(f"--frames is {arguments.frames}; it must be at least 1.")
     check_size(arguments.size)
     check_writable_folder(arguments.output)
-    origin = Origin.here("benchmarks.scenes", sys.argv[1:] if argv is None else argv)
+    origin = Origin.here("python", "-m", "benchmarks.scenes", *(sys.argv[1:] if argv is None else argv))
     scores, rendering = measure(arguments.weights, arguments.frames, arguments.size, arguments.seed)
     height, width = arguments.size
-    iou = Table(("class of CamVid", "IoU on scenes"),
-                [(name, f"{value:.3f}") for name, value in scores.per_class_iou.items()], ":--|--:")
-    parts: list[Part] = [
-        "# Procedural scenes, seen by a network that knows only real streets", origin.sentence(),
-        f"`{arguments.weights}`, trained on CamVid, on {arguments.frames} scenes of {height}x{width} (seed {arguments.seed}).",
-        iou,
-        f"Rendering on one core, from seed to picture, labels and instances: median {rendering.median:.1f} ms (half of them "
-        f"{rendering.q25:.1f} to {rendering.q75:.1f}), {1000 / rendering.median:.1f} frames per second."]
-    show(parts)
-    data = {**origin.to_dict(), "weights": arguments.weights, "frames": arguments.frames, "size_hw": arguments.size,
-            "seed": arguments.seed, "per_class_iou": scores.to_dict()["per_class_iou"], "rendering_ms": rendering.to_dict(),
+    blocks = [
+        Text(*origin.sentence()),
+        Text(Code(arguments.weights), f", trained on CamVid, on {arguments.frames} scenes of {height}x{width} (seed "
+             f"{arguments.seed})."),
+        Table.of(("class of CamVid", "IoU on scenes"), [(name, f"{value:.3f}") for name, value in scores.per_class_iou.items()]),
+        Text(f"Rendering on one core, from seed to picture, labels and instances: median {rendering.median:.1f} ms (half of them "
+             f"{rendering.q25:.1f} to {rendering.q75:.1f}), {1000 / rendering.median:.1f} frames per second.")]
+    data = {"weights": arguments.weights, "frames": arguments.frames, "size_hw": arguments.size, "seed": arguments.seed,
+            "per_class_iou": scores.to_dict()["per_class_iou"], "rendering_ms": rendering.to_dict(),
             "frames_per_second": 1000 / rendering.median}
-    for path in write(arguments.output, "scenes", parts, data, None):
+    document = Document("Procedural scenes, seen by a network that knows only real streets", blocks, origin, data)
+    show(document)
+    for path in write(arguments.output, "scenes", document):
         print(path)
     return 0
 

@@ -12,14 +12,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 
 from benchmarks.measure import Contestant, Measurement, Spread, measure
-from benchmarks.output import RESULTS, Origin, Part, Steps, Table, show, write
+from benchmarks.output import RESULTS, Steps, write
 from benchmarks.video_smooth import Smoothing, measure_smoothing
 from seg.cli.common import Parser, run
+from seg.document import Block, Document, Origin, Table, Text, show
 from seg.errors import SegError
 from seg.evaluate import percentiles_ms
 from seg.files import check_writable_folder, spread
@@ -153,8 +153,8 @@ def ratios(measurement: Measurement) -> dict[str, Spread]:
 
 
 def report(bench: Bench, measurement: Measurement, origin: Origin, rounds: int,
-           predictor: Predictor) -> tuple[list[Part], dict[str, Any]]:
-    """Returns what is printed and what is written as JSON."""
+           predictor: Predictor, smoothing: Smoothing) -> Document:
+    """Returns what is printed and written."""
     speeds = {name: Spread.of([1000 * bench.frames / ms for ms in stages[_WORK]])
               for name, stages in measurement.latency_ms.items()}
     rows = [(name, f"{spread.median:.1f}", f"{spread.iqr:.1f}") for name, spread in speeds.items()]
@@ -162,36 +162,36 @@ def report(bench: Bench, measurement: Measurement, origin: Origin, rounds: int,
     glass = {mode: percentiles_ms(values) for mode, values in bench.delays_ms.items()}
     latency = {mode: measurement.spread(name, "latency") for mode, name in PIPELINE.items()}
     height, width = bench.size_hw
-    parts: list[Part] = [
-        "# Video", origin.sentence(),
-        f"{bench.frames} frames of {height}x{width}, {predictor.weights}, {predictor.engine}, {predictor.precision}, "
-        f"{predictor.threads} threads; {rounds} rounds. Frames per second, median and interquartile range:",
-        Table(("what", "frames per second", "IQR"), rows, ":--|--:|--:"),
-        "Of the pipeline: its speed as a share of its slowest stage alone, and times the serial loop's; the network's latency; "
-        "and from a frame's decoding until its last byte was written, waiting in full queues included [ms].",
-        Table(("for", "of the slowest stage", "times serial", "latency p50", "glass to glass p50", "p90", "p99"), [
+    blocks: list[Block] = [
+        Text(*origin.sentence()),
+        Text(f"{bench.frames} frames of {height}x{width}, {predictor.weights}, {predictor.engine}, {predictor.precision}, "
+             f"{predictor.threads} threads; {rounds} rounds. Frames per second, median and interquartile range:"),
+        Table.of(("what", "frames per second", "IQR"), rows),
+        Text("Of the pipeline: its speed as a share of its slowest stage alone, and times the serial loop's; the network's "
+             "latency; and from a frame's decoding until its last byte was written, waiting in full queues included [ms]."),
+        Table.of(("for", "of the slowest stage", "times serial", "latency p50", "glass to glass p50", "p90", "p99"), [
             (mode, f"{found[f'{mode} of slowest'].median:.0%}", f"{found[f'{mode} to serial'].median:.2f}",
-             f"{latency[mode].median:.1f}", *(f"{glass[mode][what]:.0f}" for what in ("p50", "p90", "p99"))) for mode in MODES],
-            ":--|--:|--:|--:|--:|--:|--:"),
-        f"For throughput it makes {found['throughput to latency'].median:.2f} times the frames a second that it makes for "
-        f"latency, and a frame takes {latency['throughput'].median / latency['latency'].median:.2f} times as long in the "
-        "network.",
+             f"{latency[mode].median:.1f}", *(f"{glass[mode][what]:.0f}" for what in ("p50", "p90", "p99"))) for mode in MODES]),
+        Text(f"For throughput it makes {found['throughput to latency'].median:.2f} times the frames a second that it makes for "
+             f"latency, and a frame takes {latency['throughput'].median / latency['latency'].median:.2f} times as long in the "
+             "network."),
+        Text(_words_of(smoothing)),
     ]
-    data = {**origin.to_dict(), "frames": bench.frames, "size_hw": list(bench.size_hw), "rounds": rounds,
+    data = {"frames": bench.frames, "size_hw": list(bench.size_hw), "rounds": rounds,
             "weights": predictor.weights, "engine": predictor.engine, "precision": predictor.precision,
             "threads": predictor.threads,
             "frames_per_second": {name: spread.to_dict() for name, spread in speeds.items()},
             "ratios": {name: spread.to_dict() for name, spread in found.items()},
-            "network_latency_ms": {mode: spread.to_dict() for mode, spread in latency.items()}, "glass_to_glass_ms": glass}
-    return parts, data
+            "network_latency_ms": {mode: spread.to_dict() for mode, spread in latency.items()}, "glass_to_glass_ms": glass,
+            "smoothing": smoothing._asdict()}
+    return Document("Video", blocks, origin, data)
 
 
-def smoothing_part(found: Smoothing) -> Part:
+def _words_of(found: Smoothing) -> str:
     """Returns what is said about smoothing."""
     miou = f"{found.miou[0]:.4f} without and {found.miou[1]:.4f} with it" if found.miou else "not measured"
     return (f"Smoothing: {found.changes[0]:.4f} changes of a label a second on pixels that stand still ({found.still:.0%} of "
-            "all) "
-            f"become {found.changes[1]:.4f}, {found.fewer:.0%} fewer, for {found.share:.1%} of a frame's time. mIoU on a "
+            f"all) become {found.changes[1]:.4f}, {found.fewer:.0%} fewer, for {found.share:.1%} of a frame's time. mIoU on a "
             f"rendered drive: {miou}.")
 
 
@@ -211,19 +211,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.frames < 2 or arguments.rounds < 1 or arguments.rendered < 0:
         raise SegError("At least 2 frames and 1 round are needed, and no less than 0 rendered frames.")
     check_writable_folder(arguments.output)
-    origin = Origin.here("benchmarks.video", sys.argv[1:] if argv is None else argv)
+    origin = Origin.here("python", "-m", "benchmarks.video", *(sys.argv[1:] if argv is None else argv))
     predictor = Predictor.load(arguments.weights, threads=arguments.threads)
     with tempfile.TemporaryDirectory(prefix="lraspp-") as folder:
         bench = Bench(arguments.video, predictor, arguments.frames, Path(folder))
         contestants = bench.contestants()
         with Steps(len(contestants) * (arguments.rounds + 1)) as steps:
             measurement = measure(contestants, arguments.rounds, warm_up_runs=1, on_run=steps.done)
-    parts, data = report(bench, measurement, origin, arguments.rounds, predictor)
-    smoothing = bench.smoothing(arguments.rendered)
-    parts.append(smoothing_part(smoothing))
-    data["smoothing"] = smoothing._asdict()
-    show(parts)
-    for path in write(arguments.output, "video", parts, data, None):
+    document = report(bench, measurement, origin, arguments.rounds, predictor, bench.smoothing(arguments.rendered))
+    show(document)
+    for path in write(arguments.output, "video", document):
         print(path)
     return 0
 

@@ -89,7 +89,7 @@ class Result:
         scores: None without any truth; with iIoU where every truth came with instance ids.
         latency: of every frame.
         warm_up_runs: how many predictions before each new frame size were not counted.
-        note: what the predictor says about its choice of engine, and what a reader of the figures should know.
+        notes: sentences on the choice of engine, and on what a reader of the figures should know.
         choice: the same choice as data; None where there was nothing to choose.
         first_call_ms: what was done once, see `Predictor.first_call_ms`.
         video: what only a video has; None for pictures and data sets.
@@ -114,7 +114,7 @@ class Result:
     scores: Scores | None
     latency: Latency
     warm_up_runs: int = WARM_UP_RUNS
-    note: str | None = None
+    notes: list[str] = field(default_factory=list)
     choice: Choice | None = None
     first_call_ms: dict[str, float] = field(default_factory=dict)
     video: "VideoFacts | None" = None
@@ -323,7 +323,7 @@ class Evaluation:
         labelled, instances = self._labelled, self._instances
         # False positives are counted in every frame: instances of some frames alone would not be comparable with them.
         counted = instances if labelled and instances.frames == labelled else None
-        notes = [predictor.note] if predictor.note else []
+        notes = predictor.notes
         if counted is None and instances.frames:
             notes.append(f"iIoU is left out: {instances.frames} of {labelled} frames have instance ids.")
         return Result(
@@ -334,6 +334,6 @@ class Evaluation:
             fit=predictor.fit, label_set=self._label_set, machine=machine.describe(),
             engine=predictor.engine, precision=predictor.precision, threads=predictor.threads,
             scores=Scores.from_confusion(self._confusion, self._label_set, counted) if labelled else None,
-            latency=self._latency, warm_up_runs=self._warm_up_runs, note=" ".join(notes) or None, choice=predictor.choice,
+            latency=self._latency, warm_up_runs=self._warm_up_runs, notes=notes, choice=predictor.choice,
             first_call_ms=predictor.first_call_ms,
         )

@@ -4,6 +4,7 @@ import math
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -100,6 +101,47 @@ def available_memory_bytes() -> int | None:
         except (OSError, ValueError):  # no such file, or "max"
             continue
     return max(0, min(limits)) if limits else None
+
+
+class OtherLoad:
+    """What other processes take of the cores that this process may use, from when it is made."""
+
+    def __init__(self) -> None:
+        self._before = _busy_s()
+
+    def cores(self) -> float | None:
+        """Returns how many cores others have kept busy since, on average; None where the system doesn't say, or too early."""
+        now = _busy_s()
+        if now is None or self._before is None:
+            return None
+        elapsed, all_of_them, own = (after - before for after, before in zip(now, self._before, strict=True))
+        return max(0.0, (all_of_them - own) / elapsed) if elapsed > 0.1 else None  # the system counts in hundredths of a second
+
+
+def _busy_s() -> tuple[float, float, float] | None:
+    """The time, how long the usable cores have worked, and how long for this process [s]; None where that isn't known."""
+    import psutil  # here: plain inference needn't wait for it
+
+    try:
+        usable = psutil.Process().cpu_affinity() if hasattr(psutil.Process, "cpu_affinity") else None
+        cores = psutil.cpu_times(percpu=True)
+        own = psutil.Process().cpu_times()
+    except (psutil.Error, OSError, NotImplementedError):
+        return None
+    those = cores if usable is None else [cores[i] for i in usable if i < len(cores)]
+    work = ("user", "nice", "system", "irq", "softirq", "steal")
+    working = sum(getattr(core, what, 0.0) for core in those for what in work)
+    return time.perf_counter(), working, own.user + own.system
+
+
+def peak_memory_mib() -> float | None:
+    """Returns the most memory that this process has had so far; None where the system doesn't say."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 @dataclass(frozen=True)

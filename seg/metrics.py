@@ -33,6 +33,15 @@ def confusion_matrix(truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.ui
     return flat.reshape(classes, classes)
 
 
+def frame_miou(matrix: npt.NDArray[np.int64]) -> float:
+    """Returns the mean IoU of the classes that a frame's truth has; NaN without truth.
+
+    A class that some pixels were taken for by mistake would count as 0 in `Scores.miou`; of a single frame that says little.
+    """
+    iou, there = np.array(_iou(*_parts(matrix))), matrix.sum(1) > 0
+    return float(iou[there].mean()) if there.any() else float("nan")
+
+
 class InstanceCounts:
     """Pixels of instances that were hit and missed, weighted by the mean size of their class over their own: what iIoU needs.
 
@@ -89,6 +98,9 @@ class Scores:
     Attributes:
         miou: mean of the IoUs that exist; NaN if none does.
         per_class_iou: IoU by class name; NaN for a class with neither truth nor prediction.
+        per_class_precision: share of the pixels taken for a class that are it; NaN where none was.
+        per_class_recall: share of a class's pixels that were found; NaN where it has none.
+        per_class_share: of all pixels that count, by their truth; NaN if none counts.
         pixel_accuracy: correct pixels among those that count; NaN if none counts.
         pixels: how many count.
         category_miou, per_category_iou: the same of categories; None for a label set without them.
@@ -98,6 +110,9 @@ class Scores:
 
     miou: float
     per_class_iou: dict[str, float]
+    per_class_precision: dict[str, float]
+    per_class_recall: dict[str, float]
+    per_class_share: dict[str, float]
     pixel_accuracy: float
     pixels: int
     category_miou: float | None = None
@@ -113,6 +128,8 @@ class Scores:
         counts = np.asarray(matrix, dtype=np.int64)
         iou = dict(zip(label_set.classes, _iou(*_parts(counts)), strict=True))
         total = int(counts.sum())
+        precision, recall, share = (dict(zip(label_set.classes, _share(part, whole), strict=True)) for part, whole in (
+            (np.diag(counts), counts.sum(0)), (np.diag(counts), counts.sum(1)), (counts.sum(1), np.full(len(counts), total))))
         more: dict[str, Any] = {}
         names = label_set.category_names()
         member = np.array([[category == name for name in names] for category in label_set.categories], np.int64)  # (C, K)
@@ -130,7 +147,7 @@ class Scores:
             more["per_category_iiou"] = {name: iiou[i] for i, name in enumerate(names) if sizes[member[:, i] > 0].all()}
             more["category_iiou"] = _mean(more["per_category_iiou"])
         accuracy = float(np.trace(counts) / total) if total else float("nan")
-        return cls(_mean(iou), iou, accuracy, total, **more)
+        return cls(_mean(iou), iou, precision, recall, share, accuracy, total, **more)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain types for JSON; NaN becomes None."""
@@ -149,8 +166,13 @@ def _parts(counts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.ND
 
 
 def _iou(hits: npt.NDArray[Any], misses: npt.NDArray[Any], false_positives: npt.NDArray[Any]) -> list[float]:
-    union = (hits + misses + false_positives).astype(np.float64)
-    values: list[float] = np.divide(hits, union, out=np.full(len(union), np.nan), where=union > 0).tolist()
+    return _share(hits, hits + misses + false_positives)
+
+
+def _share(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> list[float]:
+    """Returns part by whole (C,); NaN where there is no whole."""
+    whole = whole.astype(np.float64)
+    values: list[float] = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0).tolist()
     return values
 
 

@@ -212,7 +212,7 @@ def test_frames_of_a_data_set_that_can_not_be_read_are_named_and_the_others_scor
     said = capsys.readouterr().err
     assert "Scored were 2 of 3 frames" in said and "1.png" in said
     report = json.loads(Path("r.json").read_text())
-    assert report["frames"] == 2 and "1 frame could not be used" in report["note"]
+    assert report["frames"] == 2 and "1 frame could not be used" in " ".join(report["notes"])
 
 
 def test_dataset_needs_a_checkout(capsys: pytest.CaptureFixture[str]) -> None:

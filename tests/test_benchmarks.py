@@ -13,14 +13,16 @@ from networks import make_frame, make_network
 
 from benchmarks.layers import KINDS, Layer, by_kind, profile, total
 from benchmarks.measure import Measurement, Spread, measure
-from benchmarks.output import Origin, Table, to_markdown, write
+from benchmarks.output import write
 from benchmarks.paper_rows import choose, first_alike
 from benchmarks.paper_table import main
 from benchmarks.peak import peak_gmacs
-from benchmarks.plot import Panel, Point, draw, pareto_front
 from benchmarks.reasons import Pair, explain, less
+from seg.document import Chart, Document, Origin, Strong, Table, Text, to_markdown
+from seg.document.charts import to_png
 from seg.errors import SegError
 from seg.models.macs import count
+from seg.report.pareto import Panel, Point, draw, pareto_front
 
 
 class Clock:
@@ -150,7 +152,8 @@ def test_pareto_front_is_what_nothing_beats() -> None:
 
 def test_plot_is_a_picture_with_points(tmp_path: Path) -> None:
     points = [point("1", 100, 70), point("2", 101, 70), point("3", 400, 72)]
-    png = draw([Panel("here", points), Panel("there", points[:1])], "title", "note", "mIoU", ("full", "hollow"))
+    panels = [Panel("here", points), Panel("there", points[:1])]
+    png = to_png(Chart("title", "note", lambda figure: draw(figure, panels, "mIoU", ("full", "hollow")), (12, 6)))
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
     assert image.shape[0] > 500 and image.shape[1] > image.shape[0]
     blue = (image == (0xA4, 0x6F, 0x0B)).all(2)  # the first group's colour, BGR
@@ -195,23 +198,24 @@ def pair(measured: float, published: float | None = 0.65) -> Pair:
 
 def test_reasons_are_computed_from_the_profiles() -> None:
     text, table = explain(pair(measured=0.6))
-    assert isinstance(text, str) and isinstance(table, Table)
+    assert isinstance(text, Text) and isinstance(table, Table)
     for part in ("50.0 % fewer multiply-adds", "The phone takes 35.0 % less", "this machine 40.0 % less: more of the saved",
                  "0.77 times", "0.83 times",
                  "saves 400 ms: 1x1 saves 400 and depthwise saves 50.0; squeeze-and-excite costs 50.0",
                  "depthwise runs at 3.3 GMAC/s and 1x1 at 11.2, of 15.0", "10 % of the multiply-adds and 25 % of the time",
                  "(squeeze-and-excite) take 8 % of row 7's time and 0 % of row 1's"):
-        assert part in text, part
-    assert [row[0] for row in table.rows] == ["1x1", "depthwise", "squeeze-and-excite", "**all**"]
-    assert table.rows[-1][1:] == ["1000", "100 %", "10.00", "10.0", "600", "100 %", "5.00", "8.3"]
+        assert part in "".join(text.parts), part
+    assert table.total is not None
+    assert [row[0] for row in (*table.rows, table.total)] == ["1x1", "depthwise", "squeeze-and-excite", "all"]
+    assert table.total[1:] == ["1000", "100 %", "10.00", "10.0", "600", "100 %", "5.00", "8.3"]
 
 
 @pytest.mark.parametrize(("measured", "says"), [(0.6, ": more of"), (0.7, ": less of"), (0.65, ": the same within the spread")])
 def test_verdict_follows_the_measured_ratio(measured: float, says: str) -> None:
     text, _ = explain(pair(measured))
-    assert isinstance(text, str) and says in text
+    assert isinstance(text, Text) and says in "".join(text.parts)
     without_phone, _ = explain(pair(measured, published=None))
-    assert isinstance(without_phone, str) and "phone" not in without_phone
+    assert isinstance(without_phone, Text) and "phone" not in "".join(without_phone.parts)
 
 
 def test_less_and_more() -> None:
@@ -229,18 +233,22 @@ def test_profile_is_timed_and_sums_up(layers: list[Layer]) -> None:
 
 
 def test_a_result_without_picture_leaves_no_older_one(tmp_path: Path) -> None:
-    parts = ["# Title", Table(("a", "b"), [("1", "**2**")], ":--|--:")]
-    assert to_markdown(parts) == "# Title\n\n| a | b |\n|:--|--:|\n| 1 | **2** |\n"
-    assert [path.name for path in write(tmp_path, "n", parts, {"x": 1}, b"png")] == ["n.md", "n.json", "n.png"]
-    assert [path.name for path in write(tmp_path, "n", parts, {"x": 2}, None)] == ["n.md", "n.json"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["n.json", "n.md"]
-    assert json.loads((tmp_path / "n.json").read_text()) == {"x": 2}
+    table = Table.of(("a", "b"), [("1", Strong("2"))])
+    chart = Chart("points", "one", lambda figure: figure.subplots().plot([1, 2]))
+    texts = ["n.md", "n.json", "n.html"]
+    assert [path.name for path in write(tmp_path, "n", Document("Title", [table, chart], data={"x": 1}))] == [*texts, "n.png"]
+    assert cv2.imread(str(tmp_path / "n.png")) is not None
+    assert [path.name for path in write(tmp_path, "n", Document("Title", [table], data={"x": 2}))] == texts
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(texts)
+    assert (tmp_path / "n.md").read_text() == "# Title\n\n| a | b |\n|:--|--:|\n| 1 | **2** |\n"
+    assert json.loads((tmp_path / "n.json").read_text())["x"] == 2
 
 
 def test_origin_quotes_the_command() -> None:
-    origin = Origin.here("benchmarks.any", ["--output", "a folder"])
-    assert "`python -m benchmarks.any --output 'a folder'`" in origin.sentence()
-    assert f"{origin.created:%Y-%m-%d}" in origin.sentence() and origin.machine.cpu in origin.sentence()
+    origin = Origin.here("python", "-m", "benchmarks.any", "--output", "a folder")
+    text = to_markdown(Document("t", [Text(*origin.sentence())]))
+    assert "`python -m benchmarks.any --output 'a folder'`" in text
+    assert f"{origin.created:%Y-%m-%d}" in text and origin.machine.cpu in text
 
 
 def test_networks_of_two_tables_are_timed_once() -> None:
@@ -252,7 +260,8 @@ def test_networks_of_two_tables_are_timed_once() -> None:
 def test_the_command_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--rows", "11", "7", "1", "--sizes", "64x128", "--threads", "1", "--rounds", "1", "--output", str(tmp_path)]
     assert main(arguments) == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["paper_table.json", "paper_table.md", "paper_table.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["paper_table.html", "paper_table.json", "paper_table.md",
+                                                                   "paper_table.png"]
     data = json.loads((tmp_path / "paper_table.json").read_text())
     text = (tmp_path / "paper_table.md").read_text()
     assert [network["id"] for network in data["networks"]] == ["1", "7", "11"]
@@ -284,13 +293,6 @@ def test_bad_input_is_a_sentence(arguments: tuple[str, ...], says: str, tmp_path
     assert main([str(tmp_path / word) if word == "FILE" else word for word in arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and says in error and error.count("\n") == 1
-
-
-def test_a_missing_matplotlib_is_said_before_the_work(monkeypatch: pytest.MonkeyPatch,
-                                                      capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("benchmarks.plot.find_spec", lambda name: None)
-    assert main(["--rows", "11"]) == 2
-    assert "pip install matplotlib" in capsys.readouterr().err
 
 
 def test_ctrl_c_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,8 +17,9 @@ from benchmarks.cpu_first import First, first
 from benchmarks.cpu_run import KERNEL, TORCH, Findings, _check, _contest
 from benchmarks.cpu_systems import Setup, System, all_systems, choose
 from benchmarks.measure import Measurement
-from benchmarks.output import Origin, Table
 from seg import machine
+from seg.document import Chart, Document, Origin, Table, to_json, to_markdown
+from seg.document.charts import to_png
 from seg.errors import SegError
 from seg.export.choices import Choices
 from seg.export.exporter import export_weights
@@ -143,8 +144,8 @@ def findings() -> Findings:
     return found
 
 
-def rows_of(parts: list, heading: str) -> dict[str, list[str]]:
-    table = next(part for part in parts if isinstance(part, Table) and part.head[0] == heading)
+def rows_of(report: Document, heading: str) -> dict[str, list[str]]:
+    table = next(block for block in report.blocks if isinstance(block, Table) and block.head[0] == heading)
     return {" ".join(row[:2]) if heading in ("", "system") else row[0]: list(row) for row in table.rows}
 
 
@@ -158,25 +159,27 @@ def test_ratios_are_of_rounds_and_the_right_way_round(findings: Findings) -> Non
 
 
 def test_stages_count_conversions_as_outside(findings: Findings) -> None:
-    parts = cpu_report.report(findings)
-    row = rows_of(parts, "")["**ours, Small** openvino fp32"]
+    report = cpu_report.report(findings)
+    row = rows_of(report, "")["ours, Small openvino fp32"]
     # Network 20 ms of 28 in the first case: 8 outside, and 1 of conversions. 4 GMACs in 20 ms are half of the peak.
     assert row[2:] == ["2.0", "20.0", "6.0", "9.0", "200.0", "50 %"]
-    assert rows_of(parts, "")["**ours, Small** fused fp32"][5] == "10.0"
-    assert rows_of(parts, "")["**ours, Small** openvino int8"][5:] == ["–", f"{4 / 12 * 1000:.1f}", "–"]
-    assert rows_of(parts, "on the scores of the frame")["1024x2048, 2 threads"][3] == "60.0"
-    assert "**ours, Small, auto**: auto chose openvino int8." in parts
-    assert rows_of(parts, "system")["**ours, Small** openvino int8"][5:] == ["18.00", "99.12 %", "3.2 / 1.2", "457"]
+    assert rows_of(report, "")["ours, Small fused fp32"][5] == "10.0"
+    assert rows_of(report, "")["ours, Small openvino int8"][5:] == ["–", f"{4 / 12 * 1000:.1f}", "–"]
+    assert rows_of(report, "on the scores of the frame")["1024x2048, 2 threads"][3] == "60.0"
+    assert "**ours, Small, auto**: auto chose openvino int8." in to_markdown(report)
+    assert rows_of(report, "system")["ours, Small openvino int8"][5:] == ["18.00", "99.12 %", "3.2 / 1.2", "457"]
 
 
 def test_report_is_data_and_a_picture_too(findings: Findings) -> None:
-    data = json.loads(json.dumps(cpu_report.to_dict(findings), allow_nan=False))
+    report = cpu_report.report(findings)
+    data = json.loads(to_json(report))
     assert [case["size_hw"] for case in data["cases"]] == [[1024, 2048], [512, 1024]]
     assert data["cases"][1]["latency_ms"]["small-openvino-fp32"]["network"]["median"] == 5
     assert data["left_out"] == {"small-openvino-bf16": "this processor has no bfloat16"}
     assert {entry["what"]: entry["times_as_fast"]["median"] for entry in data["comparisons"] if entry["size_hw"][0] == 512}[
         "ours, Small in auto, against torchvision eager"] == pytest.approx(18)
-    image = cv2.imdecode(np.frombuffer(cpu_report.picture(findings), np.uint8), cv2.IMREAD_COLOR)
+    chart = next(block for block in report.blocks if isinstance(block, Chart))
+    image = cv2.imdecode(np.frombuffer(to_png(chart), np.uint8), cv2.IMREAD_COLOR)
     assert ((image == (0xA4, 0x6F, 0x0B)).all(2)).sum() > 5000  # our bars
 
 

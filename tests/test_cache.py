@@ -157,12 +157,11 @@ def test_a_read_only_cache_is_said_and_all_works(tiny_weights: Path, tmp_path: P
     monkeypatch.setenv("LRASPP_CACHE_DIR", str(tmp_path / "file"))
     predictor = Predictor.load(tiny_weights, engine="openvino", precision="fp32")
     assert predictor(make_frame(48, 64)).train_ids.shape == (48, 64)
-    assert predictor.note is not None
-    assert f"{tmp_path / 'file'} can't be written" in predictor.note
+    assert f"{tmp_path / 'file'} can't be written" in predictor.notes[0]
     auto = Predictor.load(tiny_weights)
     auto(make_frame(48, 64))
-    assert "auto chose" in str(auto.note)
-    assert "can't be written" in str(auto.note)
+    assert "auto chose" in " ".join(auto.notes)
+    assert "can't be written" in " ".join(auto.notes)
 
 
 def test_an_export_of_other_weights_is_refused_even_with_the_same_description(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def test_a_card_is_written_beside_the_weights(tmp_path: Path) -> None:
     save(LRASPP("mobilenet_v3_small_rf2", classes=2), path, LABEL_SET, (32, 64), "For nothing", metrics, training)
     assert card.main([str(path)]) == 0
     text = path.with_suffix(".md").read_text()
-    for words in ("# mine", "mobilenet_v3_small_rf2", "| road | 75.0 |", "| sky | - |", "| **mean** | **50.0** |",
+    for words in ("# mine", "mobilenet_v3_small_rf2", "| road | 75.0 |", "| sky | – |", "| **mean** | **50.0** |",
                   "| 1 | 10 | 12.5 |", "32x64 crops", "For nothing", "2 min", "10, the best of 12", "2030-01-02", "torch 9.9",
                   "train_seg.py fit --config c.yaml", "max_epochs: 3"):
         assert words in text, words

@@ -164,7 +164,7 @@ def test_auto_leaves_out_what_would_be_compiled_at_each_start(tmp_path: Path, mo
     predictor = Predictor.load(write_weights(tmp_path), precision="fp32")
     predictor(make_frame(40, 40))
     assert predictor.engine != "fused"
-    assert "fused fp32 was left out: it would be compiled at each start" in str(predictor.note)
+    assert "fused fp32 was left out: it would be compiled at each start" in " ".join(predictor.notes)
 
 
 def test_tensors_are_read_without_a_package(tiny_weights: Path) -> None:

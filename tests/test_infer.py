@@ -188,7 +188,7 @@ def test_a_part_of_a_dataset_is_said_to_be_one(tiny_weights: Path, predictor: Pr
     assert run_dataset(tiny_weights, "--limit", "2", "--report", str(tmp_path / "r.json")) == 0
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["frames"] == 2
-    assert "2 of the split's 5 frames" in report["note"]
+    assert "2 of the split's 5 frames" in " ".join(report["notes"])
     assert not list(tmp_path.rglob("*.png")), "nothing is saved unless asked for"
 
 

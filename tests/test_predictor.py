@@ -60,11 +60,16 @@ def test_labels_are_the_networks(engine: str, tiny_weights: Path) -> None:
 
 
 def test_latency_is_of_every_stage(predictor: Predictor) -> None:
-    latency_ms = predictor(make_frame(64, 64)).latency_ms
+    """The whole is measured by itself; the stages leave out but little of it."""
+    frame = make_frame(384, 512)
+    predictor(frame)
+    runs = [predictor(frame).latency_ms for _ in range(9)]
+    latency_ms = runs[0]
     assert list(latency_ms) == ["preprocess", "network", "upsample", "total"]
     assert all(value >= 0 for value in latency_ms.values())
-    parts = sum(value for stage, value in latency_ms.items() if stage != "total")
-    assert latency_ms["total"] == pytest.approx(parts, abs=1e-6)
+    shares = [sum(value for stage, value in run.items() if stage != "total") / run["total"] for run in runs]
+    assert max(shares) < 1
+    assert np.median(shares) > 0.98
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -251,20 +256,18 @@ def test_runs_an_onnx_file_that_stands_alone(tiny_weights: Path, tmp_path: Path)
 
 def test_a_missing_engine_is_a_sentence_and_auto_falls_back(tiny_weights: Path, tmp_path: Path,
                                                             monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Predictor.load(tiny_weights).note is None
+    assert Predictor.load(tiny_weights).notes == []
     monkeypatch.delitem(sys.modules, "seg.runtime.engines.openvino_engine", raising=False)
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(SegError, match=r"'openvino' can't be used: .*pip install openvino"):
         Predictor.load(tiny_weights, engine="openvino")
     predictor = Predictor.load(tiny_weights)
     assert predictor.engine == "fused"
-    assert predictor.note is not None
-    assert "pip install openvino" in predictor.note
+    assert "pip install openvino" in predictor.notes[0]
     alone = shutil.copy(tiny_weights.with_suffix(".onnx"), tmp_path / "alone.onnx")  # without a safetensors beside it
     predictor = Predictor.load(alone)
     assert predictor.engine == "onnxruntime"
-    assert predictor.note is not None
-    assert "openvino can't be used here (pip install openvino)" in predictor.note
+    assert "openvino can't be used here (pip install openvino)." in predictor.notes
     with pytest.raises(SegError, match=r"pip install openvino"):
         Predictor.load(tiny_weights, precision="bf16")
     for name in ("fused", "onnxruntime", "torch"):
@@ -294,7 +297,7 @@ def test_what_is_done_once_is_told(tiny_weights: Path) -> None:
     assert list(predictor.first_call_ms) == ["import", "read", "compile", "kernel"]
     assert all(value >= 0 for value in predictor.first_call_ms.values())
     assert predictor.first_call_ms["compile"] > 1
-    assert (predictor.choice, predictor.note) == (None, None)
+    assert (predictor.choice, predictor.notes) == (None, [])
 
 
 @pytest.mark.parametrize("engine", ["openvino", "fused", "onnxruntime"])

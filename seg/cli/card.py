@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from seg.cli.common import Parser, run
+from seg.document import Block, Column, Document, Facts, Heading, Listing, Table, Text, to_markdown
+from seg.document.model import number
+from seg.document.words import percent
 from seg.files import write_text
-from seg.report.markdown import table
 from seg.weights import Description, find, read_description
 
 
@@ -23,29 +25,29 @@ def _main(argv: Sequence[str] | None) -> None:
     arguments = parser.parse_args(argv)
     path = find(arguments.weights)
     output = arguments.output or path.with_suffix(".md")
-    write_text(output, model_card(path.stem, read_description(path)))
+    write_text(output, to_markdown(model_card(path.stem, read_description(path))))
     print(f"{output} written.")
 
 
-def model_card(name: str, description: Description) -> str:
-    """Returns the card as Markdown: what the network is, how well it does, and how it was made."""
+def model_card(name: str, description: Description) -> Document:
+    """Returns the card: what the network is, how well it does, and how it was made."""
     training, metrics = description.training, description.metrics
-    sections = [f"# {name}", _facts(description)]
+    blocks: list[Block] = [Facts(_facts(description))]
     if metrics.get("val/per_class_iou"):
-        sections += ["## Accuracy on the validation split", _scores(description)]
+        blocks += [Heading("Accuracy on the validation split"), _scores(description)]
     if metrics.get("curve"):
-        sections += ["## Course of training", "Validation mIoU of the averaged weights.", _curve(metrics["curve"])]
+        blocks += [Heading("Course of training"), Text("Validation mIoU of the averaged weights."), _curve(metrics["curve"])]
     if training.get("settings"):
         import yaml  # comes with training; inference alone does without
 
         settings = yaml.safe_dump(training["settings"], sort_keys=False, default_flow_style=None, width=110)
-        sections += ["## Recipe", f"```\n{training.get('command', '')}\n```", f"```yaml\n{settings}```"]
-    return "\n\n".join(sections) + "\n"
+        blocks += [Heading("Recipe"), Listing(training.get("command", "")), Listing(settings, "yaml")]
+    return Document(name, blocks)
 
 
-def _facts(description: Description) -> str:
+def _facts(description: Description) -> list[tuple[str, str]]:
     arguments, training, label_set = description.arguments, description.training, description.label_set
-    rows: list[tuple[str, str]] = [
+    pairs: list[tuple[str, str]] = [
         ("network", f"{description.network} on {arguments['encoder_name']}, output stride "
                     f"{arguments['encoder_output_stride']}, F = {arguments['decoder_channels']}, "
                     f"{arguments.get('pool', 'global')} pooling"),  # R-ASPP has no choice
@@ -56,30 +58,23 @@ def _facts(description: Description) -> str:
         ("licence", description.license),
     ]
     if training:
-        rows += [("steps", f"{training.get('step', '?')}, the best of {training.get('steps', '?')}"),
-                 ("duration", f"{training.get('duration_seconds', 0) / 60:.0f} min"),
-                 ("date", str(training.get("date", "?"))[:10]),
-                 ("versions", ", ".join(f"{package} {version}" for package, version in training.get("versions", {}).items()))]
-        if training.get("machine"):
-            rows.append(("machine", training["machine"]))
-        if training.get("note"):
-            rows.append(("note", training["note"]))
-    return table(("", ""), rows, ":--|:--")
+        pairs += [("steps", f"{training.get('step', '?')}, the best of {training.get('steps', '?')}"),
+                  ("duration", f"{training.get('duration_seconds', 0) / 60:.0f} min"),
+                  ("date", str(training.get("date", "?"))[:10]),
+                  ("versions", ", ".join(f"{package} {version}" for package, version in training.get("versions", {}).items()))]
+        pairs += [(key, training[key]) for key in ("machine", "note") if training.get(key)]
+    return pairs
 
 
-def _scores(description: Description) -> str:
+def _scores(description: Description) -> Table:
     metrics = description.metrics
-    rows = [(name, _percent(metrics["val/per_class_iou"].get(name))) for name in description.label_set.classes]
-    return table(("class", "IoU [%]"), [*rows, ("**mean**", f"**{_percent(metrics['val/miou'])}**")], ":--|--:")
+    rows = [(name, metrics["val/per_class_iou"].get(name)) for name in description.label_set.classes]
+    return Table([Column("class"), number("IoU [%]", percent)], rows, ("mean", metrics["val/miou"]))
 
 
-def _curve(curve: list[dict[str, Any]]) -> str:
-    rows = [(str(e["epoch"] + 1), str(e["step"]), _percent(e["miou"])) for e in curve]
-    return table(("epoch", "step", "mIoU [%]"), rows, "--:|--:|--:")
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value * 100:.1f}"
+def _curve(curve: list[dict[str, Any]]) -> Table:
+    rows = [(entry["epoch"] + 1, entry["step"], entry["miou"]) for entry in curve]
+    return Table([number("epoch"), number("step"), number("mIoU [%]", percent)], rows)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seg.cli.common import Parser, parse_size, run
+from seg.document.words import count
 from seg.export.choices import FORMATS, OUTPUTS, PRECISIONS, Choices
-from seg.report.facts import count
 from seg.weights import find
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -93,6 +94,8 @@ def main(argv: Sequence[str] | None = None, readers: Readers | None = None) -> i
 def _infer(argv: Sequence[str] | None, readers: Readers | None) -> None:
     arguments = make_parser(sorted(readers or ())).parse_args(argv)
     _check(arguments, readers)
+    program = ["lraspp-infer"] if readers is None else ["python", "infer.py"]
+    arguments.command = [*program, *(sys.argv[1:] if argv is None else argv)]
     import cv2
 
     from seg.cli import infer_modes  # OpenCV and the engines take a while: not before the arguments are right

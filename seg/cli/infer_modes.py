@@ -16,6 +16,9 @@ from seg import weights
 from seg.cli.common import Interruption, read_class_map
 from seg.cli.inputs import DataSet, PictureFiles
 from seg.cli.outputs import PictureWriter, Submission, output_names, parse_kinds
+from seg.document import Origin, check_paths, show
+from seg.document import write as write_document
+from seg.document.words import count
 from seg.errors import SegError, did_you_mean, shortened
 from seg.evaluate import (
     WARM_UP_RUNS,
@@ -28,8 +31,7 @@ from seg.evaluate import (
 )
 from seg.files import UInt8Array, check_writable_folder, find_images, passed_over, spread
 from seg.flow import Ending, Segmented, Sink, Sinks, Stream, opened, samples
-from seg.report import ExampleCollector, check_report_path, print_result, print_sizes, write_report
-from seg.report.facts import count
+from seg.report import ExampleCollector, evaluation_report, sizes_report
 from seg.runtime import Predictor
 from seg.video import VIDEO_SUFFIX, Painter, Show, VideoFile, Window, has_display, open_source, videos_in
 from seg.video import run as run_video
@@ -48,7 +50,7 @@ def pictures(arguments: Namespace) -> None:
     predictor = _load(arguments, kinds)
     writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, predictor.label_set)
     writer.check_apart_from([image.path for image in inputs])
-    _check_reports(arguments)
+    check_paths(arguments.report)
     if others := passed_over(arguments.inputs):
         _say(arguments, f"Passed over, in formats that can't be read: "
              f"{', '.join(f'{number} {suffix}' for suffix, number in others.items())}.")
@@ -66,8 +68,9 @@ def pictures(arguments: Namespace) -> None:
     if writer.frames:
         if arguments.report:
             _finish(arguments, result, examples)
-        elif result.note:
-            _say(arguments, result.note)
+        else:
+            for note in result.notes:
+                _say(arguments, note)
         _say(arguments, f"{done} segmented; {count(writer.written, 'file')} under {writer.folder}/.")
     if interruption.wished:
         raise interruption.error(_all_of([f"{done} were segmented and kept."], source.faults))
@@ -87,7 +90,7 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
     writer = PictureWriter(arguments.output or _PICTURES_FOLDER, kinds, predictor.label_set,
                            lambda item: f"{item.sample.name}.png")
     writer.check_apart_from([reader.samples[i].image_path for i in indices])
-    _check_reports(arguments)
+    check_paths(arguments.report)
     submission = _submission(arguments.submit, reader, f"{name}_{split}.zip") if arguments.submit else None
     source, examples = DataSet(reader, indices, predictor.check), ExampleCollector(table=table)
     if reader.remark:
@@ -98,14 +101,14 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         taken = _progress(samples(source, lambda: interruption.wished), stream.frames, arguments.quiet)
         result = evaluate(predictor, taken, reader.label_set, sinks.take_sample, dataset=name, split=split, table=table)
         sinks.stopped = interruption.wished or bool(source.faults)
-    notes = [result.note, reader.remark]
+    notes = [*result.notes, *([reader.remark] if reader.remark else [])]
     if result.frames < len(reader):
         notes.append(f"These are {result.frames} of the split's {len(reader)} frames.")
     if source.faults:
         notes.append(f"{count(len(source.faults), 'frame')} could not be used, and the figures are without.")
     if result.frames and not result.labelled:
         notes.append(f"The split {split!r} has no labels, so that nothing is scored.")
-    result = replace(result, note=" ".join(filter(None, notes)) or None)
+    result = replace(result, notes=notes)
     if result.frames:
         _finish(arguments, result, examples)
         if kinds:
@@ -133,7 +136,7 @@ def find_size(arguments: Namespace, readers: Mapping[str, Any]) -> None:
                             track=lambda sides: _progress(sides, len(sides), arguments.quiet, "sizes"))
     best = best_long_side(results)
     if not arguments.quiet:
-        print_sizes(results, best)
+        show(sizes_report(results, best))
     changed = weights.describe_anew(path, long_side=best)
     _say(arguments, f"Frames are scaled to a long side of {best} px from now on; noted in {', '.join(map(str, changed))}.")
 
@@ -203,7 +206,7 @@ class _Video:
         if arguments.show or arguments.output is None:
             self._sinks.append(Window(Painter(label_set, "color" if kinds[0] == "color" else "overlay"),
                                       say=lambda text: _say(arguments, text)))
-        _check_reports(arguments)
+        check_paths(arguments.report)
         for path, _ in self._files:
             if str(path) != PIPE:
                 check_writable_folder(path.parent)
@@ -323,17 +326,13 @@ def _all_of(heading: Sequence[str], faults: Sequence[str]) -> str:
     return "\n  ".join([*heading, *shortened(faults)])
 
 
-def _check_reports(arguments: Namespace) -> None:
-    for path in arguments.report:
-        check_report_path(path)
-
-
 def _finish(arguments: Namespace, result: Result, examples: ExampleCollector) -> None:
     """Prints the result and writes the reports."""
+    report = evaluation_report(result, Origin.here(*arguments.command), examples.examples)
     if not arguments.quiet:
-        print_result(result)
+        show(report)
     for path in arguments.report:
-        write_report(result, path, examples.examples)
+        write_document(report, path)
         _say(arguments, f"Report: {path}")
 
 

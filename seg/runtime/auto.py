@@ -143,7 +143,7 @@ class AutoEngine:
         self._cache.write("choice", facts, self.choice.to_json())
 
 
-def make_engine(engine: str, precision: str, weights: Path, threads: int, cache: Cache) -> tuple[Engine, str | None]:
+def make_engine(engine: str, precision: str, weights: Path, threads: int, cache: Cache) -> tuple[Engine, list[str]]:
     """Makes the engine that was asked for, where either name may be "auto".
 
     Args:
@@ -154,27 +154,26 @@ def make_engine(engine: str, precision: str, weights: Path, threads: int, cache:
         cache: for choices and compiled networks.
 
     Returns:
-        The engine, and a note where one that "auto" would prefer can't be used.
+        The engine, and sentences where one that "auto" would prefer can't be used.
 
     Raises:
         SegError: a name is unknown, a package, a precision or a file is missing, or the file can't be run.
     """
     check_names(engine, precision)
     if AUTO not in (engine, precision):
-        return make(Cell(engine, precision), weights, threads, cache), None
+        return make(Cell(engine, precision), weights, threads, cache), []
     if engine != AUTO:
         engine_class(engine)  # whether it can be used is known now, and not at the first frame
     cells, notes = candidates(engine, precision, weights)
-    note = " ".join(notes) or None
     if len(cells) == 1:
-        return make(cells[0], weights, threads, cache), note
+        return make(cells[0], weights, threads, cache), notes
     paths = {cell: model_file(weights, cell) for cell in cells}
     hashes = {path: sha256(path) for path in set(paths.values())}
     facts = {"networks": {str(cell): hashes[path] for cell, path in paths.items()}, "threads": threads,
              **this_machine(*{ENGINES[cell.engine].package for cell in cells})}
     made = AutoEngine(cells, partial(make, weights=weights, threads=threads, cache=cache), cache, facts, threads,
                       fixed_size(paths[cells[0]]))
-    return made, note
+    return made, notes
 
 
 def _state(cell: Cell) -> str:

@@ -43,7 +43,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen and why; `str` makes sentences of it.
+    """What was chosen and why; `sentences` says it.
 
     Attributes:
         engine, precision: the cell that was chosen.
@@ -71,8 +71,9 @@ class Choice:
         """What was chosen."""
         return Cell(self.engine, self.precision)
 
-    def __str__(self) -> str:
-        return " ".join([*([self._chosen()] if len(self.trials) > 1 else []), *self.left_out])
+    def sentences(self) -> list[str]:
+        """Says what was chosen over what, where more than one ran, and why."""
+        return [*([self._chosen()] if len(self.trials) > 1 else []), *self.left_out]
 
     def _chosen(self) -> str:
         chosen = next(trial for trial in self.trials if trial.cell == self.cell)

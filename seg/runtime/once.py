@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-SIZES_KEPT = 4  # of what an engine makes for a frame size
+SIZES_KEPT = 6  # of what an engine makes for a frame size
 _Made = TypeVar("_Made")
 
 

@@ -5,7 +5,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +17,17 @@ from seg import weights as files
 from seg.errors import SegError
 from seg.label_sets import LabelSet
 from seg.machine import check_threads
+from seg.runtime import complexity
 from seg.runtime.auto import AutoEngine, make_engine
 from seg.runtime.cache import Cache, default_folder
 from seg.runtime.choice import Choice
 from seg.runtime.engines.table import check_names
 from seg.runtime.memory import check_memory
+from seg.runtime.once import timed
 from seg.runtime.preprocess import Fit, Placement, Size, check_size, fit_frame, place
 from seg.runtime.protocol import Engine
 from seg.runtime.upsample import kernel_ms, prepare, upsample_argmax
+from seg.runtime.ways import WHOLE, Way
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Prediction:
         train_ids: (H, W) uint8 at the frame's own size.
         latency_ms: by stage, in order: "preprocess" (fitting the frame), "network" (colour order and normalisation
             included; in the first call for a frame size also compiling, in the very first what "auto" tries), "upsample";
-            and "total".
+            and "total", which is no sum but measured by itself, around all of them.
         confidence: (H, W) float32, the softmax probability of each label; None where it was not asked for.
     """
 
@@ -58,7 +61,8 @@ class Predictor:
         fit: how a frame gets to a size given as (H, W): "stretch", or "letterbox" to keep its shape. The label map has the
             frame's own size either way.
         weights: the name or file that the network came from, for reports.
-        note: what a user should know about the engine, if anything.
+        way: how the network looks at a frame, see `seg.runtime.ways`.
+        notes: sentences on what a user should know about the engine.
         confidence: whether predictions carry it; it takes several times as long as the labels alone.
         cache: where what was compiled is kept.
 
@@ -66,6 +70,7 @@ class Predictor:
         description, label_set, fit, weights, confidence: as said above.
         size_hw: the one (H, W) that the network runs at; None where each frame has its own.
         long_side: that frames are scaled to [px]; None where they aren't.
+        way: as said above.
         blend: takes the frame as the network sees it and its scores, and returns the scores to go on with; None leaves them.
             Its time is the stage "smooth".
 
@@ -74,19 +79,23 @@ class Predictor:
     """
 
     def __init__(self, engine: Engine, description: files.Description, *,
-                 size: Size = "best", fit: Fit = "stretch", weights: str = "", note: str | None = None,
-                 confidence: bool = False, cache: Cache | None = None) -> None:
+                 size: Size = "best", fit: Fit = "stretch", weights: str = "", notes: Sequence[str] = (),
+                 confidence: bool = False, cache: Cache | None = None, way: Way = WHOLE) -> None:
         check_size(size, fit)
         if len(description.mean) != 3:
             raise SegError(f"The network takes {len(description.mean)} channels; frames have three.")
         fixed = engine.fixed_size_hw
         if fixed is not None and size not in ("best", "own", fixed):
             raise SegError(f"{weights} was exported for {fixed[0]}x{fixed[1]} alone; it can't run at another size.")
+        if fixed is not None and way != WHOLE:
+            raise SegError(f"{weights} was exported for {fixed[0]}x{fixed[1]} alone; windows and scales need other sizes.")
         size_hw = size if isinstance(size, tuple) else fixed
         self.long_side = None if fixed else description.long_side if size == "best" else size if isinstance(size, int) else None
         self.description, self.size_hw, self.fit, self.weights, self.confidence = description, size_hw, fit, weights, confidence
-        self._engine, self._note, self._cache = engine, note, cache or Cache(None)
+        self._engine, self._notes, self._cache = engine, list(notes), cache or Cache(None)
+        self.way = way
         self._lock = threading.Lock()
+        self._begun_ms = dict[str, float]()  # loading, choosing and the first call
         self.blend: Callable[[npt.NDArray[np.uint8], npt.NDArray[np.float32]], npt.NDArray[np.float32]] | None = None
         self._loaded: tuple[Path, Size] | None = None
         self._sizes_that_fit: set[tuple[int, int]] = set()
@@ -110,6 +119,7 @@ class Predictor:
         Raises:
             SegError: the weights, the engine, its precision, a package or a value is not there or can't be used.
         """
+        start = time.perf_counter()
         check_size(size, fit)
         check_names(engine, precision)
         path = files.find(weights)
@@ -117,20 +127,29 @@ class Predictor:
         thread_count = check_threads(threads)
         prepare()
         cache = Cache(default_folder())
-        made, note = make_engine(engine, precision, path, thread_count, cache)
-        predictor = cls(made, description, size=size, fit=fit, weights=str(weights), note=note, confidence=confidence,
+        made, notes = make_engine(engine, precision, path, thread_count, cache)
+        predictor = cls(made, description, size=size, fit=fit, weights=str(weights), notes=notes, confidence=confidence,
                         cache=cache)
         predictor._loaded = path, size
+        predictor._begun_ms["load"] = (time.perf_counter() - start) * 1000
         return predictor
 
-    def at(self, size: Size) -> "Predictor":
-        """Returns a predictor for another size that shares this one's engine; the two must not run at once.
+    def at(self, size: Size | None = None, way: Way = WHOLE) -> "Predictor":
+        """Returns a predictor for another size, or that looks another way. Both share an engine and must not run at once.
+
+        Args:
+            size: None for this one's.
+            way: see the class.
 
         Raises:
             SegError: the size can't be, or the network was exported for another one alone.
         """
-        return Predictor(self._engine, self.description, size=size, fit=self.fit, weights=self.weights, note=self._note,
-                         confidence=self.confidence, cache=self._cache)
+        same: Size = self.size_hw or self.long_side or "own"
+        other = Predictor(self._engine, self.description, size=same if size is None else size, fit=self.fit, weights=self.weights,
+                          notes=self._notes, confidence=self.confidence, cache=self._cache, way=way)
+        other._loaded = self._loaded
+        other._begun_ms = {part: value for part, value in self._begun_ms.items() if part == "load"}
+        return other
 
     def replicas(self) -> list["Predictor"]:
         """Returns as many predictors as this one has threads, each with one, that may run at once; of the engine chosen here.
@@ -175,9 +194,10 @@ class Predictor:
         return self._engine.choice if isinstance(self._engine, AutoEngine) else None
 
     @property
-    def note(self) -> str | None:
-        """What a user should know about the engine, the choice of it and the cache; None if there is nothing."""
-        return " ".join(str(note) for note in (self._note, self._found, self._cache.note) if note).strip() or None
+    def notes(self) -> list[str]:
+        """Sentences on what a user should know about the engine, the choice of it and the cache."""
+        found = self._found.sentences() if self._found else []
+        return [*self._notes, *found, *([self._cache.note] if self._cache.note else [])]
 
     @property
     def first_call_ms(self) -> dict[str, float]:
@@ -188,6 +208,20 @@ class Predictor:
         """
         costs_ms = {**self._engine.first_call_ms, "kernel": kernel_ms()}
         return {part: costs_ms[part] for part in ("import", "read", "trial", "compile", "kernel") if part in costs_ms}
+
+    @property
+    def first_frame_ms(self) -> float | None:
+        """From nothing to the labels of the first frame: loading, choosing and the first call; None before that."""
+        return sum(self._begun_ms.values()) if "first call" in self._begun_ms else None
+
+    @property
+    def parameters(self) -> int | None:
+        """How many the network has learnt; None where the weights are an export alone."""
+        return None if self._loaded is None else complexity.parameters(self._loaded[0])
+
+    def multiply_adds(self, frame_hw: tuple[int, int]) -> int | None:
+        """Returns those of the network's convolutions for the whole of a frame of (H, W); None where they can't be counted."""
+        return None if self._loaded is None else complexity.multiply_adds(self._loaded[0], self.network_size(frame_hw))
 
     def choose(self, frames_bgr: Iterable[npt.NDArray[np.uint8]]) -> None:
         """Lets "auto" choose on these frames, and not on the first one that is labelled.
@@ -206,7 +240,7 @@ class Predictor:
                 self._check_memory(placement.size_hw)
                 yield fit_frame(frame, placement, self.description.mean)
 
-        with self._lock:
+        with self._lock, timed(self._begun_ms, "choose"):
             self._engine.choose(images())
 
     def check(self, frame_bgr: npt.NDArray[np.uint8]) -> None:
@@ -228,14 +262,18 @@ class Predictor:
             SegError: the frame is not such an array, or too large for this machine's memory.
         """
         frame_hw = _check_frame(frame_bgr)
-        placement = self._place(frame_hw)
         with self._lock:
-            self._check_memory(placement.size_hw)
+            start = time.perf_counter()
+            placement = self._place(frame_hw)
+            self._check_memory(self.way.largest(placement.size_hw))
             try:
-                return self._predict(frame_bgr, frame_hw, placement, out)
+                train_ids, stages_ms, confidence = self._predict(frame_bgr, frame_hw, placement, out)
             except MemoryError:
                 raise SegError(f"Memory doesn't suffice for a frame of {frame_hw[0]}x{frame_hw[1]}. Give a smaller "
                                "size to run at.") from None
+            total_ms = (time.perf_counter() - start) * 1000
+            self._begun_ms.setdefault("first call", total_ms)
+        return Prediction(train_ids, {**stages_ms, "total": total_ms}, confidence)
 
     def network_size(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
         """Returns the (H, W) that the network runs at for frames of (H, W)."""
@@ -245,28 +283,26 @@ class Predictor:
         return place(frame_hw, self.size_hw, self.fit, self.long_side)
 
     def _predict(self, frame_bgr: npt.NDArray[np.uint8], frame_hw: tuple[int, int], placement: Placement,
-                 out: npt.NDArray[np.uint8] | None) -> Prediction:
+                 out: npt.NDArray[np.uint8] | None,
+                 ) -> tuple[npt.NDArray[np.uint8], dict[str, float], npt.NDArray[np.float32] | None]:
         if cv2.getNumThreads() != self.threads:  # a setting of the whole process: another predictor may have changed it
             cv2.setNumThreads(self.threads)
-        start = time.perf_counter()
-        image = fit_frame(frame_bgr, placement, self.description.mean)
-        fitted = time.perf_counter()
-        logits = self._engine.logits(image)  # (C, ceil(h/s), ceil(w/s)), s = 8 or the output stride
-        scored = blended = time.perf_counter()
+        stages_ms = dict[str, float]()
+        with timed(stages_ms, "preprocess"):
+            image = fit_frame(frame_bgr, placement, self.description.mean)
+        with timed(stages_ms, "network"):
+            logits = self.way(self._engine.logits, image)  # (C, ceil(h/s), ceil(w/s)), s = 8 or the output stride
         if logits.shape[0] != len(self.label_set):
             raise SegError(f"The network gives {logits.shape[0]} scores per pixel and its label set "
                            f"{self.label_set.name!r} has {len(self.label_set)} classes; the file is damaged.")
         if self.blend is not None:
-            logits = self.blend(image, logits)
-            blended = time.perf_counter()
-        window = placement.window((logits.shape[1], logits.shape[2]))
-        confidence = np.empty(frame_hw, np.float32) if self.confidence else None
-        train_ids = upsample_argmax(logits, frame_hw, out, confidence=confidence, window=window, threads=self.threads)
-        end = time.perf_counter()
-        stages = {"preprocess": fitted - start, "network": scored - fitted,
-                  **({"smooth": blended - scored} if self.blend is not None else {}),
-                  "upsample": end - blended, "total": end - start}
-        return Prediction(train_ids, {stage: seconds * 1000 for stage, seconds in stages.items()}, confidence)
+            with timed(stages_ms, "smooth"):
+                logits = self.blend(image, logits)
+        with timed(stages_ms, "upsample"):
+            window = placement.window((logits.shape[1], logits.shape[2]))
+            confidence = np.empty(frame_hw, np.float32) if self.confidence else None
+            train_ids = upsample_argmax(logits, frame_hw, out, confidence=confidence, window=window, threads=self.threads)
+        return train_ids, stages_ms, confidence
 
     def _check_memory(self, size_hw: tuple[int, int]) -> None:
         """Refuses, before the work, a size that would drive the machine out of memory."""

@@ -1,23 +1,17 @@
-"""A result as JSON, for programs. The form is versioned: keys are added freely, but keep their meaning."""
+"""A result as plain data: the figures of a JSON report, by name."""
 
-import json
 import math
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
 from typing import Any
 
 from seg.evaluate import Result, VideoFacts
 from seg.metrics import Scores
-
-FORMAT_VERSION = 1
 
 
 def as_dict(result: Result) -> dict[str, Any]:
     """Returns plain types. Scores are 0 to 1 and None where there is none; latencies are milliseconds."""
     scores = result.scores.to_dict() if result.scores else dict.fromkeys(field.name for field in fields(Scores))
     return {
-        "format_version": FORMAT_VERSION,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **scores,
         "latency_ms": result.latency.summary() or None,
         "warm_up_runs": result.warm_up_runs,
@@ -39,8 +33,7 @@ def as_dict(result: Result) -> dict[str, Any]:
         "choice": result.choice.to_dict() if result.choice else None,
         "first_call_ms": result.first_call_ms or None,
         "video": _video(result.video) if result.video else None,
-        "note": result.note,
-        "machine": result.machine.to_dict(),
+        "notes": list(result.notes),
     }
 
 
@@ -48,8 +41,3 @@ def _video(facts: VideoFacts) -> dict[str, Any]:
     points = [[round(at, 4), round(latency, 3), None if math.isnan(glass) else round(glass, 3)]
               for at, latency, glass in facts.over_time]
     return {**asdict(facts), "over_time": points}
-
-
-def to_json(result: Result) -> str:
-    """Returns strict JSON: no NaN."""
-    return json.dumps(as_dict(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,16 +1,11 @@
-"""Accuracy against latency with the Pareto front drawn, as PNG."""
+"""Accuracy against latency with the Pareto front drawn."""
 
-import io
-import textwrap
 from collections.abc import Sequence
-from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from seg.errors import SegError
+from seg.document.charts import FAINT, LINE, PAPER, SERIES
 
-COLORS = ("#0b6fa4", "#d1495b", "#3a7d44", "#8a4fbd", "#c77f0a")  # of groups, readable side by side and in print
-_INK, FAINT = "#222222", "#9aa0a6"
 _LABEL_STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))  # above first, then around
 
 
@@ -42,16 +37,6 @@ class Panel(NamedTuple):
     points: Sequence[Point]
 
 
-def check_installed() -> None:
-    """Finds out before the work whether a plot can be drawn.
-
-    Raises:
-        SegError: matplotlib is missing.
-    """
-    if find_spec("matplotlib") is None:
-        raise SegError("The plot needs matplotlib, which is not installed: pip install matplotlib")
-
-
 def pareto_front(points: Sequence[Point]) -> list[Point]:
     """Returns the points that no other one beats, fastest first: none is as fast and more accurate, or as accurate and faster."""
     front: list[Point] = []
@@ -61,54 +46,25 @@ def pareto_front(points: Sequence[Point]) -> list[Point]:
     return front
 
 
-def pyplot() -> Any:
-    """Returns matplotlib's interface with our fonts and colours."""
-    import matplotlib
-
-    matplotlib.use("Agg")  # draws without a display
-    from matplotlib import pyplot as plt
-
-    plt.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False,
-                         "text.color": _INK, "axes.labelcolor": _INK, "xtick.color": _INK, "ytick.color": _INK,
-                         "axes.edgecolor": FAINT})
-    return plt
-
-
-def to_png(figure: Any) -> bytes:
-    """Returns a figure as PNG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, facecolor="white")
-    return buffer.getvalue()
-
-
-def draw(panels: Sequence[Panel], title: str, note: str, accuracy: str, fill: tuple[str, str]) -> bytes:
-    """Draws panels side by side with one scale of accuracy, and a list of all names; returns a PNG.
+def draw(figure: Any, panels: Sequence[Panel], accuracy: str, fill: tuple[str, str] | None = None) -> None:
+    """Draws panels side by side with one scale of accuracy, and a list of all names.
 
     Args:
+        figure: of matplotlib, empty.
         panels: at least one, each with at least one point.
-        title: above all panels.
-        note: below them.
         accuracy: what the vertical axis is.
-        fill: what a filled and a hollow point are.
+        fill: what a filled and a hollow point are; None where all are filled.
     """
-    plt = pyplot()
     groups = list(dict.fromkeys(point.group for panel in panels for point in panel.points))
-    colors = {group: COLORS[i % len(COLORS)] for i, group in enumerate(groups)}
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels) + 3.2, 6.0), sharey=True, squeeze=False,
-                                layout="constrained")
-    try:
-        for axis, panel in zip(axes[0], panels, strict=True):
-            _scatter(axis, panel, colors)
-        axes[0][0].set_ylabel(accuracy)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=14, fontweight="bold")
-        figure.supxlabel(textwrap.fill(note, int(15 * figure.get_figwidth())), x=0.01, ha="left", fontsize=9, color="#5f6368")
-        _list_names(figure, panels, colors, fill)
-        figure.canvas.draw()
-        for axis, panel in zip(axes[0], panels, strict=True):  # when the scales stand
-            _place_labels(axis, panel, colors)
-        return to_png(figure)
-    finally:
-        plt.close(figure)
+    colors = {group: SERIES[i % len(SERIES)] for i, group in enumerate(groups)}
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)
+    for axis, panel in zip(axes[0], panels, strict=True):
+        _scatter(axis, panel, colors)
+    axes[0][0].set_ylabel(accuracy)
+    _list_names(figure, panels, colors, fill)
+    figure.draw_without_rendering()
+    for axis, panel in zip(axes[0], panels, strict=True):  # when the scales stand
+        _place_labels(axis, panel, colors)
 
 
 def _scatter(axis: Any, panel: Panel, colors: dict[str, str]) -> None:
@@ -120,8 +76,8 @@ def _scatter(axis: Any, panel: Panel, colors: dict[str, str]) -> None:
         if p.spread_ms is not None:
             axis.plot(p.spread_ms, [p.accuracy] * 2, color=colors[p.group], lw=2.2, alpha=0.35, solid_capstyle="butt", zorder=2)
         axis.scatter(p.latency_ms, p.accuracy, s=58, zorder=3, linewidths=1.6, edgecolors=colors[p.group],
-                     facecolors=colors[p.group] if p.filled else "white")
-    axis.set_title(panel.title, loc="left", fontsize=11)
+                     facecolors=colors[p.group] if p.filled else PAPER)
+    axis.set_title(panel.title)
     axis.set_xlabel("latency [ms], logarithmic")
     axis.set_xscale("log")
     latencies = [p.latency_ms for p in panel.points]
@@ -131,7 +87,7 @@ def _scatter(axis: Any, panel: Panel, colors: dict[str, str]) -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.margins(y=0.12)
-    axis.grid(axis="both", color="#e8eaed", lw=0.8)
+    axis.grid(axis="both", color=LINE, lw=0.8)
     axis.set_axisbelow(True)
 
 
@@ -144,18 +100,21 @@ def _ticks(low: float, high: float) -> list[float]:
     return ticks
 
 
-def _list_names(figure: Any, panels: Sequence[Panel], colors: dict[str, str], fill: tuple[str, str]) -> None:
+def _list_names(figure: Any, panels: Sequence[Panel], colors: dict[str, str],
+                fill: tuple[str, str] | None) -> None:
     """Lists label and name of every network at the right, below what colours and fillings mean."""
     from matplotlib.lines import Line2D
 
     def mark(color: str, filled: bool) -> Line2D:
-        return Line2D([], [], ls="", marker="o", ms=7, mew=1.6, color=color, mfc=color if filled else "white")
+        return Line2D([], [], ls="", marker="o", ms=7, mew=1.6, color=color, mfc=color if filled else PAPER)
 
     named = {point.label: point for panel in panels for point in panel.points}
     # Labels are padded with spaces as wide as a digit.
     rows = [(mark(colors[p.group], p.filled), f"{p.label:\u2007>2}  {p.name}") for p in named.values()]
-    rows += [(Line2D([], [], ls=""), ""), (mark("#5f6368", True), fill[0]), (mark("#5f6368", False), fill[1]),
-             (Line2D([], [], color=FAINT, lw=1.4), "Pareto front")]
+    rows.append((Line2D([], [], ls=""), ""))
+    if fill is not None:
+        rows += [(mark(FAINT, True), fill[0]), (mark(FAINT, False), fill[1])]
+    rows.append((Line2D([], [], color=FAINT, lw=1.4), "Pareto front"))
     handles, texts = zip(*rows, strict=True)
     figure.legend(handles, texts, loc="outside right center", frameon=False, fontsize=9.5, handlelength=1.4,
                   labelspacing=0.55)
@@ -179,7 +138,7 @@ def _place_labels(axis: Any, panel: Panel, colors: dict[str, str]) -> None:
         boxes.append((box, 10.0))
         axis.annotate(p.label, (p.latency_ms, p.accuracy), xytext=((box.x - x) / unit, (box.y - y) / unit),
                       textcoords="offset points", ha="center", va="center", fontsize=9.5, fontweight="bold",
-                      color=colors[p.group], zorder=4, path_effects=[withStroke(linewidth=2.5, foreground="white")])
+                      color=colors[p.group], zorder=4, path_effects=[withStroke(linewidth=2.5, foreground=PAPER)])
 
 
 class _Box(NamedTuple):
