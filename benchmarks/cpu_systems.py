@@ -18,7 +18,6 @@ from seg.runtime.engines.table import AUTO, ENGINES, PRECISIONS
 from seg.weights import int8_file
 
 FIRST = "torchvision-eager"  # that all others are compared with
-CELLS = (*((engine, precision) for engine, entry in ENGINES.items() for precision in entry.runs), (AUTO, AUTO))
 
 
 class Setup(NamedTuple):
@@ -92,9 +91,10 @@ def all_systems() -> list[System]:
         _smp("smp-unet", "Unet", "mobilenet_v2", "SMP Unet, MobileNetV2"),
         _smp("smp-segformer", "Segformer", "mit_b0", "SMP SegFormer, MiT-B0"),
     ]
+    cells = [*((engine, precision) for engine, entry in ENGINES.items() for precision in entry.runs), (AUTO, AUTO)]
     for network in ("large", "small"):
         systems += [_plain(network, precision) for precision in PRECISIONS]
-        systems += [_ours(network, engine, precision) for engine, precision in CELLS]
+        systems += [_ours(network, engine, precision) for engine, precision in cells]
     return systems
 
 

@@ -33,6 +33,12 @@ def start() -> "subprocess.Popen[bytes] | None":
         return None
 
 
+def wait() -> None:
+    """Waits for what this process started, if it did."""
+    if start.cache_info().currsize and (process := start()) is not None:
+        process.wait()
+
+
 def main() -> None:
     """Compiles what there is, and returns when it is kept; of several at once, one works and the others wait."""
     with suppress(AttributeError, OSError):
