@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks import cpu_files
-from benchmarks.cpu_first import CACHE_VARIABLE, First, first
+from benchmarks.alone import CACHE_VARIABLE, First
+from benchmarks.cpu_first import first
 from benchmarks.cpu_systems import Running, Setup, System
 from benchmarks.fused_steps import conversions_ms
 from benchmarks.layers import by_kind, profile
@@ -21,7 +22,7 @@ from seg.document.words import count
 from seg.errors import SegError
 from seg.models.paper import madds
 from seg.runtime import Predictor
-from seg.runtime.engines import UnavailablePrecision
+from seg.runtime.protocol import UnavailablePrecision
 from seg.runtime.upsample import upsample_argmax
 from seg.weights import int8_file
 
@@ -166,7 +167,8 @@ def _contest(findings: Findings, systems: Sequence[System], folder: Path, case: 
         running.clear()  # memory is for what comes now
         for system in ran:
             with TemporaryDirectory(dir=folder) as caches:
-                cold, warm = (first(folder, system.id, threads, setup.classes, Path(caches)) for _ in range(2))
+                # "auto" tries in the second what the first had compiled
+                cold, _, warm = (first(folder, system.id, threads, setup.classes, Path(caches)) for _ in range(3))
             findings.firsts[case, system.id] = cold, warm
             done(f"{where}: started {system.id}")
 

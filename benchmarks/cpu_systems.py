@@ -14,11 +14,10 @@ import numpy as np
 from benchmarks import cpu_others as others
 from benchmarks.cpu_others import Frame, Labels
 from seg.errors import SegError, did_you_mean
+from seg.runtime.engines.table import AUTO, ENGINES, PRECISIONS
 from seg.weights import int8_file
 
 FIRST = "torchvision-eager"  # that all others are compared with
-CELLS = (("fused", "fp32"), ("fused", "bf16"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"),
-         ("onnxruntime", "fp32"), ("onnxruntime", "int8"), ("torch", "fp32"), ("auto", "auto"))
 
 
 class Setup(NamedTuple):
@@ -92,9 +91,10 @@ def all_systems() -> list[System]:
         _smp("smp-unet", "Unet", "mobilenet_v2", "SMP Unet, MobileNetV2"),
         _smp("smp-segformer", "Segformer", "mit_b0", "SMP SegFormer, MiT-B0"),
     ]
+    cells = [*((engine, precision) for engine, entry in ENGINES.items() for precision in entry.runs), (AUTO, AUTO)]
     for network in ("large", "small"):
-        systems += [_plain(network, precision) for precision in ("fp32", "bf16", "int8")]
-        systems += [_ours(network, engine, precision) for engine, precision in CELLS]
+        systems += [_plain(network, precision) for precision in PRECISIONS]
+        systems += [_ours(network, engine, precision) for engine, precision in cells]
     return systems
 
 
@@ -164,9 +164,9 @@ def _ours(network: str, engine: str, precision: str) -> System:
 
         return Running(run, lambda: f"{predictor.engine} {predictor.precision}", lambda: " ".join(predictor.notes))
 
-    id = f"{network}-auto" if engine == "auto" else f"{network}-{engine}-{precision}"
-    packages = () if engine in ("auto", "fused") else (engine,)
-    label = f"ours, {network.capitalize()}{', auto' if engine == 'auto' else ''}"
+    id = f"{network}-{AUTO}" if engine == AUTO else f"{network}-{engine}-{precision}"
+    packages = () if engine == AUTO else (ENGINES[engine].package,)
+    label = f"ours, {network.capitalize()}{', auto' if engine == AUTO else ''}"
     return System(id, label, build, packages, network, precision, ours=True)
 
 

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 from seg.errors import SegError, did_you_mean
 
+MIN_SIZE = 32  # of a frame's sides [px]: the deepest feature is 32 times smaller
 NORM_EPS = 1e-3  # of batch norms; TensorFlow's, which the authors train with
 Activation = Literal["relu", "relu6", "hard_swish"]
 RE: Activation = "relu"

@@ -6,11 +6,13 @@ is there is damaged, this process compiles anew.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numba
 
 from seg.errors import SegError
+
+State = Literal["kept", "to compile", "unkeepable"]
 
 
 def compiled(function: Callable[..., None], try_out: Callable[[Callable[..., None]], None],
@@ -27,20 +29,32 @@ def compiled(function: Callable[..., None], try_out: Callable[[Callable[..., Non
     """
     if getattr(numba.config, "DISABLE_JIT", False):
         raise SegError("NUMBA_DISABLE_JIT is set, and without compiling a frame would take minutes. Unset it.")
-    options: dict[str, Any] = {"nogil": True, **settings}
     try:
-        made = numba.njit(cache=True, **options)(function)
+        made = numba.njit(cache=True, nogil=True, **settings)(function)
         try_out(made)
     except Exception:  # Numba lets pickle's, the file system's and its own errors through
-        made = numba.njit(**options)(function)
+        made = numba.njit(nogil=True, **settings)(function)
         try_out(made)
     return made
 
 
-def can_keep(function: Callable[..., None]) -> bool:
-    """Whether Numba has a place to keep what it makes of the function."""
+def state(function: Callable[..., None], try_out: Callable[[Callable[..., None]], None]) -> State:
+    """Returns what `compiled` would have to do: nothing but load what is kept, compile once, or compile at every start.
+
+    Args:
+        function: see `compiled`.
+        try_out: see `compiled`; what it calls here only looks at what it is given.
+    """
     try:
-        numba.njit(cache=True)(function)
-    except RuntimeError:
-        return False
-    return True
+        dispatcher: Any = numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # Numba found no place
+        return "unkeepable"
+    kept = False
+
+    def look(*given: Any) -> None:
+        nonlocal kept
+        # Numba has no other way to ask, and itself asks like this when the function is called.
+        kept = dispatcher._cache.load_overload(tuple(map(numba.typeof, given)), dispatcher.targetctx) is not None
+
+    try_out(look)
+    return "kept" if kept else "to compile"

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seg.architecture import MIN_SIZE
 from seg.errors import SegError
 from seg.evaluate import evaluate, read_sample
 from seg.result import Result
 from seg.runtime import Predictor
-from seg.runtime.preprocess import GRID, MIN_SIZE
+from seg.runtime.preprocess import GRID
 
 SIZE_STEPS = (0.5, 0.625, 0.75, 0.875, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5)  # of frames' long side
 SIZE_TOLERANCE = 0.003  # of mIoU, that the smaller and faster one of two sizes may lose

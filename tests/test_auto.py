@@ -1,22 +1,29 @@
 """What "auto" takes: the fastest that leaves the labels as they are; on fakes whose speed and faults are known."""
 
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from networks import make_frame
+from networks import make_frame, write_weights
 
 from seg.errors import SegError
-from seg.runtime import Predictor, engines
+from seg.export.exporter import export_weights
+from seg.runtime import Predictor, auto, trial
 from seg.runtime.auto import AutoEngine, make_engine
 from seg.runtime.cache import Cache
-from seg.runtime.choice import INT8_GAIN, Choice, Trial, choose
-from seg.runtime.engines import Cell, UnavailablePrecision
+from seg.runtime.choice import TELLABLE, Choice, Trial, choose
+from seg.runtime.engines.table import ENGINES
+from seg.runtime.fused import kernels
+from seg.runtime.protocol import Cell, MissingEngine, UnavailablePrecision
 
 FRAME = make_frame(80, 100)
-FP32, ORT, INT8 = Cell("openvino", "fp32"), Cell("onnxruntime", "fp32"), Cell("openvino", "int8")
+FP32, FUSED, ORT = Cell("openvino", "fp32"), Cell("fused", "fp32"), Cell("onnxruntime", "fp32")
+BF16, INT8, TORCH = Cell("openvino", "bf16"), Cell("openvino", "int8"), Cell("torch", "fp32")
 
 
 class Fake:
@@ -28,11 +35,16 @@ class Fake:
     def __init__(self, cell: Cell, milliseconds: float = 0, changed: float = 0.0, size_hw: tuple[int, int] | None = None) -> None:
         self.name, self.precision = cell
         self.threads, self.fixed_size_hw, self.first_call_ms = 1, size_hw, {"read": 1.0}
-        self.runs, self._milliseconds, self._changed = 0, milliseconds, changed
+        self.sizes_hw: list[tuple[int, int]] = []
+        self.milliseconds, self._changed = milliseconds, changed
+
+    @property
+    def runs(self) -> int:
+        return len(self.sizes_hw)
 
     def logits(self, frame_bgr: np.ndarray) -> np.ndarray:
-        self.runs += 1
-        time.sleep(self._milliseconds / 1000)
+        self.sizes_hw.append(frame_bgr.shape[:2])
+        time.sleep(self.milliseconds / 1000)
         first = np.zeros(frame_bgr.shape[:2], np.float32)
         first[: frame_bgr.shape[0] // 2] = 1
         flipped = first.reshape(-1)[: round(self._changed * first.size)]
@@ -40,12 +52,21 @@ class Fake:
         return np.stack([first, 1 - first])
 
 
-def automatic(*contestants: Fake, cache: Cache | None = None) -> AutoEngine:
-    def maker(fake: Fake) -> Callable[[], Fake]:
-        return lambda: fake
+def automatic(*contestants: Fake, cache: Cache | None = None, fixed_size_hw: tuple[int, int] | None = None) -> AutoEngine:
+    by_cell = {Cell(fake.name, fake.precision): fake for fake in contestants}
+    return AutoEngine(list(by_cell), by_cell.__getitem__, cache or Cache(None), {"networks": "fakes"}, 1, fixed_size_hw)
 
-    others = {Cell(fake.name, fake.precision): maker(fake) for fake in contestants[1:]}
-    return AutoEngine(contestants[0], others, cache or Cache(None), {"networks": "fakes"})
+
+def failing(faults: dict[Cell, SegError], *others: Fake) -> AutoEngine:
+    """Chooses among fakes, and cells that can't be made, which come first."""
+    by_cell = {Cell(fake.name, fake.precision): fake for fake in others}
+
+    def make(cell: Cell) -> Fake:
+        if cell in faults:
+            raise faults[cell]
+        return by_cell[cell]
+
+    return AutoEngine([*faults, *by_cell], make, Cache(None), {}, 1)
 
 
 def chosen(engine: AutoEngine) -> Cell:
@@ -55,24 +76,37 @@ def chosen(engine: AutoEngine) -> Cell:
     return engine.choice.cell
 
 
-def test_a_slow_engine_loses() -> None:
-    slow, fast = Fake(FP32, 12), Fake(ORT, 3)
-    assert chosen(automatic(slow, fast)) == ORT
-    runs = slow.runs
-    assert runs <= 1 + 2, "one that is far behind isn't run to the end"
-    assert chosen(automatic(Fake(FP32, 3), Fake(ORT, 12))) == FP32
+def said(engine: AutoEngine) -> str:
+    return " ".join(engine.choice.sentences()) if engine.choice else ""
 
 
-def test_before_the_first_frame_it_is_the_reference_and_then_the_losers_rest() -> None:
-    reference, other = Fake(FP32, 6), Fake(ORT, 1)
-    engine = automatic(reference, other)
-    assert (engine.name, engine.choice, reference.runs, other.runs) == ("openvino", None, 0, 0)
-    engine.logits(FRAME)
-    runs = reference.runs
-    engine.logits(FRAME)
-    engine.choose([FRAME])
-    assert (engine.name, reference.runs) == ("onnxruntime", runs)
-    assert engine.first_call_ms["trial"] > 6
+@pytest.fixture(autouse=True)
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Nothing is compiled beside the tests; the list says when it would have been."""
+    starts: list[str] = []
+    monkeypatch.setattr("seg.runtime.compile_ahead.start", lambda: starts.append("start"))
+    return starts
+
+
+@pytest.fixture(autouse=True)
+def all_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auto, "_state", lambda cell: "kept")
+
+
+# ---- the rule
+
+
+def test_the_fastest_is_taken_whatever_its_precision() -> None:
+    trials = [Trial(*FP32, 300.0, 0), Trial(*BF16, 100.0, 0.002), Trial(*INT8, 90.0, 0.008)]
+    assert choose(trials)[0].cell == INT8
+
+
+def test_of_those_as_fast_the_one_is_taken_that_changes_the_fewest_labels() -> None:
+    fast = 100.0
+    assert choose([Trial(*FP32, fast * TELLABLE * 0.99, 0), Trial(*ORT, fast, 0)])[0].cell == FP32
+    assert choose([Trial(*FP32, fast * TELLABLE * 1.01, 0), Trial(*ORT, fast, 0)])[0].cell == ORT
+    assert choose([Trial(*FP32, 300.0, 0), Trial(*INT8, 97, 0.004), Trial(*BF16, fast, 0.002)])[0].cell == BF16
+    assert choose([Trial(*INT8, 50.0, 0), Trial("onnxruntime", "int8", 20.0, 0)])[0].engine == "onnxruntime"
 
 
 @pytest.mark.parametrize(("changed", "taken"), [(0.0, True), (0.009, True), (0.011, False), (0.02, False)])
@@ -81,7 +115,7 @@ def test_a_fast_engine_that_is_wrong_is_not_taken(changed: float, taken: bool) -
     assert chosen(engine) == (ORT if taken else FP32)
     assert engine.choice is not None
     assert engine.choice.trials[1].changed == pytest.approx(changed, abs=1e-4)
-    assert ("changes more than 1% of the labels" in " ".join(engine.choice.sentences())) == (not taken)
+    assert ("changes more than 1% of the labels" in said(engine)) == (not taken)
 
 
 def test_labels_are_compared_on_all_frames_given() -> None:
@@ -94,47 +128,192 @@ def test_labels_are_compared_on_all_frames_given() -> None:
     bright[0, 0] = 255
     engine = automatic(Fake(FP32, 12), WrongLater(ORT, 2))
     engine.choose(frame for frame in (FRAME, FRAME, bright))
+    assert engine.choice is not None
     assert (engine.name, engine.choice.frames) == ("openvino", 3)
 
 
-@pytest.mark.parametrize(("gain", "taken"), [(1.1, False), (1.19, False), (1.21, True), (3, True)])
-def test_int8_is_taken_for_a_gain_alone(gain: float, taken: bool) -> None:
-    trials = [Trial(*FP32, 300.0, 0), Trial("openvino", "bf16", 100.0, 0.002), Trial(*INT8, 100 / gain, 0.008)]
-    best, reasons = choose(trials)
-    assert best.precision == ("int8" if taken else "bf16")
-    assert any(f"{gain:.2f} times as fast as openvino bf16" in reason for reason in reasons) != taken
-    assert INT8_GAIN == 1.2
+# ---- the trial
 
 
-def test_what_a_short_trial_can_not_tell_apart_stays_with_the_first() -> None:
-    assert choose([Trial(*FP32, 103.0, 0), Trial(*ORT, 100.0, 0)])[0].engine == "openvino"
-    assert choose([Trial(*FP32, 106.0, 0), Trial(*ORT, 100.0, 0)])[0].engine == "onnxruntime"
-    assert choose([Trial(*INT8, 50.0, 0), Trial("onnxruntime", "int8", 20.0, 0)])[0].engine == "onnxruntime"
+def test_a_slow_engine_loses_and_is_not_run_to_the_end() -> None:
+    slow, fast = Fake(ORT, 25), Fake(FP32, 3)
+    assert chosen(automatic(fast, slow)) == FP32
+    assert slow.runs == 2, "the first isn't timed"
+    assert chosen(automatic(Fake(FP32, 12), Fake(ORT, 3))) == ORT
+
+
+def test_before_the_first_frame_nothing_is_made_and_then_the_losers_are_gone() -> None:
+    alive: list[weakref.ref[Fake]] = []
+    most = 0
+
+    def make(cell: Cell) -> Fake:
+        nonlocal most
+        fake = Fake(cell, {FP32: 6, ORT: 7}.get(cell, 1))
+        alive.append(weakref.ref(fake))
+        most = max(most, sum(each() is not None for each in alive))
+        if cell == INT8:
+            raise SegError("It is broken, after it took memory.")
+        return fake
+
+    engine = AutoEngine([FP32, ORT, INT8, BF16], make, Cache(None), {}, 1)
+    assert (engine.name, engine.precision, engine.threads, engine.choice, len(alive)) == ("openvino", "fp32", 1, None, 0)
+    assert chosen(engine) == BF16
+    assert most == 1, "of all of them together no machine has the memory"
+    assert [each().precision for each in alive if each() is not None] == ["bf16"]  # type: ignore[union-attr]
+    made = len(alive)
+    engine.choose([FRAME])
+    assert len(alive) == made
+    assert engine.first_call_ms["trial"] > 6
+
+
+def test_what_was_disturbed_for_a_while_can_still_win() -> None:
+    class Disturbed(Fake):
+        def logits(self, frame_bgr: np.ndarray) -> np.ndarray:
+            self.milliseconds = 8 if self.runs < 6 else 2
+            return super().logits(frame_bgr)
+
+    assert chosen(automatic(Fake(FP32, 6), Disturbed(ORT))) == ORT
+
+
+def test_a_large_frame_is_cut_to_its_middle_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "MOST_PIXELS", 64 * 96)
+    slow, fast = Fake(FP32, 4), Fake(ORT, 1)
+    engine = automatic(slow, fast)
+    engine.choose([make_frame(128, 192), make_frame(120, 192)])
+    assert engine.choice is not None
+    height, width = engine.choice.size_hw
+    assert (height * width <= 64 * 96, height % 8, width % 8, engine.choice.frame_hw) == (True, 0, 0, (128, 192))
+    assert set(slow.sizes_hw) == set(fast.sizes_hw) == {(height, width)}
+    assert f"tried on 2 frames, the middle {height}x{width} of 128x192" in said(engine)
+
+
+def test_frames_that_differ_are_cut_to_what_they_share() -> None:
+    frames = [make_frame(100, 120), make_frame(90, 160), make_frame(40, 120)]
+    cut = trial.same_size(frames, 10**9)
+    assert [frame.shape for frame in cut] == [(90, 120, 3)] * 2, "the last one has less than half the first one's height"
+    np.testing.assert_array_equal(cut[0], frames[0][5:95])
+    np.testing.assert_array_equal(cut[1], frames[1][:, 20:140])
+    assert trial.same_size([make_frame(32, 4000)], 10_000)[0].shape == (32, 1112, 3), "never below what networks take"
+
+
+def test_where_a_frame_takes_long_a_smaller_part_of_it_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    class BySize(Fake):
+        def logits(self, frame_bgr: np.ndarray) -> np.ndarray:
+            self.milliseconds = 200 if frame_bgr.shape[0] > 128 else 10
+            return super().logits(frame_bgr)
+
+    monkeypatch.setattr(trial, "LONGEST_S", 0.1)
+    engine = automatic(BySize(FP32), Fake(ORT, 1))
+    engine.choose([make_frame(256, 256)] * 3)
+    assert engine.choice is not None
+    assert engine.choice.size_hw == (128, 128)
+    assert (engine.name, engine.choice.frames) == ("onnxruntime", 3)
+
+
+def test_a_black_frame_tells_nothing_unless_there_is_no_other() -> None:
+    class WrongInTheDark(Fake):
+        def logits(self, frame_bgr: np.ndarray) -> np.ndarray:
+            scores = super().logits(frame_bgr)
+            return scores if frame_bgr.mean() > 8 else scores[::-1]
+
+    black = np.random.default_rng(0).integers(0, 4, FRAME.shape).astype(np.uint8)
+    engine = automatic(Fake(FP32, 8), WrongInTheDark(BF16, 1))
+    engine.choose([black, FRAME, black])
+    assert engine.choice is not None
+    assert (engine.precision, engine.choice.frames) == ("bf16", 1)
+    engine = automatic(Fake(FP32, 8), WrongInTheDark(BF16, 1))
+    engine.choose([black])
+    assert engine.precision == "fp32"
+
+
+def test_of_one_size_alone_the_whole_frame_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "MOST_PIXELS", 64)
+    fast = Fake(ORT, 1, size_hw=(80, 100))
+    engine = automatic(Fake(FP32, 5, size_hw=(80, 100)), fast, Fake(INT8, size_hw=(8, 8)), fixed_size_hw=(80, 100))
+    assert chosen(engine) == ORT
+    assert set(fast.sizes_hw) == {(80, 100)}
+    assert "openvino int8 was left out: it was exported for other frame sizes." in said(engine)
+
+
+# ---- what can't run
 
 
 def test_what_can_not_run_is_left_out_and_said() -> None:
-    def fails(error: Exception) -> Callable[[], Fake]:
-        def make() -> Fake:
-            raise error
-
-        return make
-
-    others = {ORT: fails(SegError("It is broken.")), Cell("openvino", "bf16"): fails(UnavailablePrecision("none")),
-              INT8: lambda: Fake(INT8, size_hw=(8, 8))}
-    engine = AutoEngine(Fake(FP32), others, Cache(None), {})
+    engine = failing({BF16: UnavailablePrecision("none"), INT8: SegError("It is broken.")}, Fake(FP32), Fake(ORT, 4))
     assert chosen(engine) == FP32
     assert engine.choice is not None
-    assert engine.choice.left_out[0] == "onnxruntime fp32 was left out: It is broken."
-    assert "other frame sizes" in engine.choice.left_out[1]
-    assert "bf16" not in " ".join(engine.choice.sentences()), "a processor without it is nothing to tell"
+    assert engine.choice.left_out == ("openvino int8 was left out: It is broken.",), "a processor without one is nothing to tell"
+
+
+def test_a_package_that_is_broken_is_told_once_and_not_tried_again() -> None:
+    faults: dict[Cell, SegError] = {FP32: MissingEngine("It can't be imported."), BF16: MissingEngine("It can't be imported.")}
+    engine = failing(faults, Fake(ORT))
+    assert chosen(engine) == ORT
+    assert said(engine) == "openvino fp32 was left out: It can't be imported.", "with one alone there was no choice"
+
+
+def test_where_nothing_runs_the_first_fault_is_said() -> None:
+    with pytest.raises(SegError, match="The first"):
+        failing({FP32: SegError("The first."), ORT: SegError("The second.")}).logits(FRAME)
+
+
+def test_what_is_slow_to_start_is_a_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = Fake(TORCH)
+    assert chosen(automatic(fast, Fake(FP32, 5))) == FP32
+    assert fast.runs == 0
+    assert chosen(failing({FP32: SegError("Broken.")}, fast)) == TORCH
 
 
 def test_what_does_not_fit_into_memory_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seg.runtime.memory.available_memory_bytes", lambda: 80 * 100 * 100)
+    per_pixel = ENGINES["openvino"].bytes_per_pixel
+    monkeypatch.setattr("seg.runtime.memory.available_memory_bytes", lambda: per_pixel * 100 * 100)
     fast = Fake(ORT)
     engine = automatic(Fake(FP32, 5), fast)
     assert (chosen(engine), fast.runs) == (FP32, 0)
-    assert "are free" in " ".join(engine.choice.sentences())
+    assert "are free" in said(engine)
+
+
+def test_a_frame_counts_as_a_whole_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the middle that is tried; what is chosen must run on all of it."""
+    monkeypatch.setattr(trial, "MOST_PIXELS", 64 * 64)
+    monkeypatch.setattr("seg.runtime.memory.available_memory_bytes", lambda: ENGINES["onnxruntime"].bytes_per_pixel * 64 * 64)
+    assert chosen(automatic(Fake(ORT), Fake(FP32, 5))) == FP32
+
+
+# ---- compiled once per machine
+
+
+def test_nobody_waits_for_what_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[str]) -> None:
+    """It is compiled beside the work; once it is there, it is tried against what was chosen, and nothing else is."""
+    states = {FUSED: "to compile"}
+    monkeypatch.setattr(auto, "_state", lambda cell: states.get(cell, "kept"))
+    fakes = [Fake(FP32, 8), Fake(FUSED, 1), Fake(ORT, 3)]
+    first = automatic(*fakes, cache=Cache(tmp_path))
+    assert (chosen(first), fakes[1].runs, started) == (ORT, 0, ["start"])
+    assert "fused fp32 is compiled for this processor beside the work now" in said(first)
+    assert chosen(automatic(*fakes, cache=Cache(tmp_path))) == ORT
+    assert started == ["start"] * 2, "the first may have been ended"
+    states.clear()
+    fakes.insert(1, Fake(BF16))
+    later = automatic(*(replaced := [Fake(FP32, 8), Fake(FUSED, 1), Fake(ORT, 3)]), cache=Cache(tmp_path))
+    assert (chosen(later), len(started)) == (FUSED, 2)
+    assert all(fake.runs for fake in replaced)
+    assert later.choice is not None
+    assert (later.choice.pending, later.choice.left_out) == ((), ())
+
+
+def test_alone_it_is_compiled_at_once(monkeypatch: pytest.MonkeyPatch, started: list[str]) -> None:
+    monkeypatch.setattr(auto, "_state", lambda cell: "to compile" if cell == FUSED else "kept")
+    engine = failing({FP32: SegError("Broken.")}, Fake(FUSED))
+    assert (chosen(engine), started) == (FUSED, [])
+    assert "beside the work" not in said(engine)
+
+
+def test_what_would_be_compiled_at_each_start_is_left_out(monkeypatch: pytest.MonkeyPatch, started: list[str]) -> None:
+    monkeypatch.setattr(auto, "_state", lambda cell: "unkeepable" if cell == FUSED else "kept")
+    engine = automatic(Fake(FP32, 5), Fake(FUSED))
+    assert (chosen(engine), started) == (FP32, [])
+    assert "fused fp32 was left out: it would be compiled at each start" in said(engine)
 
 
 # ---- remembered
@@ -149,33 +328,47 @@ def test_a_choice_is_remembered_for_its_size_and_facts(tmp_path: Path) -> None:
     again.choose(taken.append(frame) or frame for frame in (FRAME, FRAME))
     assert (again.name, slow.runs, fast.runs, len(taken)) == ("onnxruntime", 0, 0, 1)
     assert again.choice is not None
-    assert "tried earlier on 1 frame, 80x100" in " ".join(again.choice.sentences())
+    assert "tried earlier on 1 frame, 80x100" in said(again)
     other_size = automatic(slow, fast, cache=Cache(tmp_path))
     other_size.logits(make_frame(60, 60))
     assert slow.runs > 0
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("choice-*"))) == 2
 
 
-@pytest.mark.parametrize("content", [b"{}", b"[1]", b"rubbish", None])
+@pytest.mark.parametrize("content", [b"{}", b"[1]", b"rubbish", b"\xff", None])
 def test_a_choice_that_can_not_be_kept_to_is_made_anew(content: bytes | None, tmp_path: Path,
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     """None: of an engine that is no longer there."""
     if content is None:
         gone = (Trial(*FP32, 9, 0), Trial("gone", "fp32", 1, 0))
-        content = Choice("gone", "fp32", (80, 100), 1, gone, ()).to_json()
+        content = Choice("gone", "fp32", (80, 100), (80, 100), 1, gone).to_json()
     monkeypatch.setattr(Cache, "read", lambda self, kind, facts: content)
     assert chosen(automatic(Fake(FP32, 8), Fake(ORT, 1), cache=Cache(tmp_path))) == ORT
 
 
 def test_a_choice_survives_json() -> None:
-    choice = Choice("openvino", "int8", (3, 4), 2, (Trial(*FP32, 9, 0), Trial(*INT8, 1, 0.001)), ("Said.",))
+    choice = Choice("openvino", "int8", (30, 40), (3, 4), 2, (Trial(*FP32, 9, 0), Trial(*INT8, 1, 0.001)), ("Said.",), (FUSED,))
     again = Choice.from_json(choice.to_json())
-    assert again.earlier
+    assert again == replace(choice, earlier=True)
     assert " ".join(again.sentences()).replace("earlier ", "") == " ".join(choice.sentences())
-    assert again.size_hw == (3, 4)
+
+
+def test_those_that_start_at_once_choose_the_same(tmp_path: Path) -> None:
+    """Each would take another one, if it held a trial of its own."""
+    def start(fast: Cell) -> Cell:
+        return chosen(automatic(*(Fake(cell, 1 if cell == fast else 8) for cell in (FP32, ORT, INT8)), cache=Cache(tmp_path)))
+
+    with ThreadPoolExecutor(3) as pool:
+        assert len(set(pool.map(start, (FP32, ORT, INT8)))) == 1
 
 
 # ---- with the real engines
+
+
+@pytest.fixture
+def compiled() -> Iterator[None]:
+    kernels.load("fp32")
+    yield
 
 
 def test_auto_runs_what_it_chose_and_remembers(tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,13 +395,40 @@ def test_one_engine_alone_leaves_nothing_to_choose(tiny_weights: Path) -> None:
     assert (predictor.engine, predictor.precision, predictor.choice, predictor.notes) == ("onnxruntime", "fp32", None, [])
 
 
-def test_an_engine_that_is_installed_and_broken_is_passed_over(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(engines._ENGINES, "openvino", ("seg.runtime.engines.not_there", "Engine"))
-    engine, notes = make_engine("auto", "fp32", tiny_weights, 1, Cache(None))
-    assert engine.name == "fused"
-    assert "'openvino' can't be used: No module named" in notes[0]
+def test_an_engine_that_is_installed_and_broken_is_passed_over(tiny_weights: Path, compiled: None,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    def engine_and_note(engine: str = "auto") -> tuple[str, str]:
+        made, _ = make_engine(engine, "fp32" if engine == "auto" else "auto", tiny_weights, 1, Cache(None))
+        assert isinstance(made, AutoEngine)
+        made.logits(FRAME)
+        return made.choice.trials[0].engine if made.choice else "", said(made)
+
+    monkeypatch.setitem(ENGINES, "openvino", replace(ENGINES["openvino"], module="seg.runtime.engines.not_there"))
+    reference, note = engine_and_note()
+    assert reference == "fused"
+    assert "'openvino' can't be used: No module named" in note
     monkeypatch.setattr("seg.runtime.fused.processor.FEATURES", frozenset({"sse2"}))
-    engine, _ = make_engine("auto", "fp32", tiny_weights, 1, Cache(None))
-    assert engine.name == "onnxruntime", "so is one that the processor is too old for"
+    assert engine_and_note()[0] == "onnxruntime", "so is one that the processor is too old for"
     with pytest.raises(SegError, match="'openvino' can't be used"):
-        make_engine("openvino", "auto", tiny_weights, 1, Cache(None))
+        engine_and_note("openvino")
+
+
+def test_without_an_onnx_our_own_engine_runs_the_weights(tmp_path: Path, compiled: None) -> None:
+    path = write_weights(tmp_path)
+    path.with_suffix(".onnx").unlink()
+    predictor = Predictor.load(path, precision="fp32")
+    predictor(FRAME)
+    assert predictor.engine == "fused"
+    assert "openvino and onnxruntime can't be tried: There is no tiny.onnx" in " ".join(predictor.notes)
+    assert "python -m seg.export --weights" in " ".join(predictor.notes)
+    export_weights(path)
+    assert Predictor.load(path, precision="fp32").notes == []
+
+
+def test_a_damaged_onnx_is_told_and_our_own_engine_runs_the_weights(tmp_path: Path, compiled: None) -> None:
+    path = write_weights(tmp_path)
+    path.with_suffix(".onnx").write_bytes(path.with_suffix(".onnx").read_bytes().replace(b"HardSwish", b"HardSwosh"))
+    predictor = Predictor.load(path)
+    predictor(FRAME)
+    assert predictor.engine == "fused"
+    assert "openvino fp32 was left out" in " ".join(predictor.notes)

@@ -12,11 +12,13 @@ import pytest
 import torch
 from networks import make_frame
 
-from benchmarks import cpu, cpu_files, cpu_others, cpu_report
-from benchmarks.cpu_first import First, first
+from benchmarks import alone, cpu, cpu_files, cpu_others, cpu_report
+from benchmarks.alone import First
+from benchmarks.cpu_first import first
 from benchmarks.cpu_run import KERNEL, TORCH, Findings, _check, _contest
 from benchmarks.cpu_systems import Setup, System, all_systems, choose
 from benchmarks.measure import Measurement
+from benchmarks.start import main as start_main
 from seg import machine
 from seg.document import Chart, Document, Origin, Table, to_json, to_markdown
 from seg.document.charts import to_png
@@ -223,3 +225,31 @@ def test_what_cannot_run_is_left_out_and_said(tmp_path: Path) -> None:
     found = Findings(origin, systems, rounds=1)
     with pytest.raises(SegError, match=r"none of the systems can run.*there is no small\.onnx.*there is no small_int8\.onnx"):
         _contest(found, systems, tmp_path, (SIZE_HW, 1), False, lambda what: None)
+
+
+def test_what_a_start_costs_is_compared_with_the_engine_that_was_chosen(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[list[str]] = []
+
+    def start(module: str, arguments: list[str], caches: Path) -> First:
+        assert module == "benchmarks.start_alone" and caches.is_dir()
+        asked.append(arguments[1:3])
+        return First(2.5, 900.0, 450.0 if "auto" in arguments else 300.0, 1.25, "openvino bf16")
+
+    monkeypatch.setattr("benchmarks.start.start", start)
+    assert start_main(["--weights", str(tiny_weights), "--sizes", "64x96", "--engines", "auto", "onnxruntime"]) == 0
+    assert asked == [["auto", "auto"]] * 3 + [["openvino", "bf16"]] * 3 + [["onnxruntime", "fp32"]] * 3
+    lines = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines() if "64x96" in line and "│" in line]
+    rows = [[cell.strip() for cell in line] for line in lines]
+    assert rows[0] == ["64x96", "auto", "first", "openvino bf16", "2.50", "1.25", "900", "450", "1.50"]
+    assert [row[-1] for row in rows] == ["1.50"] * 3 + ["1.00"] * 3 + [""] * 3
+
+
+def test_a_predictor_alone_is_timed_in_a_process_of_its_own(tiny_weights: Path, tmp_path: Path,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.alone._CACHE_VARIABLES", ("LRASPP_CACHE_DIR",))  # the kernel need not be compiled anew
+    found = alone.start("benchmarks.start_alone", [str(tiny_weights), "onnxruntime", "fp32", "1", "48", "64"], tmp_path)
+    assert found.ran == "onnxruntime fp32"
+    assert found.cpu_s > 0 and 0 < found.held_mib <= found.peak_mib
+    with pytest.raises(SegError, match="computes in fp32 or int8 here"):
+        alone.start("benchmarks.start_alone", [str(tiny_weights), "onnxruntime", "bf16", "1", "48", "64"], tmp_path)

@@ -24,16 +24,18 @@ from torch.nn import functional as F
 from seg import weights as files
 from seg.architecture import NAMES, pool_windows
 from seg.errors import SegError
+from seg.export.onnx_export import export_onnx
 from seg.export.torch_engine import TorchEngine
 from seg.models import LRASPP, RASPP, save
-from seg.runtime import Predictor, auto, memory
-from seg.runtime.cache import Cache
-from seg.runtime.engines import SIZES_KEPT, Cell, UnavailablePrecision
+from seg.runtime import Predictor
 from seg.runtime.engines.fused_engine import FusedEngine
+from seg.runtime.engines.table import ENGINES
 from seg.runtime.fused import cutting, processor, program
 from seg.runtime.fused.formats import FORMATS
 from seg.runtime.fused.packing import Map, pack, pack_taps, place
 from seg.runtime.fused.processor import LANES
+from seg.runtime.once import SIZES_KEPT
+from seg.runtime.protocol import UnavailablePrecision
 
 TOLERANCE = 1e-5  # of the scores' spread; torch's own float32 is about 1e-6 away from float64
 SIZES = ((64, 96), (75, 133), (32, 32), (130, 47))
@@ -191,7 +193,7 @@ def test_memory_is_what_is_said(tmp_path: Path) -> None:
     found = program.plan(files.read_description(weights), files.read_tensors(weights), (1024, 2048), 4)
     taken = 4 * (found.maps_size + found.floats_size + 4 * (found.rows_size + found.lines_size) + len(found.constants)
                  + len(found.weights))
-    assert taken < memory._BYTES_PER_PIXEL["fused"] * 1024 * 2048
+    assert taken < ENGINES["fused"].bytes_per_pixel * 1024 * 2048
 
 
 def test_defaults_are_the_networks() -> None:
@@ -199,14 +201,17 @@ def test_defaults_are_the_networks() -> None:
     assert {name: signature[name].default for name in program.DEFAULTS} == program.DEFAULTS
 
 
-@pytest.mark.parametrize("network", [RASPP("mobilenet_v3_small_rf2", classes=CLASSES), LRASPP("resnet18", classes=CLASSES)])
+@pytest.mark.parametrize("network", [RASPP("mobilenet_v3_small_rf2", classes=CLASSES),
+                                     LRASPP("resnet18", classes=CLASSES, pool="global")])
 def test_refuses_other_networks_and_auto_passes_over_them(network: torch.nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
-    save(network, path, LABEL_SET, (64, 64))
+    description = save(network.eval(), path, LABEL_SET, (64, 64))
     with pytest.raises(UnavailablePrecision, match="'fused' runs LR-ASPP over MobileNets"):
-        Predictor.load(path, engine="fused")
-    with pytest.raises(UnavailablePrecision):  # which "auto" says nothing of
-        auto._make(Cell("fused", "fp32"), path, 1, Cache(None))
+        Predictor.load(path, engine="fused")(make_frame(64, 64))
+    export_onnx(network, path.with_suffix(".onnx"), description)
+    predictor = Predictor.load(path, precision="fp32")
+    predictor(make_frame(64, 64))
+    assert predictor.engine != "fused"
 
 
 @pytest.mark.parametrize(("change", "says"), [
@@ -225,11 +230,14 @@ def test_refuses_tensors_of_another_network(change: Any, says: str, tiny_weights
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_refuses_a_precision_that_the_processor_lacks_and_auto_passes_over_it(precision: str, tiny_weights: Path,
                                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRASPP_CACHE_DIR", "")
     monkeypatch.setattr(processor, "FEATURES", frozenset({"sse2"}))
     with pytest.raises(UnavailablePrecision, match=f"no .* instructions, which the engine 'fused' needs for {precision}"):
         Predictor.load(tiny_weights, engine="fused", precision=precision)
-    with pytest.raises(UnavailablePrecision):  # which "auto" says nothing of
-        auto._make(Cell("fused", precision), tiny_weights, 1, Cache(None))
+    predictor = Predictor.load(tiny_weights, precision="fp32")
+    predictor(make_frame(40, 40))
+    assert predictor.engine != "fused"
+    assert "fused" not in " ".join(predictor.notes), "what no user can change isn't said"
 
 
 def test_without_a_precision_it_takes_float32(tiny_weights: Path) -> None:
@@ -237,7 +245,8 @@ def test_without_a_precision_it_takes_float32(tiny_weights: Path) -> None:
 
 
 def test_auto_leaves_out_what_would_be_compiled_at_each_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seg.compiled.can_keep", lambda function: False)
+    monkeypatch.setenv("LRASPP_CACHE_DIR", "")  # another test's choice would be taken
+    monkeypatch.setattr("seg.runtime.fused.kernels.state", lambda precision: "unkeepable")
     predictor = Predictor.load(write_weights(tmp_path), precision="fp32")
     predictor(make_frame(40, 40))
     assert predictor.engine != "fused"

@@ -16,9 +16,10 @@ from seg.export.onnx_export import trace
 from seg.models import RASPP, save
 from seg.runtime import Predictor
 from seg.runtime.cache import Cache
-from seg.runtime.engines import UnavailablePrecision, openvino_engine
+from seg.runtime.engines import openvino_engine
 from seg.runtime.engines.openvino_engine import OpenVINOEngine
 from seg.runtime.engines.openvino_graph import for_size, split_scores
+from seg.runtime.protocol import UnavailablePrecision
 from seg.weights import SHIPPED_FOLDER, int8_file
 
 FRAME = make_frame(72, 100)
@@ -125,7 +126,7 @@ def test_a_processor_without_bf16_says_so(tiny_weights: Path, monkeypatch: pytes
     monkeypatch.setattr("seg.runtime.fused.processor.FEATURES", frozenset({"fma"}))
     for engine in ("openvino", "auto"):
         with pytest.raises(SegError, match="This processor has no bfloat16"):
-            Predictor.load(tiny_weights, engine=engine, precision="bf16")
+            Predictor.load(tiny_weights, engine=engine, precision="bf16")(FRAME)
 
 
 def test_fp32_means_fp32_where_openvino_would_choose_bf16(compiled: list, tiny_weights: Path) -> None:

@@ -18,11 +18,11 @@ from networks import LABEL_SET, make_frame, write_weights
 from seg.errors import SegError
 from seg.machine import usable_cores
 from seg.models import load
-from seg.runtime import Predictor, engines, memory
+from seg.runtime import Predictor, memory
+from seg.runtime.engines.table import ENGINES
 from seg.runtime.preprocess import place
 from seg.weights import describe_anew, read_description
 
-ENGINES = ("openvino", "fused", "onnxruntime", "torch")
 SIZES = ((96, 160), (101, 75), (32, 32), (181, 203))
 
 
@@ -267,11 +267,12 @@ def test_a_missing_engine_is_a_sentence_and_auto_falls_back(tiny_weights: Path, 
     alone = shutil.copy(tiny_weights.with_suffix(".onnx"), tmp_path / "alone.onnx")  # without a safetensors beside it
     predictor = Predictor.load(alone)
     assert predictor.engine == "onnxruntime"
-    assert predictor.notes[-1].endswith("running on onnxruntime.")
+    assert "openvino can't be used here (pip install openvino)." in predictor.notes
     monkeypatch.setattr("seg.runtime.fused.processor.FEATURES", frozenset({"fma"}))
     with pytest.raises(SegError, match="This processor has no bfloat16"):
         Predictor.load(tiny_weights, precision="bf16")
-    monkeypatch.setattr(engines, "_ENGINES", {"openvino": engines._ENGINES["openvino"]})
+    for name in ("fused", "onnxruntime", "torch"):
+        monkeypatch.delitem(ENGINES, name)
     with pytest.raises(SegError, match="no engine to run the network"):
         Predictor.load(tiny_weights)
 

@@ -12,6 +12,7 @@ from seg import palettes
 from seg.cli import ways
 from seg.cli.common import Parser, run
 from seg.errors import SegError
+from seg.runtime.engines.table import names, precisions
 from seg.weights import DEFAULT
 
 Readers = Mapping[str, Callable[[str, str], Any]]
@@ -50,9 +51,9 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
     how = parser.add_argument_group("how to run")
     how.add_argument("--weights", metavar="NAME|FILE",
                      help=f"shipped weights by name, or a file (default: {DEFAULT})")
-    how.add_argument("--engine", default="auto", choices=("auto", "openvino", "fused", "onnxruntime", "torch"),
+    how.add_argument("--engine", default="auto", choices=names(),
                      help="what runs the network (default: auto, the fastest of those installed)")
-    how.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "int8"),
+    how.add_argument("--precision", default="auto", choices=precisions(),
                      help="of its arithmetic (default: auto, the fastest that leaves 99%% of the labels as in fp32); what is "
                      "auto is tried on the first frames and remembered")
     how.add_argument("--size", type=ways.parse_frame_size, default="best", metavar="HxW|PX|own|best",

@@ -11,11 +11,12 @@ import torch
 
 from seg.models import SegmentationNetwork, load
 from seg.runtime.cache import Cache
-from seg.runtime.engines import check_precision, timed
+from seg.runtime.once import timed
+from seg.runtime.protocol import check_precision
 
 
 class TorchEngine:
-    """See `seg.runtime.engines.Engine`.
+    """See `seg.runtime.protocol.Engine`.
 
     Args:
         model: a safetensors file, or a network.

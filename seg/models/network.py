@@ -10,13 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seg.architecture import NAMES, NORM_EPS, is_variant
+from seg.architecture import MIN_SIZE, NAMES, NORM_EPS, is_variant
 from seg.errors import SegError, did_you_mean
 from seg.models.mobilenet import MobileNetEncoder, Skip, check_output_stride, load_imagenet
 from seg.models.pretrained import load_encoder, load_named
 from seg.weights import Description
-
-MIN_SIZE = 32
 
 
 def resize(x: Tensor, size_hw: Sequence[int]) -> Tensor:

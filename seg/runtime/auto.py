@@ -1,147 +1,155 @@
-"""The engine "auto": tries all that there are on the user's own first frames, and becomes the one that `choice` takes.
+"""The engine "auto": at the first frame it becomes the one that is fastest here and right.
 
-The first cell, in float32 wherever the weights are, is the reference: the labels of the others are compared with its labels.
-What was chosen is kept in the cache, for the same networks, size, threads, processor and versions.
+What was chosen is kept in the cache, for the same networks, size, threads, processor and versions, so that a trial is held once;
+processes that start together wait for the one that holds it. Until then nothing is imported, compiled or held.
 """
 
-import statistics
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from seg.errors import SegError
-from seg.runtime import engines
+from seg.runtime import compile_ahead, trial
 from seg.runtime.cache import Cache, this_machine
-from seg.runtime.choice import Choice, Trial, choose
-from seg.runtime.engines import Cell, Engine, Frame, MissingEngine, Scores, UnavailablePrecision
+from seg.runtime.choice import Choice, choose
+from seg.runtime.engines.candidates import candidates
+from seg.runtime.engines.make import engine_class, make
+from seg.runtime.engines.model_files import fixed_size, model_file
+from seg.runtime.engines.table import AUTO, ENGINES, check_names
 from seg.runtime.memory import check_memory
-from seg.runtime.upsample import upsample_argmax
+from seg.runtime.once import timed
+from seg.runtime.protocol import Cell, Engine, Frame, Scores
 from seg.weights import sha256
 
-_ROUNDS = 5
-_CONTENDS = 2.0  # what takes more than this many times as long as the fastest is not tried again
+_RULES = 2  # of the choice; with others an earlier one doesn't hold
 
 
 class AutoEngine:
-    """See `Engine`. Until the first frame it is the reference.
+    """See `Engine`. Until the first frame it has the name and precision of the cell that is preferred.
 
     Args:
-        reference: what the others are compared with.
-        others: make the engines of further cells, called when they are tried or were chosen earlier; may raise `SegError`.
+        cells: to choose among, those that are preferred first; the first that runs is what the others are compared with.
+        make: makes the engine of a cell; may raise `SegError`.
         cache: where choices are kept.
         facts: what a choice depends on, except for the frames' size.
+        threads: that all of them use.
+        fixed_size_hw: (H, W) of the only frames that the network was exported for; None for any.
 
     Attributes:
         choice: None until a frame came.
     """
 
-    def __init__(self, reference: Engine, others: Mapping[Cell, Callable[[], Engine]], cache: Cache,
-                 facts: Mapping[str, Any]) -> None:
-        self._engine, self._others, self._cache, self._facts = reference, others, cache, facts
+    def __init__(self, cells: Sequence[Cell], make: Callable[[Cell], Engine], cache: Cache, facts: Mapping[str, Any],
+                 threads: int, fixed_size_hw: tuple[int, int] | None = None) -> None:
+        self._cells, self._make, self._cache, self._facts = list(cells), make, cache, facts
+        self._threads, self._fixed_size_hw = threads, fixed_size_hw
+        self._engine: Engine | None = None
         self._trial_ms: dict[str, float] = {}
         self.choice: Choice | None = None
 
     @property
     def name(self) -> str:
-        return self._engine.name
+        return self._engine.name if self._engine else self._cells[0].engine
 
     @property
     def precision(self) -> str:
-        return self._engine.precision
+        return self._engine.precision if self._engine else self._cells[0].precision
 
     @property
     def threads(self) -> int:
-        return self._engine.threads
+        return self._engine.threads if self._engine else self._threads
 
     @property
     def fixed_size_hw(self) -> tuple[int, int] | None:
-        return self._engine.fixed_size_hw
+        return self._engine.fixed_size_hw if self._engine else self._fixed_size_hw
 
     @property
     def first_call_ms(self) -> dict[str, float]:
-        return {**self._engine.first_call_ms, **self._trial_ms}
+        return {**(self._engine.first_call_ms if self._engine else {}), **self._trial_ms}
 
     def logits(self, frame_bgr: Frame) -> Scores:
         """Maps a frame to scores, see `Engine`; chooses first where that has yet to be done."""
         self.choose([frame_bgr])
+        assert self._engine is not None
         return self._engine.logits(frame_bgr)
 
     def choose(self, frames_bgr: Iterable[Frame]) -> None:
         """Chooses on these frames; does nothing if it has chosen. An earlier choice needs the first frame's size alone.
 
         Raises:
-            SegError: the reference can't run.
+            SegError: no engine can run.
         """
         frames = iter(frames_bgr)
         if self.choice is not None or (first := next(frames, None)) is None:
             return
-        facts = {**self._facts, "size_hw": first.shape[:2]}
-        if self._take_earlier(facts):
-            return
-        with engines.timed(self._trial_ms, "trial"):
-            self.choice, self._engine = self._try([first, *frames])
-        if len(self.choice.trials) > 1:
-            self._cache.write("choice", facts, self.choice.to_json())
+        facts = {**self._facts, "rules": _RULES, "size_hw": first.shape[:2]}
+        if not self._take_earlier(facts):
+            with self._cache.lock("trial"):
+                if not self._take_earlier(facts):
+                    self._hold_trial(facts, first, frames)
+        if self.choice is not None and self.choice.pending:
+            compile_ahead.start()
 
     def _take_earlier(self, facts: Mapping[str, Any]) -> bool:
-        kept = self._cache.read("choice", facts)
-        if kept is None:
+        """Takes what the cache kept, unless it holds no longer."""
+        choice = self._earlier(facts)
+        if choice is None or any(_state(cell) == "kept" for cell in choice.pending):
             return False
         try:
-            choice = Choice.from_json(kept)
-            if choice.cell != Cell(self.name, self.precision):
-                self._engine = self._others[choice.cell]()
-        except (SegError, ValueError, TypeError, KeyError, StopIteration):  # something is no longer there: try anew
+            if choice.cell not in self._cells:
+                return False
+            self._engine = self._make(choice.cell)
+        except SegError:  # something is no longer there
             return False
         self.choice = choice
         return True
 
-    def _try(self, frames: Sequence[Frame]) -> tuple[Choice, Engine]:
-        """Runs all that can run, in turn: what disturbs the machine for a while then disturbs them all alike."""
-        expected = [_labels(self._engine, frame) for frame in frames]
-        contestants, changed = {Cell(self.name, self.precision): self._engine}, {Cell(self.name, self.precision): 0.0}
-        left_out = []
-        for cell, make in self._others.items():
-            try:
-                for frame in frames:
-                    check_memory((frame.shape[0], frame.shape[1]), cell.engine)
-                engine = make()
-                if engine.fixed_size_hw not in (None, self.fixed_size_hw):
-                    raise SegError("it was exported for other frame sizes.")
-                differ = [np.mean(_labels(engine, frame) != one) for frame, one in zip(frames, expected, strict=True)]
-            except UnavailablePrecision:  # most processors and weights don't have all of them; that's nothing to tell
-                continue
-            except (SegError, MemoryError) as fault:
-                left_out.append(f"{cell} was left out: {fault}")
-                continue
-            contestants[cell], changed[cell] = engine, float(np.mean(differ))
-        times_ms: dict[Cell, list[float]] = {cell: [] for cell in contestants}
-        running = list(contestants)
-        for _ in range(_ROUNDS if len(contestants) > 1 else 0):
-            for cell, frame in ((cell, frame) for frame in frames for cell in running):
-                start = time.perf_counter()
-                contestants[cell].logits(frame)
-                times_ms[cell].append((time.perf_counter() - start) * 1000)
-            fastest = min(map(statistics.median, times_ms.values()))
-            running = [cell for cell in running if statistics.median(times_ms[cell]) <= _CONTENDS * fastest]
-        trials = [Trial(*cell, statistics.median(times_ms[cell] or [0.0]), changed[cell]) for cell in contestants]
-        chosen, reasons = choose(trials)
-        size_hw = frames[0].shape[0], frames[0].shape[1]
-        return (Choice(*chosen.cell, size_hw, len(frames), tuple(trials), tuple(chain(reasons, left_out))),
-                contestants[chosen.cell])
+    def _earlier(self, facts: Mapping[str, Any]) -> Choice | None:
+        kept = self._cache.read("choice", facts)
+        try:
+            return None if kept is None else Choice.from_json(kept)
+        except (ValueError, TypeError, KeyError, StopIteration):
+            return None
+
+    def _hold_trial(self, facts: Mapping[str, Any], first: Frame, others: Iterable[Frame]) -> None:
+        frames, sizes_hw = [], set()
+        for frame in chain([first], others):
+            sizes_hw.add((frame.shape[0], frame.shape[1]))
+            frames += trial.same_size([frame], trial.MOST_PIXELS) if self._fixed_size_hw is None else [frame]
+        largest_hw = max(sizes_hw, key=lambda size_hw: size_hw[0] * size_hw[1])
+
+        def make_fitting(cell: Cell) -> Engine:
+            check_memory(largest_hw, cell.engine)
+            return self._make(cell)
+
+        cells, earlier = self._cells, self._earlier(facts)
+        if earlier is not None and earlier.pending and earlier.cell in cells:  # the rest was tried
+            cells = [cell for cell in cells if cell in (earlier.trials[0].cell, earlier.cell, *earlier.pending)]
+        pending = [cell for cell in cells if _state(cell) == "to compile"]
+        at_each_start = [cell for cell in cells if _state(cell) == "unkeepable"]
+        reserves = [*pending, *at_each_start, *(cell for cell in cells if ENGINES[cell.engine].last_resort)]
+        with timed(self._trial_ms, "trial"):
+            found = trial.hold([cell for cell in cells if cell not in reserves], reserves, make_fitting, frames,
+                               self._fixed_size_hw)
+            chosen, reasons = choose(found.trials)
+            tried = {each.cell for each in found.trials}
+            pending, at_each_start = ([cell for cell in group if cell not in tried] for group in (pending, at_each_start))
+            left_out = [*reasons, *found.left_out, *_why_not(pending, at_each_start)]
+            self.choice = Choice(*chosen.cell, (first.shape[0], first.shape[1]), found.size_hw, found.frames,
+                                 tuple(found.trials), tuple(left_out), tuple(pending))
+            self._engine = self._make(chosen.cell)
+        self._cache.write("choice", facts, self.choice.to_json())
 
 
 def make_engine(engine: str, precision: str, weights: Path, threads: int, cache: Cache) -> tuple[Engine, list[str]]:
     """Makes the engine that was asked for, where either name may be "auto".
 
     Args:
-        engine: one of `engines.NAMES`.
-        precision: one of `engines.PRECISIONS`.
+        engine: one of `table.names()`.
+        precision: one of `table.precisions()`.
         weights: a .safetensors or .onnx file.
         threads: how many it may use.
         cache: for choices and compiled networks.
@@ -152,46 +160,35 @@ def make_engine(engine: str, precision: str, weights: Path, threads: int, cache:
     Raises:
         SegError: a name is unknown, a package, a precision or a file is missing, or the file can't be run.
     """
-    engines.check_names(engine, precision)
-    if "auto" not in (engine, precision):
-        return engines.make(Cell(engine, precision), weights, threads, cache), []
-    cells, note = engines.cells(engine, precision, weights)
-    notes = [note] if note else []
-    while True:
-        try:
-            reference = engines.make(cells[0], weights, threads, cache)
-            break
-        except MissingEngine as fault:  # it is installed, but can't be imported
-            cells = [cell for cell in cells if cell.engine != cells[0].engine]
-            if not cells:
-                raise
-            notes.append(str(fault))
-        except UnavailablePrecision:
-            if len(cells) == 1:
-                raise
-            cells = cells[1:]
-    if len(cells) > 1:
-        networks = {str(cell): sha256(engines.model_file(weights, cell)) for cell in cells}
-        facts = {"networks": networks, "threads": threads, **this_machine("openvino", "onnxruntime", "numba")}
-        others = {cell: partial(_make, cell, weights, threads, cache) for cell in cells[1:]}
-        reference = AutoEngine(reference, others, cache, facts)
-    return reference, notes
+    check_names(engine, precision)
+    if AUTO not in (engine, precision):
+        return make(Cell(engine, precision), weights, threads, cache), []
+    if engine != AUTO:
+        engine_class(engine)  # whether it can be used is known now, and not at the first frame
+    cells, notes = candidates(engine, precision, weights)
+    if len(cells) == 1:
+        return make(cells[0], weights, threads, cache), notes
+    paths = {cell: model_file(weights, cell) for cell in cells}
+    hashes = {path: sha256(path) for path in set(paths.values())}
+    facts = {"networks": {str(cell): hashes[path] for cell, path in paths.items()}, "threads": threads,
+             **this_machine(*{ENGINES[cell.engine].package for cell in cells})}
+    made = AutoEngine(cells, partial(make, weights=weights, threads=threads, cache=cache), cache, facts, threads,
+                      fixed_size(paths[cells[0]]))
+    return made, notes
 
 
-def _make(cell: Cell, weights: Path, threads: int, cache: Cache) -> Engine:
-    """Makes an engine that it is worth to choose.
-
-    Raises:
-        SegError: it would be slow each time anew, or can't be made.
-    """
-    if cell.engine == "fused":
-        from seg.compiled import can_keep  # here, because importing Numba takes a part of start-up
-        from seg.runtime.fused.kernels import run
-
-        if not can_keep(run):
-            raise SegError("it would be compiled at each start, for its code can't be kept; let NUMBA_CACHE_DIR name a folder.")
-    return engines.make(cell, weights, threads, cache)
+def _state(cell: Cell) -> str:
+    """Returns whether what the engine compiles once per machine is there, see `seg.compiled.state`."""
+    loops = ENGINES[cell.engine].loops
+    return "kept" if loops is None else str(import_module(loops).state(cell.precision))
 
 
-def _labels(engine: Engine, frame_bgr: Frame) -> Frame:
-    return upsample_argmax(engine.logits(frame_bgr), (frame_bgr.shape[0], frame_bgr.shape[1]), threads=engine.threads)
+def _why_not(pending: Sequence[Cell], at_each_start: Sequence[Cell]) -> list[str]:
+    sentences = []
+    if pending:
+        sentences.append(f"{' and '.join(map(str, pending))} is compiled for this processor beside the work now, once, and tried "
+                         "at a later start.")
+    if at_each_start:
+        sentences.append(f"{' and '.join(map(str, at_each_start))} was left out: it would be compiled at each start, for its "
+                         "code can't be kept; let NUMBA_CACHE_DIR name a folder.")
+    return sentences

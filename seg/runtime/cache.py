@@ -10,16 +10,17 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from seg import machine
 from seg.errors import SegError
-from seg.files import atomic_write
+from seg.files import atomic_write, is_hidden
 
 FORMAT = b"lraspp cache 1\n"
+PATIENCE_S = 60.0  # that another process which does the same is waited for
 LIMIT_BYTES = 512 * 2**20  # beyond it those that were not used for longest make room; a compiled network takes some MB
 
 Facts = Mapping[str, Any]
@@ -96,6 +97,26 @@ class Cache:
             return
         self._make_room()
 
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Of all processes and threads that use the folder, lets one at a time into the block.
+
+        It is a help as well: where nothing is kept, or another stays inside for too long, the block is entered all the same.
+        """
+        if self.folder is None:
+            yield
+            return
+        from filelock import FileLock, Timeout  # here, because it takes a part of start-up, and is seldom needed
+
+        lock = FileLock(self.folder / f".{name}.lock")
+        with suppress(OSError, NotImplementedError, Timeout):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock.acquire(PATIENCE_S)
+        try:
+            yield
+        finally:
+            lock.release()
+
     def _path(self, kind: str, facts: Facts) -> Path:
         assert self.folder is not None
         return self.folder / f"{kind}-{hashlib.sha256(_head(facts)).hexdigest()[:32]}"
@@ -104,7 +125,7 @@ class Cache:
         assert self.folder is not None
         with suppress(OSError):  # another process may be at the same
             entries = [(status.st_mtime, status.st_size, path) for path in self.folder.iterdir()
-                       if path.is_file() and (status := path.stat())]
+                       if path.is_file() and not is_hidden(path) and (status := path.stat())]
             total = sum(size for _, size, _ in entries)
             for _, size, path in sorted(entries):
                 if total <= LIMIT_BYTES:

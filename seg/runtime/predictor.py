@@ -17,12 +17,15 @@ from seg import weights as files
 from seg.errors import SegError
 from seg.label_sets import LabelSet
 from seg.machine import check_threads
-from seg.runtime import complexity, engines
+from seg.runtime import complexity
 from seg.runtime.auto import AutoEngine, make_engine
 from seg.runtime.cache import Cache, default_folder
 from seg.runtime.choice import Choice
+from seg.runtime.engines.table import check_names
 from seg.runtime.memory import check_memory
+from seg.runtime.once import timed
 from seg.runtime.preprocess import Fit, Placement, Size, check_size, fit_frame, place
+from seg.runtime.protocol import Engine
 from seg.runtime.upsample import kernel_ms, prepare, upsample_argmax
 from seg.runtime.ways import WHOLE, Way
 
@@ -75,7 +78,7 @@ class Predictor:
         SegError: the size or the fit can't be, or the network doesn't take three channels.
     """
 
-    def __init__(self, engine: engines.Engine, description: files.Description, *,
+    def __init__(self, engine: Engine, description: files.Description, *,
                  size: Size = "best", fit: Fit = "stretch", weights: str = "", notes: Sequence[str] = (),
                  confidence: bool = False, cache: Cache | None = None, way: Way = WHOLE) -> None:
         check_size(size, fit)
@@ -118,7 +121,7 @@ class Predictor:
         """
         start = time.perf_counter()
         check_size(size, fit)
-        engines.check_names(engine, precision)
+        check_names(engine, precision)
         path = files.find(weights)
         description = files.read_description(path)
         thread_count = check_threads(threads)
@@ -183,14 +186,18 @@ class Predictor:
     @property
     def choice(self) -> Choice | None:
         """What "auto" chose; None before the first frame, and where there was nothing to choose."""
-        choice = self._engine.choice if isinstance(self._engine, AutoEngine) else None
+        choice = self._found
         return choice if choice and len(choice.trials) > 1 else None
+
+    @property
+    def _found(self) -> Choice | None:
+        return self._engine.choice if isinstance(self._engine, AutoEngine) else None
 
     @property
     def notes(self) -> list[str]:
         """Sentences on what a user should know about the engine, the choice of it and the cache."""
-        chosen = self.choice.sentences() if self.choice else []
-        return [*self._notes, *chosen, *([self._cache.note] if self._cache.note else [])]
+        found = self._found.sentences() if self._found else []
+        return [*self._notes, *found, *([self._cache.note] if self._cache.note else [])]
 
     @property
     def first_call_ms(self) -> dict[str, float]:
@@ -233,7 +240,7 @@ class Predictor:
                 self._check_memory(placement.size_hw)
                 yield fit_frame(frame, placement, self.description.mean)
 
-        with self._lock, engines.timed(self._begun_ms, "choose"):
+        with self._lock, timed(self._begun_ms, "choose"):
             self._engine.choose(images())
 
     def check(self, frame_bgr: npt.NDArray[np.uint8]) -> None:
@@ -281,17 +288,17 @@ class Predictor:
         if cv2.getNumThreads() != self.threads:  # a setting of the whole process: another predictor may have changed it
             cv2.setNumThreads(self.threads)
         stages_ms = dict[str, float]()
-        with engines.timed(stages_ms, "preprocess"):
+        with timed(stages_ms, "preprocess"):
             image = fit_frame(frame_bgr, placement, self.description.mean)
-        with engines.timed(stages_ms, "network"):
+        with timed(stages_ms, "network"):
             logits = self.way(self._engine.logits, image)  # (C, ceil(h/s), ceil(w/s)), s = 8 or the output stride
         if logits.shape[0] != len(self.label_set):
             raise SegError(f"The network gives {logits.shape[0]} scores per pixel and its label set "
                            f"{self.label_set.name!r} has {len(self.label_set)} classes; the file is damaged.")
         if self.blend is not None:
-            with engines.timed(stages_ms, "smooth"):
+            with timed(stages_ms, "smooth"):
                 logits = self.blend(image, logits)
-        with engines.timed(stages_ms, "upsample"):
+        with timed(stages_ms, "upsample"):
             window = placement.window((logits.shape[1], logits.shape[2]))
             confidence = np.empty(frame_hw, np.float32) if self.confidence else None
             train_ids = upsample_argmax(logits, frame_hw, out, confidence=confidence, window=window, threads=self.threads)

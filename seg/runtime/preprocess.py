@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from seg.architecture import MIN_SIZE
 from seg.errors import SegError
 
-MIN_SIZE = 32  # the network's deepest feature is 32 times smaller than the image
 GRID = 8  # sides are rounded to it, so that scores at 1/8 lie on whole pixels
 Fit = Literal["stretch", "letterbox"]
 Size: TypeAlias = tuple[int, int] | int | Literal["best", "own"]

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from seg.architecture import MIN_SIZE
 from seg.errors import SegError
-from seg.runtime.engines import Frame, Scores
-from seg.runtime.preprocess import MIN_SIZE
+from seg.runtime.protocol import Frame, Scores
 
 Network = Callable[[Frame], Scores]
 _GRID = 32  # sides are whole multiples of it, so that scores of any stride lie on whole cells

@@ -8,9 +8,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seg.architecture import MIN_SIZE
 from seg.errors import SegError
 from seg.label_sets import IGNORE
-from seg.models.network import MIN_SIZE, resize
+from seg.models.network import resize
 from seg.runtime.preprocess import fit_frame, place
 from seg.training.teacher import Teacher
 

@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from seg import weights as files
 from seg.runtime.cache import Cache
-from seg.runtime.engines import BySize, UnavailablePrecision, timed
 from seg.runtime.fused import processor
 from seg.runtime.fused.kernels import COUNTERS, Arrays, Scratch, load
 from seg.runtime.fused.packing import line
 from seg.runtime.fused.program import Program, check_network, plan
+from seg.runtime.once import BySize, timed
+from seg.runtime.protocol import UnavailablePrecision
 from seg.runtime.workers import pool
 
 

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from seg.errors import SegError
 from seg.machine import switch_off_telemetry
 from seg.runtime.cache import Cache
-from seg.runtime.engines import check_precision, timed
+from seg.runtime.once import timed
+from seg.runtime.protocol import check_precision
 from seg.weights import EXPORT_KEY, Export
 
 switch_off_telemetry()

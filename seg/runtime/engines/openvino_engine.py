@@ -12,7 +12,8 @@ import numpy.typing as npt
 from seg.errors import SegError
 from seg.machine import switch_off_telemetry
 from seg.runtime.cache import Cache, this_machine
-from seg.runtime.engines import BySize, UnavailablePrecision, check_precision, timed
+from seg.runtime.once import BySize, timed
+from seg.runtime.protocol import UnavailablePrecision, check_precision
 
 switch_off_telemetry()
 import openvino as ov  # noqa: E402

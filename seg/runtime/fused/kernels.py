@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from seg.compiled import compiled
+from seg import compiled
 from seg.runtime.fused import emit, formats, processor, products, vectors
 from seg.runtime.fused.formats import FORMATS, Format
 from seg.runtime.fused.processor import LANES
@@ -432,7 +432,12 @@ def run(steps: Any, frame: Any, arrays: Arrays, scratch: Scratch, scores: Any, c
 @cache
 def load(precision: str) -> Callable[..., None]:
     """Returns `run`, compiled for arrays of that precision."""
-    return compiled(run, partial(_try_out, FORMATS[precision]))
+    return compiled.compiled(run, partial(_try_out, FORMATS[precision]))
+
+
+def state(precision: str) -> compiled.State:
+    """Returns whether `load` has to compile, see `seg.compiled.state`; for what the processor lacks nothing ever is."""
+    return "kept" if processor.missing(precision) else compiled.state(run, partial(_try_out, FORMATS[precision]))
 
 
 def _try_out(numbers: Format, made: Callable[..., None]) -> None:

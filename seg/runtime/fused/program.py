@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from seg.architecture import NORM_EPS, find_variant, is_variant, pool_windows, round_to_8, sliding_pool
 from seg.errors import SegError
-from seg.runtime.engines import UnavailablePrecision
 from seg.runtime.fused import kernels
 from seg.runtime.fused.cutting import CACHE_FLOATS, Work, cut
 from seg.runtime.fused.formats import FORMATS, Format
@@ -18,6 +17,7 @@ from seg.runtime.fused.packing import Array, Blob, Map, ceil_div, line, pack, pa
 from seg.runtime.fused.processor import LANES
 from seg.runtime.fused.products import RUN, STEM_RUN, stem_run
 from seg.runtime.fused.vectors import HARD_SWISH, RELU, RELU6
+from seg.runtime.protocol import UnavailablePrecision
 from seg.runtime.upsample import positions
 from seg.weights import Description
 

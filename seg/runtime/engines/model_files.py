@@ -1,0 +1,82 @@
+"""Which file a cell runs, and whether it is of these weights: what is read here are headers alone."""
+
+from pathlib import Path
+
+from seg import weights as files
+from seg.errors import SegError
+from seg.runtime.engines.table import ENGINES, INT8_ONNX, SAFETENSORS
+from seg.runtime.protocol import Cell, UnavailablePrecision
+
+
+class MissingFile(SegError):
+    """What the engine runs does not lie beside the weights."""
+
+
+def model_file(weights: Path, cell: Cell) -> Path:
+    """Returns the file that a cell runs: the weights themselves or an export beside them, as `table` says.
+
+    Args:
+        weights: a .safetensors or .onnx file.
+        cell: neither of its names is "auto".
+
+    Raises:
+        SegError: there is none, or it is of other weights, or gives no scores; the message says how it is made.
+    """
+    path = _path(weights, cell)
+    _check_export(path, weights)
+    return path
+
+
+def held_precision(path: Path) -> str:
+    """Returns in what precision a weights file or an export holds its network: "fp32" unless it says otherwise."""
+    export = files.read_export(path) if path.suffix == ".onnx" else None
+    return export.precision if export else "fp32"
+
+
+def fixed_size(path: Path) -> tuple[int, int] | None:
+    """Returns the only (H, W) that a file was exported for, as far as it says so; None for any."""
+    export = files.read_export(path) if path.suffix == ".onnx" else None
+    return export.size_hw if export else None
+
+
+def _path(weights: Path, cell: Cell) -> Path:
+    kind = ENGINES[cell.engine].runs[cell.precision]
+    if kind == SAFETENSORS:
+        path = weights.with_suffix(".safetensors")
+        if not path.is_file():
+            raise MissingFile(f"The engine {cell.engine!r} runs safetensors, and beside {weights} there is no {path.name}. "
+                              "Use another engine.")
+        return path
+    holds_int8 = held_precision(weights) == "int8"
+    if kind == INT8_ONNX:
+        path = weights if holds_int8 else files.int8_file(weights)
+    elif holds_int8:
+        raise UnavailablePrecision(f"{weights} holds int8; for {cell.precision} give the weights that it was made from.")
+    else:
+        path = weights.with_suffix(".onnx")
+    if not path.is_file():
+        in_int8, options = (" in int8", " --precision int8 --calibrate FOLDER") if kind == INT8_ONNX else ("", "")
+        raise MissingFile(f"There is no {path.name} beside {weights}, and that is what the engine {cell.engine!r} runs{in_int8}. "
+                          f"Make it: python -m seg.export --weights {weights}{options}")
+    return path
+
+
+def _check_export(path: Path, weights: Path) -> None:
+    """Refuses a file that was not made from these weights, or that gives no scores.
+
+    Raises:
+        SegError: it is such a file.
+    """
+    export = files.read_export(path) if path.suffix == ".onnx" else None
+    if export is not None and export.output != "scores":
+        raise SegError(f"{path} gives {export.output}, and scores are needed here. Make it anew: python -m seg.export "
+                       "--output scores")
+    if path == weights:
+        return
+    same = files.read_description(path) == files.read_description(weights)
+    if export is not None and export.weights_sha256 is not None and weights.suffix == ".safetensors":
+        same = same and export.weights_sha256 == files.sha256(weights)
+    if not same:
+        more = f" --precision {export.precision} --calibrate FOLDER" if export and export.precision == "int8" else ""
+        raise SegError(f"{path} was not made from {weights}: it is of other weights. Make it anew: "
+                       f"python -m seg.export --weights {weights.with_suffix('.safetensors')}{more}")

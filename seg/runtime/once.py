@@ -1,0 +1,44 @@
+"""What an engine does once, and how long that took."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+SIZES_KEPT = 6  # of what an engine makes for a frame size
+_Made = TypeVar("_Made")
+
+
+@contextmanager
+def timed(costs_ms: dict[str, float], part: str) -> Iterator[None]:
+    """Adds how long the block takes to `costs_ms[part]`."""
+    start = time.perf_counter()
+    yield
+    costs_ms[part] = costs_ms.get(part, 0.0) + (time.perf_counter() - start) * 1000
+
+
+class BySize(Generic[_Made]):
+    """What an engine makes once for each frame size, and keeps for the latest of them, for it holds activations' memory.
+
+    Args:
+        make: makes it for (H, W).
+        costs_ms: how long that took is added to "compile" there.
+    """
+
+    def __init__(self, make: Callable[[tuple[int, int]], _Made], costs_ms: dict[str, float]) -> None:
+        self._make, self._costs_ms = make, costs_ms
+        self._made: OrderedDict[tuple[int, int], _Made] = OrderedDict()
+
+    def __call__(self, size_hw: tuple[int, int]) -> _Made:
+        if size_hw in self._made:
+            self._made.move_to_end(size_hw)
+        else:
+            with timed(self._costs_ms, "compile"):
+                self._made[size_hw] = self._make(size_hw)
+            if len(self._made) > SIZES_KEPT:
+                self._made.popitem(last=False)
+        return self._made[size_hw]
+
+    def __len__(self) -> int:
+        return len(self._made)

@@ -1,0 +1,201 @@
+"""How "auto" finds out what is fastest: cells run on the user's own frames, and their labels are compared.
+
+They run one after the other, and each is gone before the next one comes: of all of them together no machine has the memory.
+What disturbs the machine for a while would then disturb one alone, so that those in front run a second time, in the opposite
+order, and the better time counts. Frames that are large, or whose size takes long here, are cut to their middle.
+"""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from seg.architecture import MIN_SIZE
+from seg.errors import SegError
+from seg.runtime.choice import MOST_CHANGED, Trial
+from seg.runtime.protocol import Cell, Engine, Frame, MissingEngine, UnavailablePrecision
+from seg.runtime.upsample import upsample_argmax
+
+MOST_PIXELS = 1024 * 2048  # of a frame that is tried as it is; more of them take time and memory, and tell nothing new
+LONGEST_S = 1.0  # that the reference may take for a frame; else a smaller part of it decides
+_LEAST_RUNS, _MOST_RUNS, _VISIT_S = 3, 10, 0.25  # timed runs of one visit: until both the least and the time are reached
+_CONTENDS = 1.5  # what takes more than this many times as long as the fastest doesn't run again
+_HOPELESS = 2.0  # and this ends a visit after a single run
+_BLANK = 4.0  # levels that the pixels of a frame without a picture deviate by at most
+_GRID = 8  # sides of what is cut out are multiples of it [px]
+
+Make = Callable[[Cell], Engine]
+
+
+@dataclass
+class Findings:
+    """What a trial found.
+
+    Attributes:
+        trials: of all cells that ran, the reference first.
+        size_hw: (H, W) of what they ran on.
+        frames: on how many.
+        left_out: sentences about those that didn't run.
+    """
+
+    trials: list[Trial]
+    size_hw: tuple[int, int]
+    frames: int
+    left_out: list[str]
+
+
+def hold(cells: Sequence[Cell], reserves: Sequence[Cell], make: Make, frames_bgr: Sequence[Frame],
+         fixed_size_hw: tuple[int, int] | None = None) -> Findings:
+    """Tries cells on frames.
+
+    Args:
+        cells: those that are preferred first. The first that runs is the reference, which the labels of the others are
+            compared with.
+        reserves: are tried, until one runs, only where none of the others runs.
+        make: makes the engine of a cell, or raises a `SegError` that says why it can't be.
+        frames_bgr: (H, W, 3) uint8, at least one.
+        fixed_size_hw: (H, W) of the only frames that the network takes; None for any.
+
+    Raises:
+        SegError: none of them runs; it says what is wrong with the first.
+    """
+    shown = with_picture(frames_bgr)
+    trial = _Trial(make, fixed_size_hw, shown if fixed_size_hw else same_size(shown, MOST_PIXELS))
+    for cell in cells:
+        trial.visit(cell)
+    for cell in reserves:
+        if not trial.found:
+            trial.visit(cell)
+    if not trial.found:
+        raise next(iter(trial.faults.values()))
+    for cell in reversed(trial.contenders()):
+        trial.visit(cell)
+    return trial.findings()
+
+
+def with_picture(frames_bgr: Sequence[Frame]) -> list[Frame]:
+    """Returns the frames that show something, or all where none does: on a black one scores tie, and rounding changes labels."""
+    return [frame for frame in frames_bgr if frame.std() > _BLANK] or list(frames_bgr)
+
+
+def same_size(frames_bgr: Sequence[Frame], most_pixels: int) -> list[Frame]:
+    """Returns the middles of frames, all of one size, so that an engine compiles for one alone.
+
+    Args:
+        frames_bgr: (H, W, 3) uint8. Those with a side below half of the first one's are left out.
+        most_pixels: that each may have; the shape is the frame's own, as near as sides in steps of 8 px come.
+    """
+    first = frames_bgr[0].shape
+    kept = [frame for frame in frames_bgr if all(2 * frame.shape[axis] >= first[axis] for axis in (0, 1))]
+    height, width = (min(frame.shape[axis] for frame in kept) for axis in (0, 1))
+    if height * width > most_pixels:
+        scale = (most_pixels / (height * width)) ** 0.5
+        height, width = (min(side, max(MIN_SIZE, int(side * scale) // _GRID * _GRID)) for side in (height, width))
+    return [_middle(frame, height, width) for frame in kept]
+
+
+def _middle(frame: Frame, height: int, width: int) -> Frame:
+    top, left = (frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2
+    return np.ascontiguousarray(frame[top:top + height, left:left + width])
+
+
+@dataclass
+class _Found:
+    """What is known of a cell: the median of each visit [ms], and by frame the share of labels that changed."""
+
+    medians_ms: list[float] = field(default_factory=list)
+    changed: dict[int, float] = field(default_factory=dict)
+
+
+class _Trial:
+    def __init__(self, make: Make, fixed_size_hw: tuple[int, int] | None, frames: list[Frame]) -> None:
+        self._make, self._fixed_size_hw, self._frames = make, fixed_size_hw, frames
+        self._expected: list[Frame] = []  # labels alone: the reference itself is gone by then
+        self.found: dict[Cell, _Found] = {}
+        self.faults: dict[Cell, SegError] = {}
+
+    def visit(self, cell: Cell) -> None:
+        """Makes an engine, runs it for a while, and notes how it did."""
+        if any(isinstance(fault, MissingEngine) and other.engine == cell.engine for other, fault in self.faults.items()):
+            return
+        try:
+            self.found[cell] = self._run(cell)
+        except SegError as fault:
+            self.faults[cell] = type(fault)(str(fault))  # the one that was raised holds all that was there, the engine too
+        except MemoryError:
+            self.faults[cell] = SegError("memory didn't suffice.")
+        gc.collect()  # an engine may hold itself
+
+    def contenders(self) -> list[Cell]:
+        """Returns those that may be the fastest; none where that is clear."""
+        right = {cell: min(found.medians_ms) for cell, found in self.found.items() if _share(found) <= MOST_CHANGED}
+        near = [cell for cell, median_ms in right.items() if median_ms <= _CONTENDS * min(right.values())]
+        return near if len(near) > 1 else []
+
+    def findings(self) -> Findings:
+        trials = [Trial(*cell, min(found.medians_ms), _share(found)) for cell, found in self.found.items()
+                  if cell not in self.faults]
+        # Most processors and weights don't have all precisions; that's nothing to tell.
+        left_out = [f"{cell} was left out: {fault}" for cell, fault in self.faults.items()
+                    if not isinstance(fault, UnavailablePrecision)]
+        size_hw = self._frames[0].shape[0], self._frames[0].shape[1]
+        return Findings(trials, size_hw, len(self._frames), left_out)
+
+    def _run(self, cell: Cell) -> _Found:
+        engine = self._make(cell)
+        if engine.fixed_size_hw not in (None, self._fixed_size_hw):
+            raise SegError("it was exported for other frame sizes.")
+        if not self._expected:
+            return self._reference(engine)
+        found = self.found.get(cell) or _Found()
+        best_ms = min((median_ms for other in self.found.values() for median_ms in other.medians_ms), default=float("inf"))
+
+        def compare(index: int, labels: Frame) -> None:
+            found.changed[index] = float(np.mean(labels != self._expected[index]))
+
+        found.medians_ms.append(self._timed(engine, compare, _HOPELESS * best_ms))
+        return found
+
+    def _reference(self, engine: Engine) -> _Found:
+        """Runs the first one that can; where a frame takes it too long, all go on with a smaller part of the frames."""
+        while True:
+            labels: dict[int, Frame] = {}
+            median_ms = self._timed(engine, labels.__setitem__, LONGEST_S * 1000)
+            height, width = self._frames[0].shape[:2]
+            smaller = same_size(self._frames, height * width // 4)
+            if median_ms <= LONGEST_S * 1000 or self._fixed_size_hw is not None or smaller[0].shape == self._frames[0].shape:
+                break
+            self._frames = smaller
+        self._expected, self._frames = list(labels.values()), self._frames[:len(labels)]
+        return _Found([median_ms], dict.fromkeys(labels, 0.0))
+
+    def _timed(self, engine: Engine, look: Callable[[int, Frame], object], hopeless_ms: float) -> float:
+        """Returns the median time of the network alone [ms], after a run that isn't timed; shows all frames' labels.
+
+        Args:
+            engine: what runs.
+            look: is given the number of a frame and its labels.
+            hopeless_ms: if the first run takes longer, it is the only one.
+        """
+        times_ms: list[float] = []
+        started = time.perf_counter()
+        engine.logits(self._frames[0])
+        while True:
+            index = len(times_ms) % len(self._frames)
+            frame = self._frames[index]
+            start = time.perf_counter()
+            logits = engine.logits(frame)
+            now = time.perf_counter()
+            times_ms.append((now - start) * 1000)
+            if len(times_ms) <= len(self._frames):
+                look(index, upsample_argmax(logits, (frame.shape[0], frame.shape[1]), threads=engine.threads))
+            enough = len(times_ms) >= max(_LEAST_RUNS, len(self._frames)) and now - started >= _VISIT_S
+            if enough or len(times_ms) == _MOST_RUNS or times_ms[0] > hopeless_ms:
+                return statistics.median(times_ms)
+
+
+def _share(found: _Found) -> float:
+    return statistics.mean(found.changed.values())
