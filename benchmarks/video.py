@@ -28,6 +28,7 @@ from seg.errors import SegError
 from seg.files import UInt8Array, check_writable_folder, spread
 from seg.flow import Segmented, Sinks, opened, samples
 from seg.latency import percentiles_ms
+from seg.machine import usable_cores
 from seg.runtime import Predictor
 from seg.video import MODES, Painter, VideoFile, open_source, segment_file
 from seg.video.pipeline import TRIED_FRAMES
@@ -38,6 +39,7 @@ SERIAL = "one after the other, by OpenCV"
 PIPELINE = {mode: f"pipeline, for {mode}" for mode in MODES}
 _DRAWN_HW = 720, 1280
 _WORK = "work"  # without opening files and warming up
+_CPU = "cpu"  # the same, of all cores together
 
 
 class Bench:
@@ -81,27 +83,27 @@ class Bench:
         """Reads all frames."""
         source = open_source(self._video)
         with opened(source):
-            start_s = time.perf_counter()
+            start = _Start()
             for _ in range(self.frames):
                 source.take()
-            return _since(start_s)
+            return start.since()
 
     def network(self) -> dict[str, float]:
         """Segments all frames."""
-        start_s = time.perf_counter()
+        start = _Start()
         for sample in self._samples:
             self._predictor(sample.frame_bgr)
-        return _since(start_s)
+        return start.since()
 
     def encode(self) -> dict[str, float]:
         """Draws and writes all frames."""
         file = VideoFile(self._folder / "encoded.mp4", Painter(self._predictor.label_set), overwrite=True)
-        start_s = time.perf_counter()
+        start = _Start()
         with Sinks([file], self._stream) as sinks:
             sinks.stopped = True
             for index, (sample, prediction) in enumerate(zip(self._samples, self._predictions, strict=True)):
                 sinks.take(Segmented(index, sample, prediction))
-        return _since(start_s)
+        return start.since()
 
     def serial(self) -> dict[str, float]:
         """Reads, segments, draws and writes one frame after the other: MPEG-4, without sound."""
@@ -110,7 +112,7 @@ class Bench:
         writer = cv2.VideoWriter(str(self._folder / "serial.mp4"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"),
                                  float(self._stream.fps or 25), (width, height))
         try:
-            start_s = time.perf_counter()
+            start = _Start()
             for _ in range(self.frames):
                 good, frame = capture.read()
                 if not good:
@@ -118,7 +120,7 @@ class Bench:
                 picture = overlay(frame, self._predictor(frame).train_ids, self._predictor.label_set)
                 writer.write(picture[:height, :width])
             writer.release()
-            return _since(start_s)
+            return start.since()
         finally:
             capture.release()
 
@@ -164,21 +166,32 @@ def _timed(draw: Callable[[Segmented], UInt8Array]) -> Callable[[Segmented], flo
     return timed
 
 
-def _since(start_s: float) -> dict[str, float]:
-    return {_WORK: (time.perf_counter() - start_s) * 1000}
+class _Start:
+    """Now, by the clock and by the time that all cores together have worked for this process."""
+
+    def __init__(self) -> None:
+        self._wall_s, self._cpu_s = time.perf_counter(), time.process_time()
+
+    def since(self) -> dict[str, float]:
+        """Returns the milliseconds since then."""
+        return {_WORK: (time.perf_counter() - self._wall_s) * 1000, _CPU: (time.process_time() - self._cpu_s) * 1000}
 
 
-def ratios(measurement: Measurement) -> dict[str, Spread]:
+def ratios(measurement: Measurement, cores: int) -> dict[str, Spread]:
     """Returns speeds relative to each other, each from the ratios within the rounds.
 
-    By mode: of the slowest stage alone ("MODE of slowest"), times the serial loop's ("MODE to serial"); and "throughput to
-    latency".
+    By mode: of the slowest stage alone ("MODE of slowest"), times the serial loop's ("MODE to serial"), of what the cores can
+    make if none of them ever waits ("MODE of cores"); "cores to slowest", what they can make of the slowest stage's speed alone;
+    and "throughput to latency".
     """
     work = {name: stages[_WORK] for name, stages in measurement.latency_ms.items()}
     slowest = [max(values) for values in zip(*(work[stage] for stage in STAGES), strict=True)]
-    found = {}
+    cpu = [sum(values) / cores for values in zip(*(measurement.latency_ms[stage][_CPU] for stage in STAGES), strict=True)]
+    best = [max(alone, together) for alone, together in zip(slowest, cpu, strict=True)]
+    found = {"cores to slowest": Spread.of([s / b for s, b in zip(slowest, best, strict=True)])}
     for mode, name in PIPELINE.items():
         found[f"{mode} of slowest"] = Spread.of([s / p for s, p in zip(slowest, work[name], strict=True)])
+        found[f"{mode} of cores"] = Spread.of([b / p for b, p in zip(best, work[name], strict=True)])
         found[f"{mode} to serial"] = measurement.ratio(SERIAL, name, _WORK)
     found["throughput to latency"] = measurement.ratio(PIPELINE["latency"], PIPELINE["throughput"], _WORK)
     return found
@@ -190,7 +203,9 @@ def report(bench: Bench, measurement: Measurement, origin: Origin, rounds: int,
     speeds = {name: Spread.of([1000 * bench.frames / ms for ms in stages[_WORK]])
               for name, stages in measurement.latency_ms.items()}
     rows = [(name, f"{spread.median:.1f}", f"{spread.iqr:.1f}") for name, spread in speeds.items()]
-    found = ratios(measurement)
+    cores = usable_cores()
+    found = ratios(measurement, cores)
+    cpu_ms = sum(measurement.spread(stage, _CPU).median for stage in STAGES) / bench.frames
     glass = {mode: percentiles_ms(values) for mode, values in bench.delays_ms.items()}
     latency = {mode: measurement.spread(name, "latency") for mode, name in PIPELINE.items()}
     height, width = bench.size_hw
@@ -199,14 +214,21 @@ def report(bench: Bench, measurement: Measurement, origin: Origin, rounds: int,
         Text(f"{bench.frames} frames of {height}x{width}, {predictor.weights}, {predictor.engine}, {predictor.precision}, "
              f"{predictor.threads} threads; {rounds} rounds. Frames per second, median and interquartile range:"),
         Table.of(("what", "frames per second", "IQR"), rows),
-        Text("Of the pipeline: its speed as a share of its slowest stage alone, and times the serial loop's; the network's "
-             "latency; and from a frame's decoding until its last byte was written, waiting in full queues included [ms]."),
-        Table.of(("for", "of the slowest stage", "times serial", "latency p50", "glass to glass p50", "p90", "p99"), [
-            (mode, f"{found[f'{mode} of slowest'].median:.0%}", f"{found[f'{mode} to serial'].median:.2f}",
-             f"{latency[mode].median:.1f}", *(f"{glass[mode][what]:.0f}" for what in ("p50", "p90", "p99"))) for mode in MODES]),
+        Text("Of the pipeline: its speed as a share of its slowest stage alone, of what the cores can make together, and times "
+             "the serial loop's; the network's latency; and from a frame's decoding until its last byte was written, waiting in "
+             "full queues included [ms]."),
+        Table.of(("for", "of the slowest stage", "of the cores", "times serial", "latency p50", "glass to glass p50", "p90",
+                  "p99"), [
+            (mode, f"{found[f'{mode} of slowest'].median:.0%}", f"{found[f'{mode} of cores'].median:.0%}",
+             f"{found[f'{mode} to serial'].median:.2f}", f"{latency[mode].median:.1f}",
+             *(f"{glass[mode][what]:.0f}" for what in ("p50", "p90", "p99"))) for mode in MODES]),
         Text(f"For throughput it makes {found['throughput to latency'].median:.2f} times the frames a second that it makes for "
              f"latency, and a frame takes {latency['throughput'].median / latency['latency'].median:.2f} times as long in the "
              "network."),
+        Text(f"All stages of a frame take {cpu_ms:.1f} ms of a core. {cores} cores that never wait make "
+             f"{found['cores to slowest'].median:.0%} of the slowest stage's speed alone, and no pipeline makes more."),
+        Text("What is asked for:"),
+        Table.of(("what", "wanted", "found", ""), _targets(found, drawing_ms, smoothing)),
         Text(_words_of_drawing(drawing_ms)),
         Text(_words_of_smoothing(smoothing)),
     ]
@@ -218,6 +240,25 @@ def report(bench: Bench, measurement: Measurement, origin: Origin, rounds: int,
             "network_latency_ms": {mode: spread.to_dict() for mode, spread in latency.items()}, "glass_to_glass_ms": glass,
             "drawing_ms": drawing_ms, "smoothing": smoothing._asdict()}
     return Document("Video", blocks, origin, data)
+
+
+def _targets(found: dict[str, Spread], drawing_ms: dict[str, float], smoothing: Smoothing) -> list[tuple[str, str, str, str]]:
+    """Returns rows of what is wanted, what was found, and whether that does."""
+    def row(what: str, wanted: str, value: str, good: bool) -> tuple[str, str, str, str]:
+        return what, wanted, value, "yes" if good else "no"
+
+    of_slowest, to_serial = (found[f"latency {what}"].median for what in ("of slowest", "to serial"))
+    faster = found["throughput to latency"].median
+    rows = [row("speed, of the slowest stage alone", "85% or more", f"{of_slowest:.0%}", of_slowest >= 0.85),
+            row("speed, times the serial loop's", "1.25 or more", f"{to_serial:.2f}", to_serial >= 1.25),
+            row("throughput's speed, times latency's", "more than 1", f"{faster:.2f}", faster > 1),
+            *(row(f"drawing for a {what}", "4 ms or less", f"{ms:.1f} ms", ms <= 4) for what, ms in drawing_ms.items()),
+            row("smoothing, changes fewer", "40% or more", f"{smoothing.fewer:.0%}", smoothing.fewer >= 0.4),
+            row("smoothing, of a frame's time", "15% or less", f"{smoothing.share:.1%}", smoothing.share <= 0.15)]
+    if smoothing.miou:
+        gain = smoothing.miou[1] - smoothing.miou[0]
+        rows.append(row("smoothing, mIoU gained", "0 or more", f"{gain:+.4f}", gain >= 0))
+    return rows
 
 
 def _words_of_smoothing(found: Smoothing) -> str:

@@ -17,10 +17,18 @@ def test_ratios_are_taken_within_rounds() -> None:
     """Of whatever stage was the slowest in that round."""
     work = dict(zip(STAGES, ([10.0, 90.0], [40.0, 20.0], [20.0, 20.0]), strict=True))
     work |= {SERIAL: [80.0, 150.0], PIPELINE["latency"]: [50.0, 100.0], PIPELINE["throughput"]: [40.0, 80.0]}
-    found = ratios(Measurement({name: {"work": values, "total": values} for name, values in work.items()}))
+    def measurement(*cpu: float) -> Measurement:
+        return Measurement({name: {"work": values, "cpu": list(cpu), "total": values} for name, values in work.items()})
+
+    found = ratios(measurement(50, 60), 4)
     assert {name: spread.median for name, spread in found.items()} == pytest.approx({
         "latency of slowest": (0.8 + 0.9) / 2, "latency to serial": (1.6 + 1.5) / 2, "throughput of slowest": (1 + 1.125) / 2,
-        "throughput to serial": (2 + 1.875) / 2, "throughput to latency": 1.25})
+        "throughput to serial": (2 + 1.875) / 2, "throughput to latency": 1.25,
+        # three stages of 50 ms keep four cores busy for 37.5 ms, of 60 ms for 45: the slowest takes 40 and 90
+        "cores to slowest": 1.0, "latency of cores": (0.8 + 0.9) / 2, "throughput of cores": (1 + 1.125) / 2})
+    busy = ratios(measurement(60, 180), 2)
+    assert busy["cores to slowest"].median == pytest.approx((40 / 90 + 90 / 270) / 2)
+    assert busy["latency of cores"].median == pytest.approx((90 / 50 + 270 / 100) / 2)
 
 
 def test_changes_are_counted_where_the_picture_stands_still() -> None:

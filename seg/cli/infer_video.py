@@ -126,7 +126,7 @@ class _Video:
         self._files = _video_targets(arguments.output, name, stem, setting.kinds)
         label_set, shown = setting.look
         self._sinks: list[Sink] = [VideoFile(path, Painter(label_set, kind, shown), overwrite=arguments.overwrite,
-                                             threads=arguments.threads or 0) for path, kind in self._files]
+                                             threads=((arguments.threads or 0) + 1) // 2) for path, kind in self._files]
         pictures = [kind for kind in setting.kinds if kind not in DRAWN]
         if pictures:  # of several videos each has a folder of its own
             self._sinks.append(PictureWriter(arguments.output, pictures, label_set, lambda item: f"{stem}/{item.index:06d}.png"))
@@ -169,6 +169,9 @@ class _Video:
             where = f" in {kept}" if kept else ""
             say(arguments, f"{count(frames, 'frame')}{where}: {done.frames_per_second:.1f} frames per second "
                 f"from reading to {'showing' if arguments.output is None else 'writing'} ({done.seconds:.1f} s).")
+        if frames and arguments.mode == "throughput":
+            say(arguments, f"For throughput {count(self._setting.predictor.threads, 'frame')} at once were worked on, by a "
+                f"thread each: {done.result.latency.summary()['p50']:.1f} ms for one, median. --mode latency takes less.")
         if interruption.wished:
             raise interruption.error(f"Kept {count(frames, 'frame')} in {kept}." if kept else "")
         if done.fault is not None:

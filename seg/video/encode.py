@@ -33,6 +33,7 @@ from av.video.stream import VideoStream
 from seg.errors import SegError
 from seg.files import UInt8Array, publish, temporary_prefix
 from seg.flow import Ending, Segmented, Stream
+from seg.machine import usable_cores
 
 Painter = Callable[[Segmented], UInt8Array]
 
@@ -67,7 +68,7 @@ OUTPUT_SUFFIXES = tuple(_FORMATS)
 VIDEO_SUFFIX = ".mp4"
 # The fastest settings, because the encoder shares the processor with the network; the quality is held, the file is larger for it.
 _ENCODER_OPTIONS = {
-    "libx264": {"preset": "ultrafast", "crf": "20"},
+    "libx264": {"preset": "ultrafast", "crf": "23"},  # x264's own
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "crf": "30", "b": "0", "row-mt": "1", "lag-in-frames": "0"},
     "libvpx": {"deadline": "realtime", "cpu-used": "8", "crf": "10", "b": "4M", "lag-in-frames": "0"},
 }
@@ -101,7 +102,7 @@ class VideoFile:
                 program.
             painter: makes the picture (H, W, 3) of a frame.
             overwrite: whether a file that is there is replaced.
-            threads: of the encoder; 0 leaves it to FFmpeg.
+            threads: of the encoder; 0 takes half of the cores, for more only add frames that wait in it.
 
         Raises:
             SegError: there is such a file, or the suffix is another one.
@@ -111,7 +112,7 @@ class VideoFile:
         self.delays_ms: dict[int, float] = {}
         self.written = 0
         self.kept: Path | None = None
-        self._painter, self._threads = painter, threads
+        self._painter, self._threads = painter, threads or max(1, usable_cores() // 2)
         self._container: OutputContainer | None = None
         self._sound: _Sound | None = None
         self._waiting: deque[tuple[int, int, float]] = deque()  # pts, index and capture of frames that the encoder holds
