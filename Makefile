@@ -36,7 +36,7 @@ $(INSTALLED): ANNOUNCEMENT = Installing the locked dependencies into $(VENV): ab
 $(INSTALLED): requirements.lock pyproject.toml
 	$(set_up)
 
-$(INFERENCE): ANNOUNCEMENT = Installing what inference needs into $(VENV): about 0.8 GB, no torch. make train-demo and make test add the rest.
+$(INFERENCE): ANNOUNCEMENT = Installing what inference needs into $(VENV): about 0.9 GB, no torch. make train-demo and make test add the rest.
 $(INFERENCE): requirements-inference.lock pyproject.toml
 	$(set_up)
 
