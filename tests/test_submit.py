@@ -84,7 +84,7 @@ def test_the_report_is_what_cityscapesscripts_says_of_the_submission(
             assert words in text, words
         for mean in ("miou", "iiou", "category_miou", "category_iiou", "pixel_accuracy"):
             assert f"{100 * ours[mean]:.1f}" in text, mean
-    assert ours["note"].count("3 of 500") == 1
+    assert " ".join(ours["notes"]).count("3 of 500") == 1
 
 
 def test_the_test_split_is_segmented_without_labels(root: Path, weights: Path, tmp_path: Path,
@@ -96,7 +96,7 @@ def test_the_test_split_is_segmented_without_labels(root: Path, weights: Path, t
     assert "test: 2 of 6 cities, 2 of 1525 frames." in printed
     report = json.loads((tmp_path / "r.json").read_text())
     assert (report["miou"], report["iiou"], report["frames"], report["labelled_frames"]) == (None, None, 2, 0)
-    assert "has no labels" in report["note"]
+    assert "has no labels" in " ".join(report["notes"])
     names = [f"{city}_000000_000019_labelIds.png" for city in ("berlin", "munich")]
     assert sorted(path.name for path in out.iterdir()) == sorted([*names, "cityscapes_test.zip"])
     predictor, reader = Predictor.load(weights), Cityscapes(root, "test")
@@ -116,7 +116,8 @@ def test_frames_without_instance_ids_have_no_iiou(tmp_path: Path, weights: Path,
         assert report["iiou"] is report["per_class_iiou"] is report["category_iiou"] is None
         assert report["category_miou"] is not None
         assert "iIoU [%]" not in capsys.readouterr().out
-        assert said in report["note"] and bool(said) == ("iIoU" in report["note"])
+        notes = " ".join(report["notes"])
+        assert said in notes and bool(said) == ("iIoU" in notes)
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
