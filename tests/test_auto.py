@@ -432,3 +432,63 @@ def test_a_damaged_onnx_is_told_and_our_own_engine_runs_the_weights(tmp_path: Pa
     predictor(FRAME)
     assert predictor.engine == "fused"
     assert "openvino fp32 was left out" in " ".join(predictor.notes)
+
+
+# ---- bad input
+
+
+@pytest.mark.parametrize(("engine", "precision", "says"), [
+    ("openvino", "int8", r"There is no tiny_int8.onnx beside .*--precision int8 --calibrate FOLDER"),
+    ("onnxruntime", "int8", r"There is no tiny_int8.onnx beside"),
+    ("auto", "int8", r"There is no tiny_int8.onnx beside"),
+    ("fused", "int9", r"There is no precision 'int9'. Did you mean 'int8'"),
+    ("fuse", "fp32", r"There is no engine 'fuse'. Did you mean 'fused'"),
+    ("torch", "bf16", r"'torch' computes in fp32 here, not in bf16; for that take 'openvino'"),
+])
+def test_what_there_is_not_is_a_sentence(engine: str, precision: str, says: str, tiny_weights: Path) -> None:
+    with pytest.raises(SegError, match=says):
+        Predictor.load(tiny_weights, engine=engine, precision=precision)
+
+
+def test_an_export_of_other_weights_is_passed_over_and_told(tmp_path: Path, compiled: None) -> None:
+    path, other = write_weights(tmp_path), write_weights(tmp_path, "other", seed=1)
+    other.with_suffix(".onnx").replace(path.with_suffix(".onnx"))
+    predictor = Predictor.load(path)
+    predictor(FRAME)
+    assert predictor.engine == "fused"
+    assert "openvino fp32 was left out" in " ".join(predictor.notes)
+    assert "it is of other weights. Make it anew: python -m seg.export" in " ".join(predictor.notes)
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 500), (33, 2)])
+def test_a_tiny_frame_works(size_hw: tuple[int, int], tiny_weights: Path) -> None:
+    predictor = Predictor.load(tiny_weights, threads=1)
+    assert predictor(make_frame(*size_hw)).train_ids.shape == size_hw
+    assert predictor.choice is not None and min(predictor.choice.size_hw) >= 32
+
+
+def test_a_frame_in_8k_is_tried_in_part_and_then_refused_where_memory_is_short(tiny_weights: Path,
+                                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = np.zeros((4320, 7680, 3), np.uint8)
+    assert trial.same_size([frame], trial.MOST_PIXELS)[0].shape == (1080, 1928, 3)
+    monkeypatch.setattr("seg.runtime.memory.available_memory_bytes", lambda: 2**30)
+    with pytest.raises(SegError, match=r"At 4320x7680 the network needs about 2.5 GiB and 1.0 GiB are free. Give a smaller size"):
+        Predictor.load(tiny_weights, threads=1)(frame)
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "empty", "folders"])
+def test_a_damaged_cache_costs_time_and_nothing_else(damage: str, tiny_weights: Path, tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRASPP_CACHE_DIR", str(tmp_path))
+    first = Predictor.load(tiny_weights, threads=1, engine="openvino")
+    labels = first(FRAME).train_ids
+    for path in list(tmp_path.iterdir()):
+        content = path.read_bytes()
+        path.unlink()
+        if damage == "folders":
+            path.mkdir()
+        else:
+            path.write_bytes({"cut": content[:-1], "changed": content[:-1] + b"x"}.get(damage, b""))
+    again = Predictor.load(tiny_weights, threads=1, engine="openvino")
+    assert (again(FRAME).train_ids == labels).mean() > 0.98
+    assert "trial" in again.first_call_ms, "nothing was believed"

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
 from seg.architecture import MIN_SIZE
@@ -78,7 +79,7 @@ def hold(cells: Sequence[Cell], reserves: Sequence[Cell], make: Make, frames_bgr
 
 def with_picture(frames_bgr: Sequence[Frame]) -> list[Frame]:
     """Returns the frames that show something, or all where none does: on a black one scores tie, and rounding changes labels."""
-    return [frame for frame in frames_bgr if frame.std() > _BLANK] or list(frames_bgr)
+    return [frame for frame in frames_bgr if cv2.meanStdDev(frame)[1].max() > _BLANK] or list(frames_bgr)
 
 
 def same_size(frames_bgr: Sequence[Frame], most_pixels: int) -> list[Frame]:
