@@ -18,7 +18,6 @@ from seg.metrics import Scores, confusion_matrix
 WIDTHS_PX = (3, 5, 9)  # on either side of a boundary
 TOLERANCE = 0.0075  # of the frame's diagonal
 
-_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 Labels = npt.NDArray[np.uint8]
 
 
@@ -44,29 +43,31 @@ class BoundaryCounts:
     def __init__(self, label_set: LabelSet) -> None:
         self._label_set = label_set
         self._confusions = np.zeros((len(WIDTHS_PX), len(label_set), len(label_set)), np.int64)
-        # By class: predicted boundary pixels, those of them near a true boundary, true ones, those near a predicted one.
-        self._counts = np.zeros((len(label_set), 4), np.int64)
+        # By class: boundary pixels, and those of them from which one of the other is near.
+        self._predicted, self._true = np.zeros((256, 2), np.int64), np.zeros((256, 2), np.int64)
 
     def add(self, truth: Labels, prediction: Labels) -> None:
         """Counts a frame: truth and prediction (H, W) train ids, of which 255 in the truth counts nowhere."""
-        distance = _distance_px(_between_classes(truth))
+        edges = _between_classes(truth)
+        distance = _distance_px(edges)
         inner = 0
         for i, width in enumerate(WIDTHS_PX):  # rings, each of which counts in all wider bands
             ring = (distance >= inner) & (distance < width)
             self._confusions[i:] += confusion_matrix(truth[ring], prediction[ring], len(self._label_set))
             inner = width
-        ignored = (truth == IGNORE).astype(np.uint8)
-        prediction = np.where(ignored, np.uint8(IGNORE), prediction)
-        reach_px = TOLERANCE * math.hypot(*truth.shape)
-        present = np.bincount(truth.ravel(), minlength=256) + np.bincount(prediction.ravel(), minlength=256)
-        for train_id in np.flatnonzero(present[: len(self._label_set)]):
-            predicted, true = (_outline(labels == train_id, ignored) for labels in (prediction, truth))
-            self._counts[train_id] += (predicted.sum(), _near(predicted, true, reach_px).sum(), true.sum(),
-                                       _near(true, predicted, reach_px).sum())
+        prediction = np.where(truth == IGNORE, np.uint8(IGNORE), prediction)
+        true, predicted = (np.where(there, labels, np.uint8(IGNORE)) for there, labels in (
+            (edges, truth), (_between_classes(prediction), prediction)))
+        from seg.boundary_search import load  # here: Numba takes longer than most of start-up
+
+        count_near, offsets = load(), _disc(TOLERANCE * math.hypot(*truth.shape))
+        for outline, other, counts in ((predicted, true, self._predicted), (true, predicted, self._true)):
+            count_near(outline, other, offsets, counts)
 
     def scores(self) -> BoundaryScores:
         """Returns what came of all frames so far."""
-        predicted, right, true, found = self._counts.T.astype(np.float64)
+        classes = len(self._label_set)
+        (predicted, right), (true, found) = (counts[:classes].T.astype(np.float64) for counts in (self._predicted, self._true))
         with np.errstate(divide="ignore", invalid="ignore"):
             f_scores = np.where(predicted + true > 0, 2 / (predicted / right + true / found), np.nan)
         f_scores[(right == 0) & (predicted + true > 0)] = 0.0
@@ -96,12 +97,10 @@ def _distance_px(edges: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     return distance.astype(np.float32, copy=False)
 
 
-def _outline(mask: npt.NDArray[np.bool_], ignored: Labels) -> npt.NDArray[np.bool_]:
-    """Returns the pixels of a class that have another class beside them."""
-    inside = cv2.erode(mask.astype(np.uint8) | ignored, _CROSS, borderType=cv2.BORDER_REPLICATE)
-    return mask & (inside == 0)
-
-
-def _near(edges: npt.NDArray[np.bool_], others: npt.NDArray[np.bool_], reach_px: float) -> npt.NDArray[np.bool_]:
-    """Returns those of `edges` from which one of `others` is no farther than `reach_px`."""
-    return edges & (_distance_px(others) <= reach_px) if edges.any() else edges
+def _disc(reach_px: float) -> npt.NDArray[np.int64]:
+    """Returns all (y, x) that are no farther from the middle than `reach_px`, the nearest first: (N, 2)."""
+    side = np.arange(-int(reach_px), int(reach_px) + 1)
+    offsets = np.stack(np.meshgrid(side, side, indexing="ij"), -1).reshape(-1, 2)
+    squares = (offsets**2).sum(1)
+    nearest = np.argsort(squares, kind="stable")
+    return offsets[nearest[squares[nearest] <= reach_px**2]]
