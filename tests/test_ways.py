@@ -132,3 +132,12 @@ def test_sizes_that_go_round_and_round_are_compiled_once(predictor: Predictor) -
     compiled = predictor.first_call_ms["compile"]
     way(make_frame(96, 160, seed=1))
     assert predictor.first_call_ms["compile"] == compiled
+
+
+def test_more_sizes_than_scales_are_kept(predictor: Predictor) -> None:
+    """Ten that go round, as of --eval multiscale beside --also."""
+    for _ in range(2):
+        compiled = predictor.first_call_ms["compile"]
+        for side in range(64, 144, 8):
+            predictor.at("own")(make_frame(side, 64))
+    assert predictor.first_call_ms["compile"] == compiled

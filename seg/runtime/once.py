@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-SIZES_KEPT = 6  # of what an engine makes for a frame size
+from seg.machine import available_memory_bytes
+
+SIZES_KEPT = 16  # of what an engine makes for a frame size, as long as memory is plentiful
+_LEAST_PIXELS_KEPT = 8 * 2**20  # of all of them together
+_BYTES_PER_PIXEL = 100
 _Made = TypeVar("_Made")
 
 
@@ -21,6 +25,8 @@ def timed(costs_ms: dict[str, float], part: str) -> Iterator[None]:
 class BySize(Generic[_Made]):
     """What an engine makes once for each frame size, and keeps for the latest of them, for it holds activations' memory.
 
+    Several scales or windows of a frame go round and round; so many sizes are kept as fit into a quarter of the free memory.
+
     Args:
         make: makes it for (H, W).
         costs_ms: how long that took is added to "compile" there.
@@ -28,6 +34,7 @@ class BySize(Generic[_Made]):
 
     def __init__(self, make: Callable[[tuple[int, int]], _Made], costs_ms: dict[str, float]) -> None:
         self._make, self._costs_ms = make, costs_ms
+        self._most_pixels = max(_LEAST_PIXELS_KEPT, (available_memory_bytes() or 0) // 4 // _BYTES_PER_PIXEL)
         self._made: OrderedDict[tuple[int, int], _Made] = OrderedDict()
 
     def __call__(self, size_hw: tuple[int, int]) -> _Made:
@@ -36,9 +43,12 @@ class BySize(Generic[_Made]):
         else:
             with timed(self._costs_ms, "compile"):
                 self._made[size_hw] = self._make(size_hw)
-            if len(self._made) > SIZES_KEPT:
+            while len(self._made) > 1 and (len(self._made) > SIZES_KEPT or self._pixels() > self._most_pixels):
                 self._made.popitem(last=False)
         return self._made[size_hw]
+
+    def _pixels(self) -> int:
+        return sum(height * width for height, width in self._made)
 
     def __len__(self) -> int:
         return len(self._made)
