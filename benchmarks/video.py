@@ -67,7 +67,7 @@ class Bench:
             self._samples = [sample for sample, _ in zip(samples(source), range(frames), strict=False)]
         if not self._samples:
             source.check_end()
-        predictor.choose(sample.frame_bgr for sample in spread(self._samples, TRIED_FRAMES))
+        predictor.choose((sample.frame_bgr for sample in spread(self._samples, TRIED_FRAMES)), complete=True)
         self._predictions = [predictor(sample.frame_bgr) for sample in self._samples]
         self.frames = len(self._samples)
         self.size_hw = self._samples[0].frame_bgr.shape[:2]

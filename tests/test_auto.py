@@ -294,12 +294,25 @@ def test_nobody_waits_for_what_is_compiled_once(tmp_path: Path, monkeypatch: pyt
     assert chosen(automatic(*fakes, cache=Cache(tmp_path))) == ORT
     assert started == ["start"] * 2, "the first may have been ended"
     states.clear()
-    fakes.insert(1, Fake(BF16))
     later = automatic(*(replaced := [Fake(FP32, 8), Fake(FUSED, 1), Fake(ORT, 3)]), cache=Cache(tmp_path))
     assert (chosen(later), len(started)) == (FUSED, 2)
     assert all(fake.runs for fake in replaced)
     assert later.choice is not None
     assert (later.choice.pending, later.choice.left_out) == ((), ())
+
+
+def test_who_measures_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[str]) -> None:
+    """It is in the trial then, and its compiling is in no latency; what was tried already is not compiled for again."""
+    states, compiled = {FUSED: "to compile"}, list[str]()
+    monkeypatch.setattr(auto, "_state", lambda cell: states.get(cell, "kept"))
+    monkeypatch.setattr("seg.runtime.compile_ahead.compile_all", lambda: (compiled.append("all"), states.clear()))
+    assert chosen(automatic(Fake(FP32, 8), Fake(FUSED, 1), Fake(ORT, 3), cache=Cache(tmp_path))) == ORT
+    for _ in range(2):
+        engine = automatic(Fake(FP32, 8), Fake(FUSED, 1), Fake(ORT, 3), cache=Cache(tmp_path))
+        engine.choose([FRAME], complete=True)
+        assert (engine.name, compiled, started) == ("fused", ["all"], ["start"])
+        assert engine.choice is not None and not engine.choice.pending
+        states[FUSED] = "to compile"
 
 
 def test_alone_it_is_compiled_at_once(monkeypatch: pytest.MonkeyPatch, started: list[str]) -> None:

@@ -56,14 +56,14 @@ def look(arguments: Namespace, label_set: LabelSet, kinds: Sequence[str]) -> tup
     return recolored(label_set, arguments.palette), None if names is None else label_set.train_ids_of(names)
 
 
-def choose(predictor: Predictor, frames_bgr: Iterable[UInt8Array], quiet: bool) -> None:
-    """Lets "auto" choose on these frames; says on a terminal what takes so long the first time."""
+def choose(predictor: Predictor, frames_bgr: Iterable[UInt8Array], quiet: bool, complete: bool) -> None:
+    """Lets "auto" choose on these frames, see `Predictor.choose`; says on a terminal what takes so long the first time."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
-        predictor.choose(frames_bgr)
+        predictor.choose(frames_bgr, complete)
         return
     with console.status("Finding out what is fastest here, which is then remembered..."):
-        predictor.choose(frames_bgr)
+        predictor.choose(frames_bgr, complete)
 
 
 def all_of(heading: Sequence[str], faults: Sequence[str]) -> str:

@@ -42,7 +42,7 @@ def pictures(arguments: Namespace) -> None:
     source = PictureFiles(list(zip(names, (image.path for image in inputs), strict=True)), predictor.check)
     writer.faults, examples = source.faults, examples_for(arguments)
     with Interruption() as interruption, opened(source) as stream, Sinks([writer, *examples], stream) as sinks:
-        choose(predictor, source.preview(TRIED_FRAMES), arguments.quiet)
+        choose(predictor, source.preview(TRIED_FRAMES), arguments.quiet, complete=bool(arguments.report))
         # Pictures may all differ in size, and each size would be warmed up: only where a report asks for speed.
         warm_up_runs = None if arguments.report else 0
         taken = progress(samples(source, lambda: interruption.wished), stream.frames, arguments.quiet)
@@ -82,7 +82,7 @@ def dataset(arguments: Namespace, readers: Mapping[str, Any]) -> None:
         say(arguments, reader.remark)
     receivers: list[Sink] = [writer, *examples, *([submission] if submission else [])]
     with Interruption() as interruption, opened(source) as stream, Sinks(receivers, stream) as sinks:
-        choose(predictor, source.preview(TRIED_FRAMES), arguments.quiet)
+        choose(predictor, source.preview(TRIED_FRAMES), arguments.quiet, complete=True)
         taken = progress(samples(source, lambda: interruption.wished), stream.frames, arguments.quiet)
         result = evaluate(predictor, taken, reader.label_set, sinks.take_sample, dataset=name, split=split, table=table,
                           thorough=True, variants=variants)

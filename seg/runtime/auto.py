@@ -17,7 +17,7 @@ from seg.runtime.cache import Cache, this_machine
 from seg.runtime.choice import Choice, choose
 from seg.runtime.engines.candidates import candidates
 from seg.runtime.engines.make import engine_class, make
-from seg.runtime.engines.model_files import fixed_size, model_file
+from seg.runtime.engines.model_files import fixed_size
 from seg.runtime.engines.table import AUTO, ENGINES, check_names
 from seg.runtime.memory import check_memory
 from seg.runtime.once import timed
@@ -76,8 +76,12 @@ class AutoEngine:
         assert self._engine is not None
         return self._engine.logits(frame_bgr)
 
-    def choose(self, frames_bgr: Iterable[Frame]) -> None:
+    def choose(self, frames_bgr: Iterable[Frame], complete: bool = False) -> None:
         """Chooses on these frames; does nothing if it has chosen. An earlier choice needs the first frame's size alone.
+
+        Args:
+            frames_bgr: (H, W, 3) uint8.
+            complete: whether loops that have yet to be compiled are compiled first, and not beside the work: for who measures.
 
         Raises:
             SegError: no engine can run.
@@ -86,12 +90,21 @@ class AutoEngine:
         if self.choice is not None or (first := next(frames, None)) is None:
             return
         facts = {**self._facts, "rules": _RULES, "size_hw": first.shape[:2]}
+        if complete and self._has_to_compile(facts):
+            with timed(self._trial_ms, "trial"):
+                compile_ahead.compile_all()
         if not self._take_earlier(facts):
             with self._cache.lock("trial"):
                 if not self._take_earlier(facts):
                     self._hold_trial(facts, first, frames)
         if self.choice is not None and self.choice.pending:
             compile_ahead.start()
+
+    def _has_to_compile(self, facts: Mapping[str, Any]) -> bool:
+        """Whether a cell that was not tried yet needs loops that aren't there."""
+        earlier = self._earlier(facts)
+        cells = self._cells if earlier is None else earlier.pending
+        return any(_state(cell) == "to compile" for cell in cells)
 
     def _take_earlier(self, facts: Mapping[str, Any]) -> bool:
         """Takes what the cache kept, unless it holds no longer."""
@@ -165,10 +178,10 @@ def make_engine(engine: str, precision: str, weights: Path, threads: int, cache:
         return make(Cell(engine, precision), weights, threads, cache), []
     if engine != AUTO:
         engine_class(engine)  # whether it can be used is known now, and not at the first frame
-    cells, notes = candidates(engine, precision, weights)
+    paths, notes = candidates(engine, precision, weights)
+    cells = list(paths)
     if len(cells) == 1:
         return make(cells[0], weights, threads, cache), notes
-    paths = {cell: model_file(weights, cell) for cell in cells}
     hashes = {path: sha256(path) for path in set(paths.values())}
     facts = {"networks": {str(cell): hashes[path] for cell, path in paths.items()}, "threads": threads,
              **this_machine(*{ENGINES[cell.engine].package for cell in cells})}
@@ -186,9 +199,9 @@ def _state(cell: Cell) -> str:
 def _why_not(pending: Sequence[Cell], at_each_start: Sequence[Cell]) -> list[str]:
     sentences = []
     if pending:
-        sentences.append(f"{' and '.join(map(str, pending))} is compiled for this processor beside the work now, once, and tried "
-                         "at a later start.")
+        sentences.append(f"{' and '.join(map(str, pending))} {'is' if len(pending) == 1 else 'are'} compiled for this processor "
+                         "beside the work now, once, and tried at a later start.")
     if at_each_start:
-        sentences.append(f"{' and '.join(map(str, at_each_start))} was left out: it would be compiled at each start, for its "
-                         "code can't be kept; let NUMBA_CACHE_DIR name a folder.")
+        sentences += [f"{cell} was left out: it would be compiled at each start, for its code can't be kept; let NUMBA_CACHE_DIR "
+                      "name a folder." for cell in at_each_start]
     return sentences

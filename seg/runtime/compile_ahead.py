@@ -39,10 +39,8 @@ def wait() -> None:
         process.wait()
 
 
-def main() -> None:
-    """Compiles what there is, and returns when it is kept; of several at once, one works and the others wait."""
-    with suppress(AttributeError, OSError):
-        os.nice(_LOWEST_PRIORITY)
+def compile_all() -> None:
+    """Compiles what there is, and returns when it is kept; of several processes at once, one works and the others wait."""
     with Cache(default_folder()).lock("compile"):
         import_module(_KERNEL).load()
         for entry in ENGINES.values():
@@ -51,6 +49,13 @@ def main() -> None:
                 for precision in entry.runs:
                     if loops.state(precision) == "to compile":
                         loops.load(precision)
+
+
+def main() -> None:
+    """Does it at the lowest priority."""
+    with suppress(AttributeError, OSError):
+        os.nice(_LOWEST_PRIORITY)
+    compile_all()
 
 
 if __name__ == "__main__":

@@ -223,10 +223,15 @@ class Predictor:
         """Returns those of the network's convolutions for the whole of a frame of (H, W); None where they can't be counted."""
         return None if self._loaded is None else complexity.multiply_adds(self._loaded[0], self.network_size(frame_hw))
 
-    def choose(self, frames_bgr: Iterable[npt.NDArray[np.uint8]]) -> None:
+    def choose(self, frames_bgr: Iterable[npt.NDArray[np.uint8]], complete: bool = False) -> None:
         """Lets "auto" choose on these frames, and not on the first one that is labelled.
 
         Where nothing is to be chosen, or it was for the size of the first frame, no more frames are taken.
+
+        Args:
+            frames_bgr: (H, W, 3) uint8.
+            complete: whether what has yet to be compiled for this machine is compiled first, and not beside the work, where it
+                would be in the latencies.
 
         Raises:
             SegError: as from a call.
@@ -241,7 +246,7 @@ class Predictor:
                 yield fit_frame(frame, placement, self.description.mean)
 
         with self._lock, timed(self._begun_ms, "choose"):
-            self._engine.choose(images())
+            self._engine.choose(images(), complete)
 
     def check(self, frame_bgr: npt.NDArray[np.uint8]) -> None:
         """Checks that a frame can be labelled here, before the work.

@@ -17,6 +17,7 @@ import numpy as np
 from seg.architecture import MIN_SIZE
 from seg.errors import SegError
 from seg.runtime.choice import MOST_CHANGED, Trial
+from seg.runtime.preprocess import GRID
 from seg.runtime.protocol import Cell, Engine, Frame, MissingEngine, UnavailablePrecision
 from seg.runtime.upsample import upsample_argmax
 
@@ -26,7 +27,6 @@ _LEAST_RUNS, _MOST_RUNS, _VISIT_S = 3, 10, 0.25  # timed runs of one visit: unti
 _CONTENDS = 1.5  # what takes more than this many times as long as the fastest doesn't run again
 _HOPELESS = 2.0  # and this ends a visit after a single run
 _BLANK = 4.0  # levels that the pixels of a frame without a picture deviate by at most
-_GRID = 8  # sides of what is cut out are multiples of it [px]
 
 Make = Callable[[Cell], Engine]
 
@@ -94,7 +94,7 @@ def same_size(frames_bgr: Sequence[Frame], most_pixels: int) -> list[Frame]:
     height, width = (min(frame.shape[axis] for frame in kept) for axis in (0, 1))
     if height * width > most_pixels:
         scale = (most_pixels / (height * width)) ** 0.5
-        height, width = (min(side, max(MIN_SIZE, int(side * scale) // _GRID * _GRID)) for side in (height, width))
+        height, width = (min(side, max(MIN_SIZE, int(side * scale) // GRID * GRID)) for side in (height, width))
     return [_middle(frame, height, width) for frame in kept]
 
 

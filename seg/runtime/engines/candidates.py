@@ -9,8 +9,8 @@ from seg.runtime.engines.table import AUTO, ENGINES, ONNX, PRECISIONS
 from seg.runtime.protocol import Cell, MissingEngine, UnavailablePrecision
 
 
-def candidates(engine: str, precision: str, weights: Path) -> tuple[list[Cell], list[str]]:
-    """Returns which cells there are, those that are preferred first, and sentences on what a user would miss.
+def candidates(engine: str, precision: str, weights: Path) -> tuple[dict[Cell, Path], list[str]]:
+    """Returns which cells there are and the file of each, those that are preferred first, and what a user would miss.
 
     What only the engine itself knows, such as whether the processor has bfloat16, is not asked here: nothing is imported.
 
@@ -44,15 +44,16 @@ def candidates(engine: str, precision: str, weights: Path) -> tuple[list[Cell], 
     return runnable, notes + _told(faults, precision)
 
 
-def _with_files(cells: list[Cell], weights: Path) -> tuple[list[Cell], dict[Cell, SegError]]:
-    """Returns those cells that have a file to run, and what is wrong with the others."""
+def _with_files(cells: list[Cell], weights: Path) -> tuple[dict[Cell, Path], dict[Cell, SegError]]:
+    """Returns the file of each cell that has one to run, and what is wrong with the others."""
+    paths: dict[Cell, Path] = {}
     faults: dict[Cell, SegError] = {}
     for cell in cells:
         try:
-            model_file(weights, cell)
+            paths[cell] = model_file(weights, cell)
         except SegError as fault:
             faults[cell] = fault
-    return [cell for cell in cells if cell not in faults], faults
+    return paths, faults
 
 
 def _told(faults: dict[Cell, SegError], precision: str) -> list[str]:
