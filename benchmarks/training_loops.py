@@ -151,15 +151,20 @@ def _plain(job: Job) -> Iterator[dict[str, float]]:
         scores = scores_of(batch["image"])
         clock.ends("forward")
         loss = criterion(scores, batch["labels"])
-        clock.ends("loss")
-        optimizer.zero_grad()
-        loss.backward()
-        clock.ends("backward")
-        optimizer.step()
-        clock.ends("optimizer")
+        _learn(loss, optimizer, clock)
         averaged.update_parameters(network)
         clock.ends("EMA")
         yield clock.stages_ms
+
+
+def _learn(loss: torch.Tensor, optimizer: torch.optim.Optimizer, clock: Clock) -> None:
+    """The second half of a step, as everybody writes it."""
+    clock.ends("loss")
+    optimizer.zero_grad()
+    loss.backward()
+    clock.ends("backward")
+    optimizer.step()
+    clock.ends("optimizer")
 
 
 def _torchvision(job: Job) -> Iterator[dict[str, float]]:
@@ -192,12 +197,7 @@ def _torchvision(job: Job) -> Iterator[dict[str, float]]:
         scores = network(images)["out"]
         clock.ends("forward")
         loss = nn.functional.cross_entropy(scores, labels, ignore_index=255)
-        clock.ends("loss")
-        optimizer.zero_grad()
-        loss.backward()
-        clock.ends("backward")
-        optimizer.step()
-        clock.ends("optimizer")
+        _learn(loss, optimizer, clock)
         yield clock.stages_ms
 
 

@@ -50,6 +50,15 @@ def row_width(channels: int) -> int:
     return channels * -(-_ROW // channels)
 
 
+@fast
+def _flush(first: Any, second: Any, out: Any) -> None:
+    """Moves two sums (width,) in float32 over to out (2, width) in float64."""
+    for j in range(len(first)):
+        out[0, j] += first[j]
+        out[1, j] += second[j]
+        first[j] = second[j] = 0
+
+
 def _sums(x: Any, centre: Any, out: Any) -> None:
     """Adds to out (2, width) float64 the sums, by column, of x - centre and of its square; x (count,) from a pixel's start."""
     width = len(centre)
@@ -63,10 +72,7 @@ def _sums(x: Any, centre: Any, out: Any) -> None:
             second[j] += away * away
         rows += 1
         if rows == _FLUSH or start + width >= len(x):
-            for j in range(width):
-                out[0, j] += first[j]
-                out[1, j] += second[j]
-                first[j] = second[j] = 0
+            _flush(first, second, out)
             rows = 0
 
 
@@ -133,10 +139,7 @@ def _slope_sums(x: Any, slopes: Any, scale: Any, shift: Any, mean: Any, activati
             second[j] += inner[j] * (row[j] - mean[j])
         rows += 1
         if rows == _FLUSH or start + width >= len(x):
-            for j in range(width):
-                out[0, j] += first[j]
-                out[1, j] += second[j]
-                first[j] = second[j] = 0
+            _flush(first, second, out)
             rows = 0
 
 

@@ -10,12 +10,14 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from seg.label_sets import IGNORE
 from seg.models.network import full_precision
+from seg.runtime.upsample import positions
 from seg.training.kernels import Kernel, build, fast, share
 
 _LOG2_E = np.float32(math.log2(math.e))
@@ -39,11 +41,10 @@ class Pixels(NamedTuple):
 
 
 @fast
-def _row_of(y: Any, low: Any, full: Any) -> Any:
-    """Returns the two rows of `low` that row `y` of `full` lies between, and the second one's weight; half-pixel centres."""
-    place = max(np.float32(0), (np.float32(y) + np.float32(0.5)) * (np.float32(low) / np.float32(full)) - np.float32(0.5))
-    near = min(int(place), low - 1)
-    return near, min(near + 1, low - 1), place - np.float32(near)
+def _row_of(place: Any, low: Any) -> Any:
+    """Returns the two rows of `low` that a place lies between, and the second one's weight."""
+    near = int(place)
+    return near, min(near + 1, low - 1), np.float32(place - near)
 
 
 @fast
@@ -69,17 +70,20 @@ def _interpolate(scores: Any, near: Any, far: Any, weight: Any, out: Any) -> Non
             out[c, x] = scores[c, near, x] + weight * (scores[c, far, x] - scores[c, near, x])
 
 
-def _forward(scores: Any, labels: Any, members: Any, loss: Any, log_sum: Any, mass: Any, hits: Any, with_mass: bool) -> None:
-    """Fills loss and log_sum (H, W), and adds to mass and hits (C,) if asked; of one picture's scores (C, h, W)."""
+def _forward(scores: Any, places: Any, labels: Any, members: Any, loss: Any, log_sum: Any, mass: Any, hits: Any,
+             with_mass: bool) -> None:
+    """Fills loss and log_sum (H, W), and adds to mass and hits (C,) if asked; of one picture's scores (C, h, W).
+
+    `places` (H,) are the rows of pixels among those of the scores.
+    """
     classes, low, width = scores.shape
-    full = labels.shape[0]
     row, exps = np.empty((classes, width), np.float32), np.empty((classes, width), np.float32)
     bits = np.empty(width, np.int32)
     scales = bits.view(np.float32)
     top, total = np.empty(width, np.float32), np.empty(width, np.float32)
     masses = np.zeros((classes, width), np.float32)  # by column: a sum within a row would not become vectors
-    for y in range(full):
-        near, far, weight = _row_of(y, low, full)
+    for y in range(len(places)):
+        near, far, weight = _row_of(places[y], low)
         _interpolate(scores, near, far, weight, row)
         for x in range(width):
             top[x] = row[0, x]
@@ -125,17 +129,16 @@ def _forward(scores: Any, labels: Any, members: Any, loss: Any, log_sum: Any, ma
             mass[c] += masses[c, x]
 
 
-def _backward(scores: Any, labels: Any, members: Any, log_sum: Any, loss: Any, by_loss: Any, by_mass: Any, by_hits: Any,
-              with_mass: bool, out: Any) -> None:
+def _backward(scores: Any, places: Any, labels: Any, members: Any, log_sum: Any, loss: Any, by_loss: Any, by_mass: Any,
+              by_hits: Any, with_mass: bool, out: Any) -> None:
     """Adds to out (C, h, W) the gradient of one picture's scores, from those of what `_forward` gave."""
     classes, low, width = scores.shape
-    full = labels.shape[0]
     row = np.empty((classes, width), np.float32)
     bits = np.empty(width, np.int32)
     scales = bits.view(np.float32)
     factor, mean = np.empty(width, np.float32), np.empty(width, np.float32)
-    for y in range(full):
-        near, far, weight = _row_of(y, low, full)
+    for y in range(len(places)):
+        near, far, weight = _row_of(places[y], low)
         _interpolate(scores, near, far, weight, row)
         for x in range(width):
             factor[x] = by_loss[y, x] if labels[y, x] != IGNORE else np.float32(0)
@@ -182,10 +185,14 @@ def _backward(scores: Any, labels: Any, members: Any, log_sum: Any, loss: Any, b
 @cache
 def _kernels() -> tuple[Kernel, Kernel]:
     scores, map_, labels = np.zeros((2, 1, 1), np.float32), np.zeros((1, 1), np.float32), np.zeros((1, 1), np.int64)
-    members, sums, slopes = np.zeros((1, 2), np.bool_), np.zeros(2), np.zeros(2, np.float32)
+    members, places, sums, slopes = np.zeros((1, 2), np.bool_), np.zeros(1), np.zeros(2), np.zeros(2, np.float32)
+    return (build(_forward, scores, places, labels, members, map_, map_, sums, sums, True),
+            build(_backward, scores, places, labels, members, map_, map_, map_, slopes, slopes, True, scores))
 
-    return (build(_forward, scores, labels, members, map_, map_, sums, sums, True),
-            build(_backward, scores, labels, members, map_, map_, map_, slopes, slopes, True, scores))
+
+def _places(scores: Tensor, labels: Tensor) -> npt.NDArray[np.float64]:
+    """Returns the rows of the labels' pixels among those of the scores (N, C, h, W): (H,)."""
+    return positions(scores.shape[2], labels.shape[1], 0.0, scores.shape[2])
 
 
 class _PixelLosses(torch.autograd.Function):
@@ -195,11 +202,12 @@ class _PixelLosses(torch.autograd.Function):
     def forward(ctx: Any, scores: Tensor, labels: Tensor, members: Tensor, with_mass: bool) -> tuple[Tensor, Tensor, Tensor]:
         loss, log_sum = scores.new_empty(labels.shape), scores.new_empty(labels.shape)
         sums = torch.zeros(2, *scores.shape[:2], dtype=torch.float64)
+        places = _places(scores, labels)
         kernel, arrays = _kernels()[0], [tensor.numpy() for tensor in (scores, labels, loss, log_sum, *sums)]
 
         def work(first: int, last: int) -> None:
             for n in range(first, last):
-                kernel(arrays[0][n], arrays[1][n], members.numpy(), *(array[n] for array in arrays[2:]), with_mass)
+                kernel(arrays[0][n], places, arrays[1][n], members.numpy(), *(array[n] for array in arrays[2:]), with_mass)
 
         share(len(labels), work)
         ctx.save_for_backward(scores, labels, members, log_sum, loss)
@@ -211,13 +219,13 @@ class _PixelLosses(torch.autograd.Function):
     def backward(ctx: Any, by_loss: Tensor, by_mass: Tensor, by_hits: Tensor) -> tuple[Tensor | None, ...]:
         scores, labels, members, log_sum, loss = ctx.saved_tensors
         out = torch.zeros_like(scores)
-        kernel = _kernels()[1]
+        kernel, places = _kernels()[1], _places(scores, labels)
         arrays = [tensor.numpy() for tensor in (scores, labels, log_sum, loss, by_loss.contiguous(), out)]
         slopes = by_mass.contiguous().numpy(), by_hits.contiguous().numpy()
 
         def work(first: int, last: int) -> None:
             for n in range(first, last):
-                kernel(arrays[0][n], arrays[1][n], members.numpy(), *(array[n] for array in arrays[2:5]), *slopes,
+                kernel(arrays[0][n], places, arrays[1][n], members.numpy(), *(array[n] for array in arrays[2:5]), *slopes,
                        ctx.with_mass, arrays[5][n])
 
         share(len(labels), work)

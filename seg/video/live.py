@@ -23,6 +23,7 @@ _TIMEOUT_S = 10.0  # that a server or camera may stall for
 _PATIENCE_S = 30.0  # that what broke off is tried again for
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
 _GRACE_S = 2.0  # that a camera's driver is waited for
+_LONGEST_WAIT_S = 1.0  # for a frame that came in a burst, whatever a broken time says
 _BEHIND_S = 1.0  # that frames which come in bursts may be late before they count from anew
 
 Frame = tuple[UInt8Array, float]  # and when it came, by `time.perf_counter`
@@ -184,11 +185,9 @@ class _StreamConnection:
             if self._container.in_bursts:
                 if begin_s is None or now_s > begin_s + float(frame.time) + _BEHIND_S:
                     begin_s = now_s - float(frame.time)
-                time.sleep(min(self._longest_wait_s, max(0.0, begin_s + float(frame.time) - now_s)))
+                time.sleep(min(_LONGEST_WAIT_S, max(0.0, begin_s + float(frame.time) - now_s)))
                 now_s = time.perf_counter()
             yield frame.frame_bgr, now_s
-
-    _longest_wait_s = 1.0  # whatever a broken time says
 
     def close(self) -> None:
         self._container.close()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from seg.video.server import Feed
 
 HOST = "127.0.0.1"
-_LOCAL = frozenset({HOST, "localhost", "::1"})
+LOCAL = frozenset({HOST, "localhost", "::1"})  # names by which a machine reaches itself
 _GOODBYE_S = 1.0  # that browsers are given to hear that it is over
 _START_S = 10.0
 _LOOK_S = 0.1
@@ -68,7 +68,7 @@ class Page:
         except ModuleNotFoundError as error:
             raise SegError(f"A page needs {error.name}, which is not installed. In a checkout: pip install '.[serve]'.") from None
         self.delays_ms: dict[int, float] = {}
-        self.url, self.is_local = "", host in _LOCAL
+        self.url, self.is_local = "", host in LOCAL
         self._predictor, self._label_set = predictor, label_set or predictor.label_set
         self._host, self._port, self.paced = host, port, paced
         self._view = View(show, classes=None if shown is None else frozenset(shown))

@@ -29,6 +29,7 @@ from seg.errors import SegError
 from seg.flow import Segmented
 from seg.label_sets import LabelSet
 from seg.video.meter import Meter
+from seg.video.page import LOCAL
 from seg.video.view import Gallery, View
 from seg.visualize import class_shares
 
@@ -38,7 +39,6 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",  # no other site shows a camera's pictures
     "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
 }
-_LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 _BOUNDARY = "frame"
 _REFUSED = 1008  # WebSocket's code of what breaks the rules
 
@@ -127,7 +127,7 @@ def make_app(feed: Feed, local: bool) -> Starlette:
         """Says why somebody isn't served; nothing where all is well."""
         host = connection.headers.get("host", "")
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-        if local and name.strip("[]").lower() not in _LOCAL:
+        if local and name.strip("[]").lower() not in LOCAL:
             return f"This page is served to this machine alone, not as {host}."
         origin = connection.headers.get("origin")  # of a WebSocket, which browsers let any site open
         if origin is not None and origin.partition("://")[2] != host:
