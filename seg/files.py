@@ -5,6 +5,7 @@ renamed when it is whole.
 """
 
 import glob
+import json
 import os
 import tempfile
 import threading
@@ -214,6 +215,18 @@ def read_yaml(path: Path, missing: str) -> Any:
         raise SegError(missing) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SegError(f"{path} can't be read: {' '.join(str(error).split())}.") from None
+
+
+def read_json(path: Path) -> Any:
+    """Returns what a JSON file holds.
+
+    Raises:
+        SegError: it can't be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise SegError(f"{path} can't be read as JSON: {error}.") from None
 
 
 def spread(items: Sequence[T], limit: int | None) -> list[T]:

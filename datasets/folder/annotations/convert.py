@@ -1,6 +1,5 @@
 """From an export of an annotation tool to a folder of pictures, masks and `classes.yaml`."""
 
-import json
 import os
 import shutil
 import tempfile
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import yaml
 
 from datasets.base import check_root, entries_in
@@ -20,7 +20,7 @@ from datasets.folder.annotations.shapes import UNPAINTED, Drawing, as_mask, pain
 from datasets.folder.classes import FILE
 from datasets.folder.propose import MOST_CLASSES, VAL_SHARE
 from seg.errors import SegError
-from seg.files import files_below, temporary_prefix, write_image, write_text
+from seg.files import files_below, read_json, temporary_prefix, write_image, write_text
 from seg.label_sets import IGNORE
 
 _Named = tuple[str, Drawing]
@@ -108,22 +108,21 @@ def read(source: Path, pictures: Path | None) -> tuple[str, list[Drawing]]:
     tables = [path for path in files if path.name == roboflow.TABLE]
     if tables:
         return "Roboflow", [drawing for table in tables for drawing in roboflow.read(table, root)]
-    documents = {path: content for path in files if path.suffix.lower() == ".json" and (content := _json(path)) is not None}
-    if whole := {path: content for path, content in documents.items() if coco.is_coco(content)}:
+    whole, single = dict[Path, Any](), list[Path]()
+    for path in (path for path in files if path.suffix.lower() == ".json"):
+        content = read_json(path)
+        if coco.is_coco(content):
+            whole[path] = content
+        elif labelme.is_labelme(content):  # which may hold its picture, so that one after the other is read below
+            single.append(path)
+    if whole:
         return "COCO", [drawing for path, content in whole.items() for drawing in coco.read(path, content, pictures)]
-    if single := {path: content for path, content in documents.items() if labelme.is_labelme(content)}:
-        return "LabelMe", [labelme.read(path, content, root, pictures) for path, content in single.items()]
+    if single:
+        return "LabelMe", [labelme.read(path, read_json(path), root, pictures) for path in single]
     if xml := [path for path in files if path.suffix.lower() == ".xml"]:
         return "CVAT", [drawing for path in xml for drawing in cvat.read(path, pictures)]
     raise SegError(f"{source} is no export of a tool that is known here: {KINDS}. "
                    f"{f'It holds {listing(entries_in(source), 5)}.' if source.is_dir() else 'Unpack archives first.'}")
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise SegError(f"{path} can't be read as JSON: {error}.") from None
 
 
 def _names(drawings: list[Drawing]) -> list[str]:
@@ -154,7 +153,7 @@ def _write(root: Path, drawings: Iterable[_Named], values: dict[str, int], unpai
         report.overlapping.update(overlaps.keys())
         empty, total = empty + int((painted == UNPAINTED).sum()), total + painted.size
         mask = as_mask(painted, unpainted)
-        used |= {value for value in values.values() if (mask == value).any()}
+        used |= set(np.unique(mask).tolist())
         _write_picture(root / "images" / f"{name}{drawing.suffix}", drawing.picture)
         (root / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
         write_image(root / "masks" / f"{name}.png", mask)
@@ -166,12 +165,12 @@ def _write(root: Path, drawings: Iterable[_Named], values: dict[str, int], unpai
     return used
 
 
-def _write_picture(path: Path, picture: Path | bytes) -> None:
+def _write_picture(path: Path, picture: Path | Callable[[], bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(picture, bytes):
-        path.write_bytes(picture)
-    else:
+    if isinstance(picture, Path):
         os.symlink(picture.resolve(), path)
+    else:
+        path.write_bytes(picture())
 
 
 def _classes(labels: list[str], values: dict[str, int], names: list[str]) -> str:

@@ -3,6 +3,8 @@
 import base64
 import binascii
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 from datasets.folder.annotations.places import split_of
 from datasets.folder.annotations.shapes import Drawing, Shape, fault, of_outlines, of_pixels
 from seg.errors import SegError
-from seg.files import decode
+from seg.files import decode, read_json
 
 _CORNERS = 4
 
@@ -37,12 +39,11 @@ def read(path: Path, content: dict[str, Any], root: Path, pictures: Path | None)
     name = path.relative_to(root).with_suffix("")
     said = PurePosixPath(str(content["imagePath"]).replace("\\", "/"))
     folder = pictures or path.parent
-    picture: Path | bytes | None = next((file for file in (folder / said, folder / said.name) if file.is_file()), None)
+    places = folder / said, folder / said.name
+    picture: Path | Callable[[], bytes] | None = next((place for place in places if place.is_file()), None)
     if picture is None and content.get("imageData"):
-        try:
-            picture = base64.b64decode(content["imageData"], validate=True)
-        except (binascii.Error, TypeError, ValueError) as error:
-            raise fault(path, "its imageData", error) from None
+        _picture_in(content, path)  # what can't be read is told before anything is written
+        picture = partial(_read_picture, path)
     if picture is None:
         raise SegError(f"{path} names the picture {said}, which isn't there, and doesn't hold it. Say where the pictures are: "
                        "--pictures DIR.")
@@ -51,8 +52,20 @@ def read(path: Path, content: dict[str, Any], root: Path, pictures: Path | None)
         labels = tuple(sorted({str(entry["label"]) for entry in content["shapes"]}))
     except (KeyError, TypeError, ValueError) as error:
         raise fault(path, "the picture's size or a shape's label", f"{type(error).__name__} {error}") from None
+    shapes = content["shapes"]  # and not the rest, which may hold the picture
     return Drawing(name.as_posix(), picture, said.suffix or ".png", size_hw, labels, split_of(*name.parts[:-1]),
-                   lambda skipped: _draw(content["shapes"], size_hw, skipped, path), path)
+                   lambda skipped: _draw(shapes, size_hw, skipped, path), path)
+
+
+def _picture_in(content: dict[str, Any], path: Path) -> bytes:
+    try:
+        return base64.b64decode(content["imageData"], validate=True)
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise fault(path, "its imageData", error) from None
+
+
+def _read_picture(path: Path) -> bytes:
+    return _picture_in(read_json(path), path)
 
 
 def _draw(entries: Any, size_hw: tuple[int, int], skipped: Counter[str], path: Path) -> list[Shape]:

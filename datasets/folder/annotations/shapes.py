@@ -44,7 +44,7 @@ class Drawing:
 
     Attributes:
         name: with its folders and without suffix; unlike any other's of the export.
-        picture: its file, or the file's content where the export holds that.
+        picture: its file, or what reads the file's content where the export holds that: of all together no memory has the room.
         suffix: of the picture's file.
         size_hw: of the picture, as the export says [px].
         labels: the classes that its shapes may have, in the order that the tool gives them.
@@ -54,7 +54,7 @@ class Drawing:
     """
 
     name: str
-    picture: Path | bytes
+    picture: Path | Callable[[], bytes]
     suffix: str
     size_hw: tuple[int, int]
     labels: tuple[str, ...]
