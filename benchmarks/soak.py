@@ -22,7 +22,8 @@ from seg.cli.common import Parser, run
 from seg.errors import SegError
 from seg.flow import Segmented
 from seg.runtime import Predictor
-from seg.video import segment
+from seg.video import open_source, segment
+from seg.video.pipeline import TRIED_FRAMES
 from seg.visualize import overlay
 from seg.weights import DEFAULT
 
@@ -106,8 +107,9 @@ def _main(argv: Sequence[str] | None) -> int:
         if video is None:
             video = Path(folder) / "drive.mp4"
             write_video(video, catalog(), 100, (512, 1024), seed=12)
+        predictor.choose(open_source(str(video)).preview(TRIED_FRAMES), complete=True)
         for _ in islice(_again(video, predictor), 3):
-            pass  # chooses and compiles
+            pass  # compiles for the size
         course = soak(predictor, video, arguments.minutes)
     print(f"{arguments.weights}, {predictor.engine} {predictor.precision}, {predictor.threads} threads: {course}")
     for fault in course.faults():
