@@ -284,12 +284,14 @@ def test_maps_that_live_together_lie_apart(given_maps: list[tuple[int, int, int]
 @settings(deadline=None, max_examples=30)
 @given(height=st.integers(1, 300), width=st.integers(1, 600), vectors=st.integers(1, 30), stride=st.integers(1, 2),
        kernel=st.sampled_from([3, 5]), dilation=st.integers(1, 4), outputs=st.sampled_from([0, 16, 80]),
-       threads=st.integers(1, 16))
+       threads=st.integers(1, 16), number_bytes=st.sampled_from([2, 4]))
 def test_tasks_cover_a_block_and_stay_in_the_cache(height: int, width: int, vectors: int, stride: int, kernel: int, dilation: int,
-                                                   outputs: int, threads: int) -> None:
-    work = cutting.Work(height, width, width * stride, 24, LANES * vectors, stride, kernel, (kernel - 1) * dilation + 1, outputs)
+                                                   outputs: int, threads: int, number_bytes: int) -> None:
+    work = cutting.Work(height, width, width * stride, 24, LANES * vectors, stride, kernel, (kernel - 1) * dilation + 1, outputs,
+                        number_bytes)
     found = cutting.cut(work, threads)
     assert found.strips(work) * found.strip >= width and found.chunks(work) * found.chunk >= LANES * vectors
     assert 1 <= found.bands <= max(1, height) and found.chunk % LANES == 0
-    if any(one.ring(work) <= cutting.CACHE_FLOATS for one in cutting._cuts(work)):
-        assert found.ring(work) <= cutting.CACHE_FLOATS
+    numbers = cutting.CACHE_BYTES // number_bytes
+    if any(one.ring(work) <= numbers for one in cutting._cuts(work)):
+        assert found.ring(work) <= numbers

@@ -7,7 +7,7 @@ from seg.runtime.fused.packing import ceil_div
 from seg.runtime.fused.processor import LANES
 from seg.runtime.fused.products import PIXELS as _PIXELS
 
-CACHE_FLOATS = 40 * 1024  # what a task's rows may take: a part of the 256 KiB or more that a core has for itself
+CACHE_BYTES = 160 * 1024  # that a task's rows may take: a part of the 256 KiB or more that a core has for itself
 
 # Estimates for a processor with AVX2, in multiply-adds of a product; they need to be right to a factor only:
 _DEPTHWISE_COST = 1.3  # of one in a depthwise convolution
@@ -26,6 +26,7 @@ class Work(NamedTuple):
         channels: expanded.
         stride, kernel, reach: of the depthwise convolution; the last is how many rows and columns it spans.
         outputs: of the projection; 0 if it isn't a part of the block.
+        number_bytes: of an expanded value.
     """
 
     height: int
@@ -37,6 +38,7 @@ class Work(NamedTuple):
     kernel: int
     reach: int
     outputs: int
+    number_bytes: int
 
 
 class Cut(NamedTuple):
@@ -83,7 +85,7 @@ def cut(work: Work, threads: int) -> Cut:
     def cost(one: Cut) -> tuple[bool, float]:
         task = _cost_of_task(work, one)
         tasks = one.strips(work) * one.chunks(work) * one.bands
-        return one.ring(work) > CACHE_FLOATS, tasks * task / threads + (1 - 1 / threads) * task
+        return one.ring(work) * work.number_bytes > CACHE_BYTES, tasks * task / threads + (1 - 1 / threads) * task
 
     return min(_cuts(work), key=cost)
 

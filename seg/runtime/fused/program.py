@@ -10,7 +10,7 @@ import numpy.typing as npt
 from seg.architecture import NORM_EPS, find_variant, is_variant, pool_windows, round_to_8, sliding_pool
 from seg.errors import SegError
 from seg.runtime.fused import kernels
-from seg.runtime.fused.cutting import CACHE_FLOATS, Work, cut
+from seg.runtime.fused.cutting import CACHE_BYTES, Work, cut
 from seg.runtime.fused.formats import FORMATS, Format
 from seg.runtime.fused.kernels import NONE
 from seg.runtime.fused.packing import Array, Blob, Map, ceil_div, line, pack, pack_taps, padded, place, with_channels
@@ -119,7 +119,7 @@ def plan(description: Description, tensors: Mapping[str, Array], size_hw: tuple[
 
 class _Planner:
     def __init__(self, description: Description, tensors: Mapping[str, Array], threads: int, numbers: Format) -> None:
-        self._numbers = numbers
+        self._numbers, self._number_bytes = numbers, np.dtype(numbers.dtype).itemsize
         self._arguments, self._tensors, self._threads = DEFAULTS | description.arguments, tensors, threads
         self._mean = np.array(description.mean[::-1]) * 255 - float(kernels.CENTER)  # BGR, of bytes around 0
         self._std = np.array(description.std[::-1]) * 255
@@ -189,7 +189,8 @@ class _Planner:
         channels, stored = spec.expansion, padded(spec.expansion)
         out = self._new_map((ceil_div(source.height, stride), ceil_div(source.width, stride)), spec.out_channels)
         work = Work(*out.hw, source.width, 27 if stem else source.channels, stored, stride, spec.kernel,
-                    (spec.kernel - 1) * dilation + 1, 0 if spec.squeeze else out.stored)
+                    (spec.kernel - 1) * dilation + 1, 0 if spec.squeeze else out.stored,
+                    self._number_bytes)
         parts = cut(work, self._threads)
         strips, chunks = parts.strips(work), parts.chunks(work)
         frame_lines = 9 * (2 * parts.columns(work) + 1) + self._numbers.depth if stem else 0
@@ -252,7 +253,7 @@ class _Planner:
 
     def _pointwise(self, name: str, fields: dict[str, int], source: _Feature, **maps: _Feature | None) -> None:
         pixels = source.height * source.width
-        tasks = max(ceil_div(pixels, max(48, CACHE_FLOATS // source.stored)),
+        tasks = max(ceil_div(pixels, max(48, CACHE_BYTES // (source.stored * self._number_bytes))),
                     min(pixels // 16, _TASKS_PER_THREAD * self._threads), 1)
         self._add(name, _fields(kind=kernels.POINTWISE, tasks=tasks, in_height=source.height, in_width=source.width,
                                 expanded=source.stored, middle_runs=self._runs(source.channels)) | fields,
@@ -363,7 +364,7 @@ class _Planner:
         return self._constants.add(with_channels(values, padded(len(values))))
 
     def _bytes(self, hw: tuple[int, int], channels: int) -> int:
-        return hw[0] * hw[1] * channels * np.dtype(self._numbers.dtype).itemsize
+        return hw[0] * hw[1] * channels * self._number_bytes
 
     def _new_map(self, hw: tuple[int, int], channels: int, floats: bool = False) -> _Feature:
         maps = self._maps[floats]
