@@ -27,6 +27,8 @@ class OtherData:
             class. A class that is left out must have the same name in the network.
         scale_range: its own, where its pictures are of another scale.
         cache: its own.
+        split: which of its splits is learnt from: Cityscapes' coarse labels are `train_extra`, and `val` of the first data
+            set's own root makes a final training on all that is labelled.
     """
 
     root: str
@@ -35,6 +37,7 @@ class OtherData:
     classes: dict[str, str | list[str] | None] | None = None
     scale_range: tuple[float, float] | None = None
     cache: bool | None = None
+    split: str = "train"
 
 
 class ClassSets:

@@ -257,9 +257,12 @@ class SegmentationData(pl.LightningDataModule):
 
     def _dataset(self, split: str) -> SegmentationDataset:
         if split not in self._datasets:
-            parts = [self._part(self.dataset, self.root, split, None, self.scale_range, self.cache)]
-            if split == "train":
-                parts += [self._part(other.dataset, other.root, split, table, other.scale_range or self.scale_range,
+            training = split == "train"
+            parts = [self._part(self.dataset, self.root, split, None, self._augmentation(self.scale_range) if training else None,
+                                self.cache)]
+            if training:
+                parts += [self._part(other.dataset, other.root, other.split, table,
+                                     self._augmentation(other.scale_range or self.scale_range),
                                      self.cache if other.cache is None else other.cache)
                           for other, table in zip(self.others, self._tables, strict=True)]
             self._keep_cached(parts)
@@ -280,22 +283,21 @@ class SegmentationData(pl.LightningDataModule):
         for part in wanted:
             part.keep()
 
-    def _part(self, dataset: str, root: str, split: str, table: UInt8Array | None, scale_range: tuple[float, float],
+    def _augmentation(self, scale_range: tuple[float, float]) -> Augmentation:
+        network = getattr(self.trainer.lightning_module, "network", None) if self.trainer else None
+        return Augmentation(self.size_hw, (scale_range[0], scale_range[1]), self.flip, self.color_jitter, self.camera_jitter,
+                            self.balanced_crops, MEAN_RGB if network is None else network.mean)  # padding is zero for the network
+
+    def _part(self, dataset: str, root: str, split: str, table: UInt8Array | None, augmentation: Augmentation | None,
               cache: bool) -> Part:
         reader = KINDS[dataset](root, split)
         if reader.remark:
             rank_zero_info(reader.remark)
-        augmentation = None
-        if split == "train":
-            network = getattr(self.trainer.lightning_module, "network", None) if self.trainer else None
-            augmentation = Augmentation(self.size_hw, (scale_range[0], scale_range[1]), self.flip, self.color_jitter,
-                                        self.camera_jitter, self.balanced_crops,
-                                        MEAN_RGB if network is None else network.mean)  # padding is zero for the network
         return Part(reader, table, augmentation, cache)
 
     def _verify(self, splits: Iterable[str]) -> None:
         places = [(self.dataset, self.root, split) for split in splits]
-        places += [(other.dataset, other.root, "train") for other in self.others if "train" in splits]
+        places += [(other.dataset, other.root, other.split) for other in self.others if "train" in splits]
         faults, count, roots = list[str](), 0, dict.fromkeys(root for _, root, _ in places)
         for dataset, root, split in places:
             reader = KINDS[dataset](root, split, strict=False)

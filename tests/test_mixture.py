@@ -126,6 +126,17 @@ def test_copied_classes_come_from_either_and_are_the_same_each_time(roots: tuple
     assert make(roots, copy_paste=1.0)._dataset("val").copy_paste == 0
 
 
+def test_another_split_of_the_same_data_set_joins_with_its_labels_and_augmentation(roots: tuple[Path, Path]) -> None:
+    train, val = (len(SegmentationData(str(roots[0])).reader(split)) for split in ("train", "val"))
+    both = SegmentationData(str(roots[0]), crop_hw=(32, 48), batch_size=train + val, workers=0, share=train,
+                            others=[OtherData(str(roots[0]), "camvid", share=val, split="val")])
+    batch, = both.train_dataloader()
+    assert sorted(batch["index"].tolist()) == list(range(train + val)) and batch["image"].shape[2:] == (32, 48)
+    assert batch["labels"][batch["index"] >= train].unique().numel() > 1
+    with pytest.raises(SegError, match="no split 'vall'"):
+        SegmentationData(str(roots[0]), others=[OtherData(str(roots[0]), "camvid", split="vall")]).setup("fit")
+
+
 def test_verify_looks_at_all(roots: tuple[Path, Path], tmp_path: Path) -> None:
     make(roots, verify=True).setup("fit")
     broken = make_folder(tmp_path / "broken")
