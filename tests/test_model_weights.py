@@ -44,20 +44,35 @@ def test_the_description_is_read_without_the_tensors(saved: tuple[LRASPP, Path])
     assert weights.Description.from_json(description.to_json(), "text") == description
 
 
-def test_another_class_count_keeps_all_but_the_classifiers(saved: tuple[LRASPP, Path]) -> None:
+def test_classes_start_from_those_of_their_name_or_as_is_said_and_the_rest_anew(saved: tuple[LRASPP, Path]) -> None:
     model, path = saved
     tuned = LRASPP(SMALL, classes=19, decoder_channels=24)
-    before = tuned.decoder.deep_classifier.weight.clone()
-    assert init_from(tuned, path) == tuned.classifier_names()
-    assert torch.equal(tuned.decoder.deep_classifier.weight, before)
+    before = {name: tuned.state_dict()[name].clone() for name in tuned.classifier_names()}
+    fresh = init_from(tuned, path, CITYSCAPES.classes, {"vegetation": "tree", "rider": ["pedestrian", "bicyclist"], "sky": None})
+    named = {"road": ["road"], "building": ["building"], "fence": ["fence"], "pole": ["pole"], "car": ["car"],
+             "vegetation": ["tree"], "rider": ["pedestrian", "bicyclist"]}
+    assert fresh == [name for name in CITYSCAPES.classes if name not in named]
+    for tensor_name, random in before.items():
+        tensor, theirs = tuned.state_dict()[tensor_name], model.state_dict()[tensor_name]
+        for index, name in enumerate(CITYSCAPES.classes):
+            rows = [theirs[CAMVID.classes.index(origin)] for origin in named.get(name, [])]
+            assert torch.equal(tensor[index], sum(rows) / len(rows) if rows else random[index]), (tensor_name, name)
     assert torch.equal(tuned.decoder.attention.weight, model.decoder.attention.weight)
     assert torch.equal(tuned.encoder.stem.norm.running_var, model.encoder.stem.norm.running_var)
 
 
-def test_the_same_class_count_keeps_everything(saved: tuple[LRASPP, Path]) -> None:
+@pytest.mark.parametrize(("origins", "message"), [
+    ({"vegetatoin": "tree"}, "no class 'vegetatoin'.*'vegetation'"), ({"vegetation": "treee"}, "no class 'treee'.*'tree'"),
+])
+def test_unknown_classes_to_start_from_are_refused(saved: tuple[LRASPP, Path], origins: dict, message: str) -> None:
+    with pytest.raises(SegError, match=message):
+        init_from(LRASPP(SMALL, classes=19, decoder_channels=24), saved[1], CITYSCAPES.classes, origins)
+
+
+def test_the_same_classes_keep_everything(saved: tuple[LRASPP, Path]) -> None:
     model, path = saved
     tuned = LRASPP(SMALL, classes=11, decoder_channels=24)
-    assert init_from(tuned, path) == []
+    assert init_from(tuned, path, CAMVID.classes) == []
     assert all(torch.equal(a, b) for a, b in zip(tuned.state_dict().values(), model.state_dict().values(), strict=True))
 
 
@@ -66,7 +81,7 @@ def test_weights_of_another_network_are_refused_by_name(saved: tuple[LRASPP, Pat
     tuned = LRASPP(**{"encoder_name": SMALL, "classes": 19, "decoder_channels": 24} | other)
     before = {name: tensor.clone() for name, tensor in tuned.state_dict().items()}
     with pytest.raises(SegError, match=r"(decoder|encoder)\.\w+"):
-        init_from(tuned, saved[1])
+        init_from(tuned, saved[1], CITYSCAPES.classes)
     assert all(torch.equal(before[name], tensor) for name, tensor in tuned.state_dict().items())
 
 

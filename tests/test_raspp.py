@@ -65,13 +65,14 @@ def test_a_letterbox_is_undone_at_the_networks_own_stride(saved: tuple[RASPP, Pa
     assert (train_ids == expected).mean() > 0.99
 
 
-def test_another_class_count_keeps_all_but_the_classifier(saved: tuple[RASPP, Path]) -> None:
+def test_other_classes_keep_all_but_the_classifier(saved: tuple[RASPP, Path]) -> None:
     model, path = saved
     tuned = RASPP(ENCODER, classes=9, decoder_channels=24)
-    assert init_from(tuned, path) == ["decoder.classifier.weight", "decoder.classifier.bias"]
+    names = [f"class {index}" for index in range(9)]
+    assert init_from(tuned, path, names) == names
     assert torch.equal(tuned.decoder.pooled_branch.conv.weight, model.decoder.pooled_branch.conv.weight)
     with pytest.raises(SegError, match=r"decoder\.\w+"):
-        init_from(LRASPP(ENCODER, classes=9, decoder_channels=24), path)
+        init_from(LRASPP(ENCODER, classes=9, decoder_channels=24), path, names)
 
 
 def test_a_model_card_is_written(saved: tuple[RASPP, Path], tmp_path: Path) -> None:

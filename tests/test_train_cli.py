@@ -47,6 +47,7 @@ def refusal(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str, s
     (["--model.loss.terms", "{dise: 1}"], ("'dise'", "'dice'")),
     (["--model.loss.class_weights", "[1, 2]"], ("2 numbers", "11")),
     (["--model.init_from", "camvid_smalll"], ("camvid_smalll",)),
+    (["--model.init_classes", "{tree: vegetation}"], ("model.init_from is missing",)),
     (["--model.optimizer.init_args.lr", "-1"], ("optimizer",)),
     (["--data.root", "nowhere"], ("nowhere",)),
     (["--data.dataset", "camvit"], ("camvit", "camvid")),

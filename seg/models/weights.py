@@ -1,14 +1,16 @@
 """Networks to weights files and back: safetensors whose metadata rebuilds the network; nothing is ever unpickled."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from seg import weights as files
-from seg.errors import SegError
+from seg.errors import SegError, did_you_mean
 from seg.files import atomic_write
 from seg.label_sets import LabelSet
 from seg.models.lraspp import LRASPP
@@ -16,6 +18,7 @@ from seg.models.network import SegmentationNetwork
 from seg.models.raspp import RASPP
 
 NETWORKS: dict[str, type[SegmentationNetwork]] = {"LRASPP": LRASPP, "RASPP": RASPP}
+Origins: TypeAlias = Mapping[str, str | list[str] | None]  # from names of our classes to those of a weights file, see `init_from`
 
 
 def describe(model: SegmentationNetwork, label_set: LabelSet, train_size_hw: tuple[int, int], license: str = "unknown",
@@ -67,28 +70,53 @@ def load(name_or_path: str | Path) -> SegmentationNetwork:
     return model.eval()
 
 
-def init_from(model: SegmentationNetwork, name_or_path: str | Path) -> list[str]:
-    """Takes over all weights for fine-tuning; the classifiers only where the number of classes agrees.
+def init_from(model: SegmentationNetwork, name_or_path: str | Path, classes: Sequence[str],
+              origins: Origins | None = None) -> list[str]:
+    """Takes over all weights for fine-tuning; a class takes those of the classes that it comes from, or starts anew.
+
+    Args:
+        model: is changed.
+        name_or_path: the weights file, or a shipped name.
+        classes: names of the model's classes.
+        origins: for each of them, the file's class or classes that it starts from: the mean of their classifiers' weights.
+            None starts it anew. A class that is left out starts from the one of its own name, if the file has it.
 
     Returns:
-        The names of the tensors that keep their random start.
+        The classes that start anew.
 
     Raises:
-        SegError: anything but the classifiers doesn't fit; the message names it.
+        SegError: anything but the classifiers doesn't fit, or a name is unknown; the message names it.
     """
     path = files.find(name_or_path)
-    _, tensors = _read(path)
+    description, tensors = _read(path)
+    origins = origins or {}
+    theirs = description.label_set.classes
+    for name in origins:
+        if name not in classes:
+            raise SegError(f"The network has no class {name!r} that could start from {path}. {did_you_mean(name, classes)}")
+    rows = [_rows(origins.get(name, name if name in theirs else None), theirs, path) for name in classes]
     own = model.state_dict()
-    fresh = [name for name in model.classifier_names() if name in tensors and tensors[name].shape[0] != own[name].shape[0]]
+    classifiers = set(model.classifier_names())
     # A classifier that differs in more than its number of classes is of another network.
-    compared = {name: tensor[:0] if name in fresh else tensor for name, tensor in tensors.items()}
-    differing = _differing({name: tensor[:0] if name in fresh else tensor for name, tensor in own.items()}, compared)
+    differing = _differing(*({name: tensor[:0] if name in classifiers else tensor for name, tensor in state.items()}
+                             for state in (own, tensors)))
     if differing:
         raise SegError(f"{path} can't start this network: {'; '.join(differing[:5])}"
                        f"{f' and {len(differing) - 5} more' if len(differing) > 5 else ''}. Build the network with the "
                        "arguments of the file, or leave init_from out.")
-    model.load_state_dict({name: own[name] if name in fresh else tensors[name] for name in own})
-    return fresh
+    for name in classifiers:
+        tensors[name] = torch.stack([tensors[name][ids].mean(0) if ids else anew
+                                     for ids, anew in zip(rows, own[name], strict=True)])
+    model.load_state_dict(tensors)
+    return [name for name, ids in zip(classes, rows, strict=True) if not ids]
+
+
+def _rows(origin: str | list[str] | None, theirs: Sequence[str], path: Path) -> list[int]:
+    names = [] if origin is None else [origin] if isinstance(origin, str) else origin
+    for name in names:
+        if name not in theirs:
+            raise SegError(f"{path} has no class {name!r} to start from. {did_you_mean(name, theirs)}")
+    return [theirs.index(name) for name in names]
 
 
 def _read(path: Path) -> tuple[files.Description, dict[str, Tensor]]:

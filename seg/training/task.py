@@ -48,6 +48,7 @@ class SegmentationTask(LightningModule):
         loss: LossConfig = LossConfig(),  # noqa: B008  (never changed, and jsonargparse shows its fields)
         ema_decay: float = 0.998,
         init_from: str | None = None,
+        init_classes: dict[str, str | list[str] | None] | None = None,
         norm_momentum: float | None = None,
         channels_last: bool = True,
         class_sets: list[tuple[int, ...]] | None = None,
@@ -67,7 +68,8 @@ class SegmentationTask(LightningModule):
             warmup_steps: over which the learning rate rises first.
             loss: what is minimised.
             ema_decay: of the averaged weights, which are validated and exported; 0 for none.
-            init_from: weights to start from, a file or a shipped name. Classifiers of another class count start anew.
+            init_from: weights to start from, a file or a shipped name. A class starts from the one of the same name there.
+            init_classes: where names differ, the class or classes of `init_from` that a class starts from; null starts it anew.
             norm_momentum: share of each batch in batch norm's running statistics; None leaves the network's own, which is
                 the paper's 0.01 in our encoders. A short run needs 0.1: its statistics would lag behind its weights.
             channels_last: memory layout of the convolutions; the fast one on most processors and GPUs.
@@ -94,7 +96,9 @@ class SegmentationTask(LightningModule):
         self.init_from = init_from
         self.network = network
         if init_from is not None:
-            self._start_from(init_from)
+            self._start_from(init_from, init_classes)
+        elif init_classes:
+            raise SegError("model.init_classes says what classes start from, and model.init_from is missing. Name the weights.")
         if norm_momentum is not None:
             self._set_norm_momentum(norm_momentum)
         if channels_last:
@@ -112,10 +116,10 @@ class SegmentationTask(LightningModule):
         self.register_buffer("confusion", torch.zeros(classes, classes, dtype=torch.int64), persistent=False)
         self.confusion: Tensor
 
-    def _start_from(self, weights: str) -> None:
-        fresh = init_from(self.network, weights)
+    def _start_from(self, weights: str, origins: dict[str, str | list[str] | None] | None) -> None:
+        fresh = init_from(self.network, weights, self.label_set.classes, origins)
         if fresh:
-            rank_zero_info(f"Starting from {weights}; of another class count, so that they start anew: {', '.join(fresh)}.")
+            rank_zero_info(f"Starting from {weights}; classes that start anew: {', '.join(fresh)}.")
 
     def _set_norm_momentum(self, momentum: float) -> None:
         if not 0 < momentum <= 1:
