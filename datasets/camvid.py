@@ -20,12 +20,12 @@ from typing import NamedTuple
 from datasets.base import Found, Reader, Sample, UInt8Array, locate, match_pairs, pictures_in
 from datasets.colors import ColorTable
 from seg.errors import SegError
-from seg.label_sets import CAMVID, IGNORE
+from seg.label_sets import CAMVID, IGNORE, Color
 
 SPLITS = ("train", "val", "test")
 
-# (name, RGB, class of the 11 or None for void)
-COLORS_32: tuple[tuple[str, tuple[int, int, int], str | None], ...] = (
+# (name, colour, class of the 11 or None for void)
+COLORS_32: tuple[tuple[str, Color, str | None], ...] = (
     ("Animal", (64, 128, 64), "pedestrian"),
     ("Archway", (192, 0, 128), "building"),
     ("Bicyclist", (0, 128, 192), "bicyclist"),

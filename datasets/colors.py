@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from datasets.faults import UnknownLabels
+from seg.label_sets import Color
 
 UInt8Array = npt.NDArray[np.uint8]
-Color = tuple[int, int, int]  # RGB
 
 OUTSIDE = 254  # marks, in tables of train ids, what a label file may not hold; a label set has 254 classes at most
 

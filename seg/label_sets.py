@@ -16,6 +16,7 @@ from seg.errors import SegError, did_you_mean
 
 IGNORE = 255
 ClassMap: TypeAlias = Mapping[str, str | list[str] | None]  # from names of classes to those of a network, see `map_classes`
+Color: TypeAlias = tuple[int, int, int]  # red, green, blue; 0 to 255
 INSTANCE_FACTOR = 1000  # an instance id is label id x 1000 + number; up to here it is a label id, of a group or of no instance
 
 
@@ -26,7 +27,7 @@ class LabelSet:
     Attributes:
         name: what reports call it.
         classes: class names.
-        colors: RGB triples, 0 to 255.
+        colors: the colour of each class.
         label_ids: the value of each class in the data set's own label files.
         ignored_label_ids: further values that such files may hold; they become 255.
         categories: the group that each class belongs to; empty where a data set has none.
@@ -36,7 +37,7 @@ class LabelSet:
 
     name: str
     classes: tuple[str, ...]
-    colors: tuple[tuple[int, int, int], ...]
+    colors: tuple[Color, ...]
     label_ids: tuple[int, ...]
     ignored_label_ids: tuple[int, ...] = ()
     categories: tuple[str, ...] = ()

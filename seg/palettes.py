@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from seg.label_sets import LabelSet
+from seg.label_sets import Color, LabelSet
 
 Name = Literal["own", "colorblind"]
 NAMES: tuple[Name, ...] = get_args(Name)
@@ -43,7 +43,7 @@ def recolored(label_set: LabelSet, palette: Name) -> LabelSet:
 
 
 @cache
-def colorblind(count: int) -> tuple[tuple[int, int, int], ...]:
+def colorblind(count: int) -> tuple[Color, ...]:
     """Returns `count` RGB colours, and the same first ones for every count."""
     candidates = np.stack(np.meshgrid(_LEVELS, _LEVELS, _LEVELS, indexing="ij"), -1).reshape(-1, 3)
     candidates = candidates[_as_seen(candidates)[0, :, 0] > _DARKEST]

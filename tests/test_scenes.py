@@ -11,10 +11,10 @@ import pytest
 from datasets.cityscapes import Cityscapes
 from datasets.scenes.__main__ import main
 from datasets.scenes.catalog import FEW, Catalog, catalog
-from datasets.scenes.parts import HOLE, LEVELS, PLAIN, Library, MeshBuilder
+from datasets.scenes.parts import GLASS, GLOW, HOLE, LEVELS, PLAIN, TINT_1, TINT_2, Library, MeshBuilder
 from datasets.scenes.renderer import Renderer, Scene
-from datasets.scenes.setting import ALONG_M, SIDE_STREET, Light
-from datasets.scenes.stage import COUNTED, LABEL_IDS, Stage
+from datasets.scenes.setting import ALONG_M, LABEL_IDS, SIDE_STREET, Light
+from datasets.scenes.stage import COUNTED, Stage
 from datasets.scenes.street import Street, mirror
 from seg.cli.common import run
 from seg.files import read_instance_ids, read_labels
@@ -208,7 +208,7 @@ def test_the_library_is_sound(parts: Catalog) -> None:
     assert (area > 1e-8).mean() > 0.999
     assert packed.corners[..., 1].min() > -0.6, "nothing reaches far below the ground"
     assert packed.texture.max() < len(packed.tables)
-    assert set(np.unique((packed.texels[:, 3].astype(int) + 16) >> 5)) <= {0, 2, 3, 4, 6, 8}
+    assert set(np.unique(packed.texels[:, 3])) == {HOLE, TINT_1, TINT_2, GLASS, GLOW, PLAIN}
 
 
 def test_a_halved_texture_keeps_its_colour_and_what_is_mostly_there() -> None:

@@ -18,7 +18,6 @@ from typing import TypeVar
 from rich.progress import track as rich_track
 
 from datasets.base import pictures_below
-from datasets.colors import Color
 from datasets.faults import listing
 from datasets.folder.check import Summary, check
 from datasets.folder.classes import FILE
@@ -45,7 +44,7 @@ from seg.document.model import number
 from seg.document.words import count
 from seg.errors import SegError
 from seg.files import write_text
-from seg.label_sets import IGNORE
+from seg.label_sets import IGNORE, Color
 
 LARGE_PX = 3_000_000
 MOST_OVERLAPS = 12

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets.colors import Color
 from seg.errors import SegError, did_you_mean
 from seg.files import read_yaml
-from seg.label_sets import LabelSet
+from seg.label_sets import Color, LabelSet
 
 FILE = "classes.yaml"
 HELD_BACK = ("val", "test")  # the splits that get a share of the pictures; the others are for training

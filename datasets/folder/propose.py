@@ -8,13 +8,13 @@ import numpy as np
 
 from datasets.base import UInt8Array
 from datasets.camvid import COLORS_32
-from datasets.colors import Color, pack, unpack
+from datasets.colors import pack, unpack
 from datasets.faults import listing
 from datasets.folder.classes import distinct_colors
 from datasets.folder.masks import read_mask
 from datasets.folder.splits import is_split
 from seg.errors import SegError
-from seg.label_sets import CAMVID, CITYSCAPES, IGNORE
+from seg.label_sets import CAMVID, CITYSCAPES, IGNORE, Color
 
 VAL_SHARE = 0.2
 MOST_CLASSES = 254  # what a label set can have

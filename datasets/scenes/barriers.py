@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.scenes.canvas import Canvas, Color, gray, times
+from datasets.scenes.canvas import Canvas, gray, times
 from datasets.scenes.facades import BRICKS, STONES, Material, bare_wall
-from datasets.scenes.parts import PLAIN, TINT_1, TINT_2, Library, MeshBuilder
+from datasets.scenes.parts import PLAIN, TINT_1, TINT_2, Bgr, Library, MeshBuilder, Texel
 
 THICK_M = 0.25  # of walls
 # material, length and height [m], whether graffiti is on it
@@ -35,7 +35,7 @@ def add_walls(library: Library, rng: np.random.Generator) -> tuple[Segment, ...]
         for _ in range(int(rng.integers(3, 8)) if sprayed else 0):
             tall = height * rng.uniform(0.2, 0.5)
             canvas.scribble(rng, rng.uniform(0, length - 1.5), height * rng.uniform(0.35, 0.5), rng.uniform(0.8, 2.2), tall,
-                            gray(rng.uniform(40, 190), rng, 45), PLAIN)
+                            Texel(gray(rng.uniform(40, 190), rng, 45)))
         canvas.shade(0, height * 0.5, length, height * 0.5, 1, 0.66).shade(0, 0.0, length, 0.14, 0.6, 0.95)
         side = library.add_texture(canvas.texture())
         cap = library.add_texture(Canvas(2, 0.3, 24, gray(rng.uniform(120, 165), rng, 4)).weather(rng, 0.07, 0.1).texture())
@@ -68,53 +68,53 @@ def _fence(library: Library, canvas: Canvas) -> Segment:
     return Segment(library.add_mesh(builder.build(two_sided=True)), canvas.width_m, height)
 
 
-def _planks(rng: np.random.Generator, height: float, color: Color) -> Canvas:
+def _planks(rng: np.random.Generator, height: float, color: Bgr) -> Canvas:
     length, plank = 4.0, float(rng.choice([0.1, 0.125, 0.16]))
     canvas = Canvas(length, height, 40)
     for y in (0.25, height - 0.4):
-        canvas.rect(0, y, length, 0.1, times(color, 0.6), PLAIN)
+        canvas.rect(0, y, length, 0.1, Texel(times(color, 0.6)))
     for x in np.arange(0, length - 0.01, plank):
         top = rng.uniform(0, 0.03)
-        canvas.rect(x + 0.012, top, plank - 0.022, height, times(color, rng.uniform(0.8, 1.15)), PLAIN)
+        canvas.rect(x + 0.012, top, plank - 0.022, height, Texel(times(color, rng.uniform(0.8, 1.15))))
     for x in (0.0, length / 2):
-        canvas.rect(x, 0, 0.12, height, times(color, 0.85), PLAIN).shade(x + 0.12, 0, 0.03, height, 0.6)
+        canvas.rect(x, 0, 0.12, height, Texel(times(color, 0.85))).shade(x + 0.12, 0, 0.03, height, 0.6)
     return canvas.weather(rng, 0.04, 0.1)
 
 
-def _bars(rng: np.random.Generator, height: float, color: Color) -> Canvas:
+def _bars(rng: np.random.Generator, height: float, color: Bgr) -> Canvas:
     length = 4.0
     canvas = Canvas(length, height, 44)
     for x in np.arange(0.0, length - 0.01, 0.125):
-        canvas.rect(x, 0.04, 0.065, height, times(color, rng.uniform(0.85, 1.1)), PLAIN)
+        canvas.rect(x, 0.04, 0.065, height, Texel(times(color, rng.uniform(0.85, 1.1))))
     for y in (0.08, height - 0.24):
-        canvas.rect(0, y, length, 0.08, times(color, 1.15), PLAIN)
+        canvas.rect(0, y, length, 0.08, Texel(times(color, 1.15)))
     for x in (0.0, length / 2):
-        canvas.rect(x, 0, 0.1, height, times(color, 1.05), PLAIN)
+        canvas.rect(x, 0, 0.1, height, Texel(times(color, 1.05)))
     return canvas.weather(rng, 0.06)
 
 
-def _mesh(rng: np.random.Generator, height: float, color: Color) -> Canvas:
+def _mesh(rng: np.random.Generator, height: float, color: Bgr) -> Canvas:
     length = 4.0
     canvas = Canvas(length, height, 40)
     for x in np.arange(-height, length, 0.15):
         for turn in (0.0, height):
-            canvas.line([(x + turn, 0), (x + height - turn, height)], 0.03, times(color, rng.uniform(0.9, 1.25)), PLAIN)
-    canvas.rect(0, 0, length, 0.06, times(color, 1.1), PLAIN).rect(0, height - 0.05, length, 0.05, times(color, 0.8), PLAIN)
+            canvas.line([(x + turn, 0), (x + height - turn, height)], 0.03, Texel(times(color, rng.uniform(0.9, 1.25))))
+    canvas.rect(0, 0, length, 0.06, Texel(times(color, 1.1))).rect(0, height - 0.05, length, 0.05, Texel(times(color, 0.8)))
     for x in (0.0, length / 2):
-        canvas.rect(x, 0, 0.09, height, times(color, 1.15), PLAIN)
+        canvas.rect(x, 0, 0.09, height, Texel(times(color, 1.15)))
     return canvas
 
 
 def _hoarding(rng: np.random.Generator) -> Canvas:
     """Paints boards around a building site, with posters."""
     length, height, code = 5.0, 2.1, int(rng.choice([PLAIN, TINT_2]))
-    canvas = Canvas(length, height, 40, gray(rng.uniform(165, 205), rng, 4), code)
+    canvas = Canvas(length, height, 40, Texel(gray(rng.uniform(165, 205), rng, 4), code))
     for x in np.arange(0, length, 1.25):
-        canvas.rect(x, 0, 0.05, height, gray(95), PLAIN)
+        canvas.rect(x, 0, 0.05, height, Texel(gray(95)))
     for _ in range(int(rng.integers(1, 5))):
         x, y, wide = rng.uniform(0.1, 3.8), rng.uniform(0.3, 0.9), rng.uniform(0.5, 1.1)
-        canvas.rect(x, y, wide, wide * 0.8, gray(rng.uniform(70, 205), rng, 28), PLAIN)
-        canvas.scribble(rng, x + 0.06, y + 0.1, wide - 0.1, 0.14, gray(rng.choice([50, 220]), rng, 8), PLAIN)
+        canvas.rect(x, y, wide, wide * 0.8, Texel(gray(rng.uniform(70, 205), rng, 28)))
+        canvas.scribble(rng, x + 0.06, y + 0.1, wide - 0.1, 0.14, Texel(gray(rng.choice([50, 220]), rng, 8)))
     return canvas.weather(rng, 0.04, 0.12)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from datasets.scenes import facades, shops
 from datasets.scenes.canvas import Canvas, gray
 from datasets.scenes.facades import BAYS, BRICKS, FLOORS, FRAMES, STONES, SURFACE_M, Material, Style
-from datasets.scenes.parts import PLAIN, TINT_1, TINT_2, Library, MeshBuilder, UInt8Array
+from datasets.scenes.parts import PLAIN, TINT_1, TINT_2, Library, MeshBuilder, Texel, UInt8Array
 from datasets.scenes.roofs import ROOFS, Block, Skin, case, front_face
 from datasets.scenes.shops import GROUND_M
 
@@ -84,15 +84,15 @@ def _plain(rng: np.random.Generator, value: float) -> UInt8Array:
 
 
 def _awning(rng: np.random.Generator, striped: bool) -> UInt8Array:
-    canvas = Canvas(3, 1.2, 24, (205, 205, 205), TINT_2)
+    canvas = Canvas(3, 1.2, 24, Texel((205, 205, 205), TINT_2))
     for x in np.arange(0, 3, 0.4) if striped else ():
-        canvas.rect(x, 0, 0.2, 1.2, (205, 210, 212), PLAIN)
+        canvas.rect(x, 0, 0.2, 1.2, Texel((205, 210, 212)))
     return canvas.shade(0, 0, 3, 1.2, 1.1, 0.85).shade(0, 1.12, 3, 0.08, 0.7).weather(rng, 0.03, 0.1).texture()
 
 
 def _board(rng: np.random.Generator) -> UInt8Array:
-    canvas = Canvas(0.8, 0.9, 40, gray(rng.uniform(60, 210), rng, 20), TINT_2 if rng.random() < 0.5 else PLAIN)
-    return canvas.scribble(rng, 0.08, 0.3, 0.7, 0.26, gray(rng.choice([40, 235]), rng), PLAIN).texture()
+    canvas = Canvas(0.8, 0.9, 40, Texel(gray(rng.uniform(60, 210), rng, 20), TINT_2 if rng.random() < 0.5 else PLAIN))
+    return canvas.scribble(rng, 0.08, 0.3, 0.7, 0.26, Texel(gray(rng.choice([40, 235]), rng))).texture()
 
 
 def _building(library: Library, rng: np.random.Generator, style: Style, skin: Skin, roof: str, use: str) -> Building:

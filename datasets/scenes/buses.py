@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from datasets.scenes import vehicle_parts as vp
-from datasets.scenes.parts import TINT_1, TINT_2, Library, MeshBuilder
+from datasets.scenes.parts import GLASS, TINT_2, Library, MeshBuilder, Texel
 
 TEXELS_PER_M = 44
 
@@ -57,10 +57,10 @@ def _add_bus(library: Library, shape: BusShape, rng: np.random.Generator) -> vp.
     rings = [vp.ring(share * wide, y, distances + back * ahead - back[::-1] * behind, front_z) for wide, y, ahead, behind in (
         (0.98, 0, 0.06, 0.05), (1, 0.9, 0, 0), (0.99, height - 0.35, shape.rake, 0.05),
         (0.95, height - 0.1, shape.rake + 0.15, 0.15), (0.8, height, shape.rake + 0.45, 0.4))]
-    views = vp.Views(_side(library, shape, rng), _front(library, shape, rng), _rear(library, shape, rng),
+    coating = vp.Coating(_side(library, shape, rng), _front(library, shape, rng), _rear(library, shape, rng),
                      _top(library, shape, rng), front_z, length, width, height)
     builder = MeshBuilder()
-    vp.hull(builder, rings, views)
+    vp.hull(builder, rings, coating)
     tyres = vp.axle(library, width * 0.95, 0.6, 0.3, rng)
     vp.add_axle(builder, tyres, front_z - shape.axles[0] + 0.4, width * 0.95, 0.6, True)
     vp.add_axle(builder, tyres, front_z - shape.axles[-1] - 0.4, width * 0.95, 0.6, False)
@@ -100,7 +100,7 @@ def _side(library: Library, shape: BusShape, rng: np.random.Generator) -> int:
         panel.box(left - 0.05, 0.3, left + 1.3, high + 0.1, vp.grey(32))
         for leaf in (left, left + 0.63):
             panel.pane(((leaf + 0.04, 0.5), (leaf + 0.04, high), (leaf + 0.57, high), (leaf + 0.57, 0.5)), 0.04)
-            panel.line(((leaf + 0.3, 1.1), (leaf + 0.3, 1.5)), 0.03, (60, 160, 180, 255))
+            panel.line(((leaf + 0.3, 1.1), (leaf + 0.3, 1.5)), 0.03, Texel((60, 160, 180)))
     if len(shape.decks) == 1:
         panel.box(2.2, high - 0.28, 3.6, high - 0.02, vp.GAP)
         panel.lettering(2.3, high - 0.22, 1.2, 0.14, vp.lit(40, 150, 230), rng)
@@ -125,7 +125,7 @@ def _front(library: Library, shape: BusShape, rng: np.random.Generator) -> int:
         if index == 0:
             panel.box(0.2, low, width - 0.2, low + 0.22, vp.SEAT)
             panel.box(mid + 0.35, low + 0.1, mid + 0.85, low + 0.55, vp.SEAT)
-            panel.disc(mid + 0.6, low + 0.7, 0.14, (50, 58, 70, 128))
+            panel.disc(mid + 0.6, low + 0.7, 0.14, Texel((50, 58, 70), GLASS))
             for x in (mid - 0.1, mid + 0.1):
                 panel.line(((x, low), (x + 0.5 * np.sign(x - mid), low + 0.6)), 0.02, vp.GAP)
     sign_y = shape.screens[0][1] + 0.06
@@ -136,7 +136,7 @@ def _front(library: Library, shape: BusShape, rng: np.random.Generator) -> int:
         panel.box(mid + side * 1.15, 0.58, mid + side * 0.68, 0.8, vp.grey(60))
         panel.disc(mid + side * 1.0, 0.69, 0.09, vp.lit(215, 235, 240))
         panel.disc(mid + side * 0.79, 0.69, 0.08, vp.grey(190))
-    panel.plate(mid, 0.42, (205, 212, 214, 255), rng)
+    panel.plate(mid, 0.42, vp.PLATE, rng)
     panel.disc(mid, 0.75, 0.08, vp.grey(170))
     return library.add_texture(panel.finish(rng))
 
@@ -162,14 +162,14 @@ def _rear(library: Library, shape: BusShape, rng: np.random.Generator) -> int:
     if rng.random() < 0.5:
         panel.disc(0.125, 1.08, 0.07, vp.lit(50, 45, 235))
         panel.disc(width - 0.125, 1.08, 0.07, vp.lit(50, 45, 235))
-    panel.plate(mid, 0.52, (70, 190, 215, 255), rng)
+    panel.plate(mid, 0.52, vp.YELLOW_PLATE, rng)
     return library.add_texture(panel.finish(rng, 0.6))
 
 
 def _top(library: Library, shape: BusShape, rng: np.random.Generator) -> int:
     length, width, _ = shape.size
     panel = vp.Panel(width, length, 10)
-    panel.box(0, 0, width, length, (225, 225, 225, TINT_1))
+    panel.box(0, 0, width, length, vp.paint(225))
     for y in np.arange(1.5, length - 1, 2.4):
         panel.box(width * 0.3, y, width * 0.7, y + 0.7, vp.grey(150))
     return library.add_texture(panel.finish(rng, 0))

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from datasets.scenes import vehicle_parts as vp
-from datasets.scenes.parts import Library, MeshBuilder
+from datasets.scenes.parts import GLASS, Library, MeshBuilder, Texel
 
 TEXELS_PER_M = 76
 
@@ -97,10 +97,10 @@ def _add_car(library: Library, shape: CarShape, rng: np.random.Generator) -> vp.
              (roof_d - 0.08, roof_d, roof_d + 0.2, 0.65 * roof_d + 0.35 * roof_end, 0.3 * roof_d + 0.7 * roof_end,
               roof_end - 0.12, roof_end, roof_end + 0.05), front_z))
     lamps_on = bool(rng.random() < 0.35)
-    views = vp.Views(_side(library, shape, rng), _front(library, shape, lamps_on, rng), _rear(library, shape, lamps_on, rng),
+    coating = vp.Coating(_side(library, shape, rng), _front(library, shape, lamps_on, rng), _rear(library, shape, lamps_on, rng),
                   _top(library, shape, rng), front_z, length, width, height)
     builder = MeshBuilder()
-    vp.hull(builder, rings, views, decks=(2,))
+    vp.hull(builder, rings, coating, decks=(2,))
     under = 0.45 * waist + 0.1
     tyres = vp.axle(library, width * 0.94, under, 0.2, rng)
     vp.add_axle(builder, tyres, front_z - shape.axles[0] + shape.radius * 0.8, width * 0.94, under, True)
@@ -192,7 +192,7 @@ def _front(library: Library, shape: CarShape, lamps_on: bool, rng: np.random.Gen
         panel.box(mid - width * 0.23, y, mid + width * 0.23, y + 0.01, vp.grey(75))
     panel.disc(mid, nose - 0.12, 0.05, vp.grey(165))
     panel.line(((0, nose - 0.24), (width, nose - 0.24)), 0.012, vp.paint(120))
-    panel.plate(mid, bottom + 0.24, (205, 212, 214, 255), rng)
+    panel.plate(mid, bottom + 0.24, vp.PLATE, rng)
     _screen(panel, shape.cowl[1] - 0.02, height - 0.06, width * 0.445, width * shape.roof_width / 2, dashboard=True)
     return library.add_texture(panel.finish(rng))
 
@@ -208,7 +208,7 @@ def _screen(panel: vp.Panel, low: float, high: float, half_low: float, half_high
         panel.box(x - 0.2, low + 0.02, x + 0.2, top - 0.14, vp.SEAT)
         panel.box(x - 0.1, low + 0.02, x + 0.1, top, vp.SEAT)
     if dashboard:
-        panel.box(mid - half_low + 0.04, low + 0.01, mid + half_low - 0.04, low + 0.08, (26, 26, 26, vp.PANE[3]))
+        panel.box(mid - half_low + 0.04, low + 0.01, mid + half_low - 0.04, low + 0.08, Texel((26, 26, 26), GLASS))
         panel.box(mid - 0.1, high - 0.1, mid + 0.1, high - 0.04, vp.RUBBER)
 
 
@@ -229,7 +229,7 @@ def _rear(library: Library, shape: CarShape, lamps_on: bool, rng: np.random.Gene
             panel.disc(mid + side * width * 0.43, high - 0.08, 0.05, vp.lit(50, 45, 235))
         panel.line(((mid + side * width * 0.45, bottom + 0.3), (mid + side * width * 0.43, height)), 0.01, vp.paint(100))
         panel.box(mid + side * 0.6 - 0.07, bottom + 0.13, mid + side * 0.6 + 0.07, bottom + 0.16, vp.RED)
-    panel.plate(mid, (tail + bottom) / 2 + 0.1, (70, 190, 215, 255) if rng.random() < 0.4 else (205, 212, 214, 255), rng)
+    panel.plate(mid, (tail + bottom) / 2 + 0.1, vp.YELLOW_PLATE if rng.random() < 0.4 else vp.PLATE, rng)
     panel.box(mid - 0.3, (tail + bottom) / 2 + 0.17, mid + 0.3, (tail + bottom) / 2 + 0.2, vp.grey(90))
     panel.disc(mid, tail - 0.06, 0.04, vp.grey(170))
     if van:

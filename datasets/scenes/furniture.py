@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from datasets.scenes import signs
 from datasets.scenes.barriers import Segment, add_fences, add_walls
-from datasets.scenes.canvas import Canvas, Color, gray
-from datasets.scenes.parts import GLASS, PLAIN, TINT_2, Library, MeshBuilder
+from datasets.scenes.canvas import Canvas, gray
+from datasets.scenes.parts import GLASS, TINT_2, Bgr, Library, MeshBuilder, Texel
 
 SIGNAL, FACE, BACK = 1, 2, 3  # parts
 VEHICLE, WALKER = ("red", "amber", "green"), ("red", "green")  # lamps of a signal head
@@ -49,7 +49,7 @@ def add_furniture(library: Library, rng: np.random.Generator) -> Furniture:
                      _add_boxes(library, rng))
 
 
-def _metal(library: Library, rng: np.random.Generator, color: Color) -> int:
+def _metal(library: Library, rng: np.random.Generator, color: Bgr) -> int:
     return library.add_texture(Canvas(0.4, 2, 32, color).weather(rng, 0.07, 0.15).texture())
 
 
@@ -58,8 +58,8 @@ def tube(builder: MeshBuilder, start: npt.ArrayLike, end: npt.ArrayLike, radius:
     """Adds a tapered tube from `start` to `end` without caps."""
     low, high = np.asarray(start, np.float64), np.asarray(end, np.float64)
     axis = (high - low) / np.linalg.norm(high - low)
-    first = np.cross(axis, (0, 0, 1) if abs(axis[2]) < 0.9 else (1, 0, 0))
-    first /= np.linalg.norm(first)
+    across = np.cross(axis, (0, 0, 1) if abs(axis[2]) < 0.9 else (1, 0, 0))
+    first = across / np.linalg.norm(across)
     angle = np.arange(sides + 1) * 2 * np.pi / sides
     ring = np.cos(angle)[:, None] * first + np.sin(angle)[:, None] * np.cross(first, axis)
     for k in range(sides):
@@ -186,13 +186,13 @@ def _add_signs(library: Library, rng: np.random.Generator, metals: list[int]) ->
 
 
 def _add_boxes(library: Library, rng: np.random.Generator) -> tuple[Post, ...]:
-    def plain(width: float, height: float, color: Color, code: int = PLAIN) -> Canvas:
-        return Canvas(width, height, 40, color, code).shade(0, height * 0.7, width, height * 0.3, 1, 0.7).weather(rng, 0.05, 0.12)
+    def plain(width: float, height: float, paint: Bgr | Texel) -> Canvas:
+        return Canvas(width, height, 40, paint).shade(0, height * 0.7, width, height * 0.3, 1, 0.7).weather(rng, 0.05, 0.12)
 
     def poster(width: float, height: float) -> Canvas:
         canvas = plain(width, height, gray(rng.uniform(70, 190), rng, 16))
         canvas.rect(width * 0.1, height * 0.3, width * 0.5, height * 0.5, gray(rng.uniform(60, 200), rng, 22))
-        return canvas.scribble(rng, width * 0.1, height * 0.1, width * 0.8, height * 0.1, gray(225), PLAIN)
+        return canvas.scribble(rng, width * 0.1, height * 0.1, width * 0.8, height * 0.1, Texel(gray(225)))
 
     def boxed(canvas: Canvas, deep: float, front: Canvas | None = None) -> Post:
         half, side = canvas.width_m / 2, library.add_texture(canvas.texture())
@@ -215,14 +215,15 @@ def _add_boxes(library: Library, rng: np.random.Generator) -> tuple[Post, ...]:
     cabinet.shade(0.53, 0.05, 0.03, 1.15, 0.6)
     shelter = MeshBuilder()
     frame = library.add_texture(plain(1, 1, gray(72)).texture())
-    glass = library.add_texture(Canvas(3.4, 2.1, 24, (92, 92, 88), GLASS).rect(1.1, 0, 0.06, 2.1, gray(70), PLAIN)
-                                .rect(2.2, 0, 0.06, 2.1, gray(70), PLAIN).rect(0, 1.5, 3.4, 0.3, gray(62), PLAIN).texture())
+    glass = library.add_texture(Canvas(3.4, 2.1, 24, Texel((92, 92, 88), GLASS)).rect(1.1, 0, 0.06, 2.1, Texel(gray(70)))
+                                .rect(2.2, 0, 0.06, 2.1, Texel(gray(70))).rect(0, 1.5, 3.4, 0.3, Texel(gray(62))).texture())
     lit = library.add_texture(poster(1.3, 2.1).texture())
     shelter.box((-0.7, 2.25, -1.8), (0.8, 2.4, 1.8), frame, bottom=True)
     shelter.box((0.6, 0.1, -1.7), (0.64, 2.25, 1.7), glass)
     shelter.box((-0.6, 0.1, 1.62), (0.6, 2.25, 1.74), frame, front=lit, back=lit)
     tube(shelter, (-0.6, 0, -1.6), (-0.6, 2.25, -1.6), 0.04, 0.04, frame)
     return (round_box(plain(1.35, 0.85, (58, 74, 52)), 0.1), round_box(plain(1.2, 0.95, gray(52)), 0.06), round_box(column, 0.5),
-            boxed(plain(0.55, 1.05, (70, 84, 60)), 0.6), boxed(cabinet, 0.4), boxed(plain(0.6, 0.95, gray(176), TINT_2), 0.4),
-            boxed(plain(0.5, 1.4, (36, 34, 150)), 0.5), boxed(plain(0.25, 1.9, gray(64)), 1.2, poster(1.2, 1.9)),
-            boxed(plain(1.0, 2.3, (66, 60, 56)), 1.0, poster(1.0, 2.3)), Post(library.add_mesh(shelter.build()), 2.4))
+            boxed(plain(0.55, 1.05, (70, 84, 60)), 0.6), boxed(cabinet, 0.4),
+            boxed(plain(0.6, 0.95, Texel(gray(176), TINT_2)), 0.4), boxed(plain(0.5, 1.4, (36, 34, 150)), 0.5),
+            boxed(plain(0.25, 1.9, gray(64)), 1.2, poster(1.2, 1.9)), boxed(plain(1.0, 2.3, (66, 60, 56)), 1.0, poster(1.0, 2.3)),
+            Post(library.add_mesh(shelter.build()), 2.4))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets.scenes import vehicle_parts as vp
-from datasets.scenes.parts import TINT_1, TINT_2, Library, MeshBuilder
+from datasets.scenes.parts import PLAIN, TINT_2, Library, MeshBuilder, Texel
 
 TEXELS_PER_M = 48
 FLOOR = 1.08  # height of the chassis [m]
@@ -51,7 +51,7 @@ def _add_lorry(library: Library, shape: LorryShape, rng: np.random.Generator) ->
     (length, width, height), (cab_m, cab_y) = shape.size, shape.cab
     front_z, builder, half = length / 2, MeshBuilder(), width / 2
     black = vp.plain(library, vp.GAP)
-    cab = vp.Views(_cab_side(library, shape, rng), _cab_front(library, shape, rng),
+    cab = vp.Coating(_cab_side(library, shape, rng), _cab_front(library, shape, rng),
                    vp.plain(library, vp.paint(170), 1 - FLOOR / cab_y),
                    vp.plain(library, vp.paint(235)), front_z, cab_m, width, cab_y)
     share = np.array([0.62, 0.93, 1, 1]) * half * 0.98
@@ -60,7 +60,7 @@ def _add_lorry(library: Library, shape: LorryShape, rng: np.random.Generator) ->
         (1, 0, 0.08), (1, 0.8, 0), (0.99, 0.52 * cab_y, 0.04), (0.96, cab_y - 0.2, 0.26), (0.84, cab_y, 0.5))], cab)
     begin = cab_m + shape.gap
     bulkhead = vp.plain(library, vp.trim(205), 1 - FLOOR / height)
-    load = vp.Views(_load_side(library, shape, rng), bulkhead, _load_rear(library, shape, rng),
+    load = vp.Coating(_load_side(library, shape, rng), bulkhead, _load_rear(library, shape, rng),
                     vp.plain(library, vp.grey(58) if shape.load == "tipper" else vp.trim(225)), front_z - begin, length - begin,
                     width, height)
     slope = 0.75 if shape.load == "hopper" else 0.0
@@ -115,7 +115,7 @@ def _cab_front(library: Library, shape: LorryShape, rng: np.random.Generator) ->
         panel.disc(mid + side * (mid - 0.22), 0.6, 0.085, lamp)
         panel.disc(mid + side * (mid - 0.41), 0.6, 0.07, vp.grey(185))
         panel.box(mid + side * (mid - 0.02), 0.52, mid + side * (mid - 0.1), 0.68, vp.AMBER)
-    panel.plate(mid, 0.5, (205, 212, 214, 255), rng)
+    panel.plate(mid, 0.5, vp.PLATE, rng)
     return library.add_texture(panel.finish(rng, 0.45))
 
 
@@ -127,7 +127,7 @@ def _load_side(library: Library, shape: LorryShape, rng: np.random.Generator) ->
     wheels = [d - begin for d in shape.axles[1:]]
     first = wheels[0] - shape.radius - 0.3
     panel.box(0.2, 0.5, min(1.1, first), FLOOR - 0.1, vp.grey(62))  # tank and battery
-    panel.body((0.45, 0.6, 0.72), (70, 92, 60), 255, 0.2, min(1.1, first))
+    panel.body((0.45, 0.6, 0.72), (70, 92, 60), PLAIN, 0.2, min(1.1, first))
     if first > 1.6:
         for y in (0.45, 0.72):
             panel.box(1.2, y, first, y + 0.1, vp.grey(105))
@@ -156,8 +156,8 @@ def _load_side(library: Library, shape: LorryShape, rng: np.random.Generator) ->
     elif shape.load != "tipper":
         middle, tall = (FLOOR + height) / 2, min(0.75, height * 0.2)
         if rng.random() < 0.6:
-            panel.box(0, middle - 0.95, length, middle - 0.65, (225, 225, 225, TINT_1))
-        panel.lettering(length * 0.16, middle - 0.25, length * 0.62, tall, (225, 225, 225, TINT_1), rng)
+            panel.box(0, middle - 0.95, length, middle - 0.65, vp.paint(225))
+        panel.lettering(length * 0.16, middle - 0.25, length * 0.62, tall, vp.paint(225), rng)
         panel.lettering(length * 0.2, middle - 0.55, length * 0.4, 0.18, vp.grey(70), rng)
     return library.add_texture(panel.finish(rng, 0.5))
 
@@ -171,11 +171,11 @@ def _load_rear(library: Library, shape: LorryShape, rng: np.random.Generator) ->
     panel.body((FLOOR, FLOOR + 0.2, height - 0.1, height), (195, 222, 240, 210), TINT_2)
     panel.box(0.05, 0.62, width - 0.05, 0.78, vp.grey(80))
     for x in np.arange(0.05, width - 0.3, 0.5):
-        panel.polygon(((x, 0.62), (x + 0.25, 0.62), (x + 0.4, 0.78), (x + 0.15, 0.78)), (30, 40, 150, 255))
+        panel.polygon(((x, 0.62), (x + 0.25, 0.62), (x + 0.4, 0.78), (x + 0.15, 0.78)), Texel((30, 40, 150)))
     for x in (0.08, width - 0.48):
         panel.box(x, 0.84, x + 0.4, 1.0, vp.RED)
         panel.box(x + 0.13, 0.84, x + 0.26, 1.0, vp.AMBER)
-    panel.plate(mid, 0.92, (70, 190, 215, 255), rng)
+    panel.plate(mid, 0.92, vp.YELLOW_PLATE, rng)
     if shape.load in ("box", "curtain"):
         panel.line(((mid, FLOOR), (mid, height)), 0.03, vp.grey(40))
         for x in (mid - 0.85, mid - 0.3, mid + 0.3, mid + 0.85):
@@ -190,7 +190,7 @@ def _load_rear(library: Library, shape: LorryShape, rng: np.random.Generator) ->
     elif shape.load == "hopper":
         panel.box(0.25, 1.15, width - 0.25, 1.95, vp.grey(16))
         panel.box(0.25, 1.1, width - 0.25, 1.2, vp.grey(95))
-        panel.lettering(0.6, 2.4, 1.3, 0.25, (230, 230, 230, TINT_1), rng)
+        panel.lettering(0.6, 2.4, 1.3, 0.25, vp.paint(230), rng)
         for x in (0.1, width - 0.22):
             panel.box(x, FLOOR, x + 0.12, height - 0.2, vp.grey(75))
         panel.disc(0.5, height - 0.15, 0.08, vp.lit(40, 150, 240))

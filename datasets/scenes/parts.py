@@ -15,15 +15,24 @@ UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 Int32Array = npt.NDArray[np.int32]
 
-# A texture's fourth channel says what a texel is. The codes lie 32 apart, so that `code + 16 >> 5` numbers them.
-HOLE = 0  # not there: what lies behind is seen, and labelled
-TINT_1 = 64  # the colour is multiplied by the object's first tint: paint, coat, plaster
-TINT_2 = 96  # likewise by its second tint: trousers, window frames, lettering
-GLASS = 128  # reflects the sky or the street, by the angle it is seen at
-GLOW = 192  # shines by itself: a lamp that is lit
-PLAIN = 255  # has the colour that stands there
+# A texture's fourth channel says what a texel is. Where several meet in one texel, the highest code is kept.
+HOLE = 0  # not there: whatever is behind it is seen, and labelled
+TINT_1 = 1  # the colour is multiplied by the object's first tint: paint, coat, plaster
+TINT_2 = 2  # the same with the second tint: trousers, window frames, lettering
+GLASS = 3  # reflects the sky or the street, by the angle at which it is seen
+GLOW = 4  # shines by itself: a lamp that is lit
+PLAIN = 5  # has the colour of the texture
 
 LEVELS = 7  # of a texture at most: itself and its halvings
+
+Bgr = tuple[float, float, float]  # blue, green, red, 0 to 255, as they look
+
+
+class Texel(NamedTuple):
+    """What a texel of a texture is: its colour and its code."""
+
+    bgr: Bgr
+    code: int = PLAIN
 
 
 class MeshBuilder:
@@ -148,7 +157,7 @@ class Library:
                       np.concatenate([mesh.uv for mesh in self.meshes]),
                       np.concatenate([mesh.texture for mesh in self.meshes]),
                       np.concatenate([mesh.part for mesh in self.meshes]),
-                      np.array([bool((texture[..., 3] <= HOLE + 15).any()) for texture in self.textures]))
+                      np.array([bool((texture[..., 3] == HOLE).any()) for texture in self.textures]))
 
 
 class Packed(NamedTuple):
@@ -187,14 +196,14 @@ def _halvings(texture: UInt8Array) -> Sequence[UInt8Array]:
             levels.append(last)
             continue
         size = (width // 2, height // 2)
-        solid = (last[..., 3] > HOLE + 15).astype(np.float32)
+        solid = (last[..., 3] != HOLE).astype(np.float32)
         share = cv2.resize(solid, size, interpolation=cv2.INTER_AREA)
         colors = cv2.resize(last[..., :3] * solid[..., None], size, interpolation=cv2.INTER_AREA)
         code = cv2.resize(last[..., 3], size, interpolation=cv2.INTER_NEAREST)
         other = last[1 : size[1] * 2 : 2, 1 : size[0] * 2 : 2, 3]
-        code = np.where(code > HOLE + 15, code, other)  # of what is there, not of a hole beside it
+        code = np.where(code != HOLE, code, other)  # of what is there, not of a hole beside it
         halved = np.empty((size[1], size[0], 4), np.uint8)
         halved[..., :3] = colors / np.maximum(share, 1e-3)[..., None]
-        halved[..., 3] = np.where((share >= 0.5) & (code <= HOLE + 15), PLAIN, np.where(share >= 0.5, code, HOLE))
+        halved[..., 3] = np.where((share >= 0.5) & (code == HOLE), PLAIN, np.where(share >= 0.5, code, HOLE))
         levels.append(halved)
     return levels

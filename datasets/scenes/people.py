@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.scenes.parts import TINT_1, TINT_2
+from datasets.scenes.parts import TINT_1, TINT_2, Bgr
 from datasets.scenes.poses import Array, Pose, xyz
 from datasets.scenes.solids import Paint, Views
 
@@ -38,10 +38,10 @@ class Look:
     height_m: float
     girth: float
     head: float
-    skin: tuple[int, int, int]
-    hair: tuple[int, int, int]
-    shoes: tuple[int, int, int]
-    extra: tuple[int, int, int]
+    skin: Bgr
+    hair: Bgr
+    shoes: Bgr
+    extra: Bgr
     locks: str = "short"
     hem: float = 0.12
     legs: str = "trousers"

@@ -8,8 +8,7 @@ from random import Random
 import numpy as np
 
 from datasets.scenes.ground import TILE_M, Surfaces
-from datasets.scenes.setting import ACROSS_M, Ground
-from datasets.scenes.stage import LABEL_IDS
+from datasets.scenes.setting import ACROSS_M, LABEL_IDS, Ground
 
 CELL_M = 24.0  # a street is laid out in sections of this length
 FAR = 1e9

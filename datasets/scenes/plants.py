@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from datasets.scenes.canvas import Color, noise, times
-from datasets.scenes.parts import HOLE, PLAIN, Float32Array, Library, MeshBuilder, UInt8Array
+from datasets.scenes.canvas import noise, times
+from datasets.scenes.parts import HOLE, PLAIN, Bgr, Float32Array, Library, MeshBuilder, UInt8Array
 
 CARD = 192  # texels across a crown
 # How lit leaves differ from shaded ones, and one lump's from the next one's; blue, green, red
@@ -38,7 +38,7 @@ class Plants:
 class Species:
     """A tree: its leaves' colour, height, and the crown's width, height and shape "round", "column", "cone" or "bare"."""
 
-    color: Color
+    color: Bgr
     height_m: float
     crown_m: tuple[float, float]
     shape: str
@@ -74,7 +74,7 @@ def add_plants(library: Library, rng: np.random.Generator) -> Plants:
     return Plants(trees, tuple(bushes), tuple(hedges))
 
 
-def leaves(rng: np.random.Generator, outline: Float32Array, color: Color, leaf: int, ragged: float) -> UInt8Array:
+def leaves(rng: np.random.Generator, outline: Float32Array, color: Bgr, leaf: int, ragged: float) -> UInt8Array:
     """Returns a card of leaves.
 
     Args:
@@ -121,7 +121,7 @@ def lumps_in(rng: np.random.Generator, size_hw: tuple[int, int], shape: str, cou
     return (0.6 * np.where(square < 1, np.sqrt(np.maximum(1 - square, 0)), 1 - square)).astype(np.float32)
 
 
-def branches(rng: np.random.Generator, size_hw: tuple[int, int], color: Color) -> UInt8Array:
+def branches(rng: np.random.Generator, size_hw: tuple[int, int], color: Bgr) -> UInt8Array:
     """Returns a card of a bare crown: boughs that fork into twigs, from the middle of the lower edge."""
     height, width = size_hw
     card = np.zeros((*size_hw, 4), np.uint8)
@@ -143,7 +143,7 @@ def branches(rng: np.random.Generator, size_hw: tuple[int, int], color: Color) -
     return card
 
 
-def _lines(card: UInt8Array, rng: np.random.Generator, color: Color, start: np.ndarray, end: np.ndarray, thick: float) -> None:
+def _lines(card: UInt8Array, rng: np.random.Generator, color: Bgr, start: np.ndarray, end: np.ndarray, thick: float) -> None:
     """Draws lines from `start` (N, 2) to `end` (N, 2) in a few shades."""
     lines = np.round(16 * np.stack([start, end], 1)).astype(np.int32)
     for part in np.array_split(lines, 4):
@@ -205,7 +205,7 @@ def _tree(library: Library, rng: np.random.Generator, species: Species, bark: in
     return Plant(library.add_mesh(builder.build(two_sided=True)), species.height_m, wide)
 
 
-def _bush(library: Library, rng: np.random.Generator, color: Color, width: float, height: float) -> Plant:
+def _bush(library: Library, rng: np.random.Generator, color: Bgr, width: float, height: float) -> Plant:
     size_hw = (round(96 * np.clip(height / width, 0.6, 1.2)), 112)
     relief = lumps_in(rng, size_hw, "round", 44)
     low = lumps_in(rng, size_hw, "block", 14)

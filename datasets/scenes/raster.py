@@ -15,13 +15,14 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from datasets.scenes.parts import Float32Array, Int32Array, Packed
+from datasets.scenes.parts import HOLE, Float32Array, Int32Array, Packed
 
 # Without Numba's counting of references to arrays: it would take half of the time where a function is called for each pixel.
 # Such functions can't make arrays, so they get them. Those called for each pixel are inlined: a call would copy arrays' fields.
 # Indices are unsigned (np.uintp) in the innermost loops: for others Numba asks each time whether they count from the end.
-compiled = numba.njit(cache=True, nogil=True, fastmath=True, _nrt=False)
-inlined = numba.njit(cache=True, nogil=True, fastmath=True, _nrt=False, forceinline=True)
+SETTINGS: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": True, "_nrt": False}
+compiled: Any = numba.njit(**SETTINGS)
+inlined: Any = numba.njit(**SETTINGS, forceinline=True)
 
 NEAR_M = 0.4
 FACE_FLOATS = 16  # what `project` says of a face: 9 of M^-1, then u and v at the corners (6), texels per pixel at 1 m
@@ -159,7 +160,7 @@ def project(library: Packed, mesh: Any, placement: Any, camera: Any, view: View)
 
 
 @inlined
-def texel_at(tables: Any, texture: int, level: int, u: float, v: float) -> int:
+def texel_at(tables: Any, texture: int, level: int, u: float, v: float) -> np.uintp:
     """Returns the index of the texel that holds (u, v), which repeat."""
     rows, columns = tables[texture, level, 1], tables[texture, level, 2]
     column = int((u - np.floor(u)) * columns)
@@ -211,7 +212,7 @@ def rasterize(order: Any, library: Packed, view: View) -> None:
                     t0, t1, t2 = a0 * column + b0 * row + c0, a1 * column + b1 * row + c1, a2 * column + b2 * row + c2
                     u, v = (u0 * t0 + u1 * t1 + u2 * t2) * depth, (v0 * t0 + v1 * t1 + v2 * t2) * depth
                     level = level_of(face[15] * depth, levels)
-                    if texels[texel_at(tables, image, level, u, v), 3] < 16:
+                    if texels[texel_at(tables, image, level, u, v), 3] == HOLE:
                         continue
                 depths[column] = near
                 owner[column] = number
@@ -269,6 +270,6 @@ def cast_shadows(library: Packed, mesh: Any, placement: Any, cells: Cells, heigh
                             uv[index, 2, 0] - uv[index, 0, 0])
                         v = uv[index, 0, 1] + t1 * (uv[index, 1, 1] - uv[index, 0, 1]) + t2 * (
                             uv[index, 2, 1] - uv[index, 0, 1])
-                        if texels[texel_at(tables, image, 1, u, v), 3] < 16:
+                        if texels[texel_at(tables, image, 1, u, v), 3] == HOLE:
                             continue
                     heights[row, column] = y

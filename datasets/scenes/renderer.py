@@ -113,7 +113,7 @@ class Renderer:
         turned = np.stack([x + across * cosine + along * sine - origin_x, z - across * sine + along * cosine - origin_z], -1)
         for corners in np.rint(turned[self._stands[scene.mesh]] / SHADOW_CELL_M).astype(np.int32):
             cv2.fillConvexPoly(self._feet_seen, corners, 70)
-        occlusion = cv2.blur(cv2.blur(self._feet_seen, (7, 7)), (7, 7))
+        occlusion = np.asarray(cv2.blur(cv2.blur(self._feet_seen, (7, 7)), (7, 7)), np.uint8)
         begin = camera[2] - TABLE_BEHIND_M
         return shade.Ahead(begin, *scene.ground.along(begin), self._heights, occlusion, cells)
 
@@ -121,13 +121,12 @@ class Renderer:
         """Blurs as a lens does, adds a sensor's noise, and balances the colours."""
         height, width = self.size_hw
         blur_px = max(scene.lens.blur_px * height / 512, 0.3)
-        image = cv2.GaussianBlur(image, (0, 0), blur_px)
+        blurred = cv2.GaussianBlur(image, (0, 0), blur_px)
         y, x = (scene.clock * 37) % 64, (scene.clock * 53) % 64
         grain = self._grain[y : y + height, x : x + width]
-        developed = cv2.addWeighted(image, 1.0, grain, scene.lens.noise, 0.0, dtype=cv2.CV_8U)
+        developed = cv2.addWeighted(blurred, 1.0, grain, scene.lens.noise, 0.0, dtype=cv2.CV_8U)
         table = np.clip(np.arange(256)[:, None] * scene.lens.balance + 0.5, 0, 255).astype(np.uint8)
-        balanced: UInt8Array = cv2.LUT(developed, table[None])
-        return balanced
+        return np.asarray(cv2.LUT(developed, table[None]), np.uint8)
 
 
 def _foot(corners: Float32Array) -> Float32Array | None:

@@ -1,15 +1,18 @@
-"""Setting: the light of a day and the ground of a street, as plain data that the compiled loops can read."""
+"""Setting: label ids, the light of a day and the ground of a street, as plain data that the compiled loops can read."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from datasets.scenes.parts import Float32Array, Int32Array, UInt8Array
+from seg.label_sets import CITYSCAPES
 
 ACROSS_M, ALONG_M = 0.02, 0.04  # steps of the ground's tables
 TABLE_BEHIND_M, TABLE_AHEAD_M = 40.0, 220.0  # of the camera; where the table along the street begins and ends
 KERB_M = 0.16
 SIDE_STREET, ZEBRA, STOP_LINE, KERB = 1, 2, 3, 4  # what may lie at a place along the street
+
+LABEL_IDS = dict(zip(CITYSCAPES.classes, CITYSCAPES.label_ids, strict=True)) | {"static": 4}
 
 Triple = tuple[float, float, float]
 

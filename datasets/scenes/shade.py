@@ -8,10 +8,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from datasets.scenes.parts import Float32Array, Int32Array, Packed, UInt8Array
+from datasets.scenes.parts import GLASS, GLOW, TINT_1, TINT_2, Float32Array, Int32Array, Packed, UInt8Array
 from datasets.scenes.raster import Cells, View, compiled, inlined, level_of, texel_at
-from datasets.scenes.setting import ACROSS_M, ALONG_M, KERB, KERB_M, SIDE_STREET, STOP_LINE, ZEBRA, Ground, Light
+from datasets.scenes.setting import (
+    ACROSS_M,
+    ALONG_M,
+    KERB,
+    KERB_M,
+    LABEL_IDS,
+    SIDE_STREET,
+    STOP_LINE,
+    ZEBRA,
+    Ground,
+    Light,
+)
 
+TERRAIN, SKY = LABEL_IDS["terrain"], LABEL_IDS["sky"]
 ENCODED = 4096  # steps of linear light that are told apart on the way to 8 bits
 
 
@@ -171,9 +183,10 @@ def shade(view: View, library: Packed, things: Things, camera: Any, light: Light
                 u, v = face[9] * t0 + face[10] * t1 + face[11] * t2, face[12] * t0 + face[13] * t1 + face[14] * t2
                 at = texel_at(levels_of, library_texture[index], level_of(face[15] * depth, levels), u, v)
                 b, g, r = decode[texels[at, 0]], decode[texels[at, 1]], decode[texels[at, 2]]
-                code = (texels[at, 3] + 16) >> 5
-                if code == 2 or code == 3:
-                    b, g, r = b * tints[thing, code - 2, 0], g * tints[thing, code - 2, 1], r * tints[thing, code - 2, 2]
+                code = texels[at, 3]
+                if TINT_1 <= code <= TINT_2:
+                    second = code - TINT_1
+                    b, g, r = b * tints[thing, second, 0], g * tints[thing, second, 1], r * tints[thing, second, 2]
                 nx, ny, nz = normals[shown_face]
                 x, y, z = camera[0] + depth * dx, camera[1] + depth * dy, camera[2] + depth * dz
                 card = nx == 0 and ny == 0 and nz == 0
@@ -183,20 +196,20 @@ def shade(view: View, library: Packed, things: Things, camera: Any, light: Light
                     sun = facing * _sunlit(heights, cells, x, y, z, 0.7 if card else 0.25)
                 sky = 0.6 if card else 0.5 + 0.5 * ny
                 near_ground = 0.62 + 0.38 * min(1.0, max(y, 0.0) * 0.8)
-                if code != 6:
+                if code != GLOW:
                     above, below = sky * near_ground, (1 - sky) * near_ground
                     b *= above * light.sky_color[0] + below * light.ground_color[0] + sun * light.sun_color[0]
                     g *= above * light.sky_color[1] + below * light.ground_color[1] + sun * light.sun_color[1]
                     r *= above * light.sky_color[2] + below * light.ground_color[2] + sun * light.sun_color[2]
                 else:
                     b, g, r = b * 1.6, g * 1.6, r * 1.6
-                if (code == 4 or (code == 2 and gloss[thing] > 0)) and not card:
+                if (code == GLASS or (code == TINT_1 and gloss[thing] > 0)) and not card:
                     length = np.sqrt(dx * dx + dy * dy + dz * dz)
                     cosine = (dx * nx + dy * ny + dz * nz) / length
                     mirrored_up = dy / length - 2 * cosine * ny
                     away = 1 + cosine  # cosine is negative: the face looks at the camera
                     away = max(0.0, away * away * away)
-                    share = 0.12 + 0.6 * away if code == 4 else gloss[thing] * (0.05 + 0.5 * away)
+                    share = 0.12 + 0.6 * away if code == GLASS else gloss[thing] * (0.05 + 0.5 * away)
                     t = min(1.0, max(0.0, mirrored_up * 2.2 + 0.1 * _smooth(noise, 9.0 * x, 9.0 * (y + z))))
                     b += share * (t * light.horizon[0] + (1 - t) * 0.4 * light.ground_color[0] - 0.5 * b)
                     g += share * (t * light.horizon[1] + (1 - t) * 0.4 * light.ground_color[1] - 0.5 * g)
@@ -220,7 +233,7 @@ def shade(view: View, library: Packed, things: Things, camera: Any, light: Light
             else:
                 length = np.sqrt(dx * dx + dy * dy + dz * dz)
                 b, g, r = _sky(dx / length, dy / length, dz / length, light, noise)
-                labels[row, column], instances[row, column] = 23, 23
+                labels[row, column], instances[row, column] = SKY, SKY
             if haze > 0:
                 thick = light.haze * haze
                 clear = 1.0 / (1.0 + thick * (1.0 + 0.5 * thick))  # nearly exp(-thick), in a tenth of its time
@@ -289,7 +302,7 @@ def wet_road(shown: Any, camera: Any, wet: float, labels: Any, noise: Any, image
     for row in range(height):
         up_cam = (camera[14] - 0.5 - row) / focal
         for column in range(width):
-            if shown[row, column] >= 0 or labels[row, column] == 22:
+            if shown[row, column] >= 0 or labels[row, column] == TERRAIN:
                 continue
             across_cam = (column + 0.5 - camera[13]) / focal
             dx = camera[3] * across_cam + camera[6] * up_cam + camera[9]

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from datasets.scenes.canvas import Canvas, Color, gray
-from datasets.scenes.parts import GLOW, HOLE, PLAIN, UInt8Array
+from datasets.scenes.canvas import Canvas, gray
+from datasets.scenes.parts import GLOW, HOLE, Bgr, Texel, UInt8Array
 
 RED, BLUE, GREEN, YELLOW = (40, 36, 172), (140, 78, 26), (64, 96, 20), (36, 170, 214)  # blue, green, red
 WHITE, BLACK = (222, 222, 222), (30, 30, 30)
@@ -28,9 +28,9 @@ def _blank(side: float = 0.7) -> tuple[Canvas, float, float]:
     return Canvas(side, side, 72 / side), side / 2, side * 0.49
 
 
-def _disc(rim: Color, inner: Color, share: float = 0.78) -> tuple[Canvas, float, float]:
+def _disc(rim: Bgr, inner: Bgr, share: float = 0.78) -> tuple[Canvas, float, float]:
     canvas, middle, radius = _blank()
-    canvas.ellipse(middle, middle, radius, radius, rim, PLAIN)
+    canvas.ellipse(middle, middle, radius, radius, Texel(rim))
     canvas.ellipse(middle, middle, radius * share, radius * share, inner)
     return canvas, middle, radius
 
@@ -75,7 +75,7 @@ def _warning(rng: np.random.Generator) -> Canvas:
     canvas, middle, radius = _blank(0.8)
     below = middle + radius * 0.22
     for share, color in ((1.12, RED), (0.72, WHITE)):
-        canvas.polygon(_regular(3, 0, middle, radius * share, radius * 0.22), color, PLAIN if share > 1 else None)
+        canvas.polygon(_regular(3, 0, middle, radius * share, radius * 0.22), Texel(color) if share > 1 else color)
     if rng.random() < 0.5:
         return canvas.line([(middle - 0.03, below - 0.16), (middle, below), (middle + 0.05, below + 0.1)], 0.06, BLACK)
     canvas.ellipse(middle, below - 0.13, 0.035, 0.035, BLACK)
@@ -85,13 +85,13 @@ def _warning(rng: np.random.Generator) -> Canvas:
 def _yield(rng: np.random.Generator) -> Canvas:
     canvas, middle, radius = _blank(0.85)
     for share, color in ((1.12, RED), (0.66, WHITE)):
-        canvas.polygon(_regular(3, np.pi, middle, radius * share, -radius * 0.22), color, PLAIN if share > 1 else None)
+        canvas.polygon(_regular(3, np.pi, middle, radius * share, -radius * 0.22), Texel(color) if share > 1 else color)
     return canvas
 
 
 def _stop(rng: np.random.Generator) -> Canvas:
     canvas, middle, radius = _blank(0.8)
-    canvas.polygon(_regular(8, np.pi / 8, middle, radius * 1.06), WHITE, PLAIN)
+    canvas.polygon(_regular(8, np.pi / 8, middle, radius * 1.06), Texel(WHITE))
     canvas.polygon(_regular(8, np.pi / 8, middle, radius * 0.96), RED)
     return canvas.text("STOP", middle, middle, radius * 0.42, WHITE)
 
@@ -99,7 +99,7 @@ def _stop(rng: np.random.Generator) -> Canvas:
 def _priority(rng: np.random.Generator) -> Canvas:
     canvas, middle, radius = _blank()
     for share, color in ((1.0, WHITE), (0.68, YELLOW)):
-        canvas.polygon(_regular(4, 0, middle, radius * share), color, PLAIN if share == 1 else None)
+        canvas.polygon(_regular(4, 0, middle, radius * share), Texel(color) if share == 1 else color)
     return canvas
 
 
@@ -188,7 +188,7 @@ def signal(lamps: tuple[str, ...], lit: str) -> UInt8Array:
         y = 0.155 + 0.31 * index
         canvas.ellipse(0.15, y, 0.125, 0.125, gray(16))
         glow = lamp == lit
-        canvas.ellipse(0.15, y + 0.012, 0.105, 0.105, LAMPS[lamp] if glow else UNLIT[lamp], GLOW if glow else None)
+        canvas.ellipse(0.15, y + 0.012, 0.105, 0.105, Texel(LAMPS[lamp], GLOW) if glow else UNLIT[lamp])
         if not glow:
             canvas.shade(0.03, y - 0.12, 0.24, 0.1, 0.5, 0.9)  # the hood's shadow
         else:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from datasets.scenes.parts import HOLE, PLAIN, Library, MeshBuilder
+from datasets.scenes.parts import HOLE, PLAIN, Bgr, Library, MeshBuilder
 
 Array = npt.NDArray[np.floating]
 
@@ -23,7 +23,7 @@ Radius = npt.ArrayLike | tuple[npt.ArrayLike, npt.ArrayLike]  # [m], () or (view
 class Paint(NamedTuple):
     """What a solid is painted with: colour, the code of its texels, and which of the object's classes it belongs to."""
 
-    bgr: tuple[float, float, float]
+    bgr: Bgr
     code: int = PLAIN
     part: int = 0
 

@@ -2,23 +2,21 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from datasets.scenes.figures import Figure
-from datasets.scenes.parts import Int32Array
+from datasets.scenes.parts import Bgr, Int32Array
+from datasets.scenes.setting import LABEL_IDS
 from datasets.scenes.shade import Things
 from seg.label_sets import CITYSCAPES, INSTANCE_FACTOR
 
-LABEL_IDS = dict(zip(CITYSCAPES.classes, CITYSCAPES.label_ids, strict=True)) | {"static": 4}
 PARTS = 4  # classes that one object may have
 # Their instances are told apart.
 COUNTED = frozenset(name for name, size in zip(CITYSCAPES.classes, CITYSCAPES.instance_sizes, strict=True) if size)
 
-Color = Sequence[float]  # blue, green, red, 0 to 255, as they look
-WHITE = (255.0, 255.0, 255.0)
+WHITE: Bgr = (255.0, 255.0, 255.0)
 
 
 class Stage:
@@ -27,13 +25,13 @@ class Stage:
     def __init__(self) -> None:
         self._mesh: list[int] = []
         self._placement: list[tuple[float, ...]] = []
-        self._tints: list[tuple[Color, Color]] = []
+        self._tints: list[tuple[Bgr, Bgr]] = []
         self._gloss: list[float] = []
         self._labels: list[tuple[str, ...]] = []
-        self._figures: list[tuple[Figure, float, float, float, float, tuple[str, ...], tuple[Color, Color]]] = []
+        self._figures: list[tuple[Figure, float, float, float, float, tuple[str, ...], tuple[Bgr, Bgr]]] = []
 
     def add(self, mesh: int, x: float, z: float, yaw: float = 0.0, *, labels: tuple[str, ...],
-            scale: tuple[float, float, float] = (1.0, 1.0, 1.0), tints: tuple[Color, Color] = (WHITE, WHITE),
+            scale: tuple[float, float, float] = (1.0, 1.0, 1.0), tints: tuple[Bgr, Bgr] = (WHITE, WHITE),
             gloss: float = 0.0) -> None:
         """Puts an object on the ground.
 
@@ -54,7 +52,7 @@ class Stage:
         self._labels.append(labels)
 
     def add_figure(self, figure: Figure, x: float, z: float, heading: float, travelled_m: float = 0.0, *,
-                   labels: tuple[str, ...], tints: tuple[Color, Color]) -> None:
+                   labels: tuple[str, ...], tints: tuple[Bgr, Bgr]) -> None:
         """Puts a figure on the ground, which will be turned to the camera; `heading` is where it looks or goes [rad]."""
         self._figures.append((figure, x, z, heading, travelled_m, labels, tints))
 

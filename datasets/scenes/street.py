@@ -9,22 +9,22 @@ import numpy as np
 
 from datasets.scenes.catalog import Catalog
 from datasets.scenes.furniture import Post
-from datasets.scenes.parts import Float32Array
+from datasets.scenes.parts import Bgr, Float32Array
 from datasets.scenes.plan import CELL_M, Side, some_ground, some_plan
 from datasets.scenes.plants import Plant
 from datasets.scenes.renderer import Scene
 from datasets.scenes.setting import TABLE_AHEAD_M, TABLE_BEHIND_M
-from datasets.scenes.stage import Color, Stage
+from datasets.scenes.stage import Stage
 from datasets.scenes.traffic import Traffic
 from datasets.scenes.weather import some_lens, some_light
 
 BEHIND_M, AHEAD_M = 16.0, 150.0  # of the camera; what is shown
 BORDERS = ("hedge", "fence", "wall")
-PLASTERS: tuple[Color, ...] = ((196, 214, 222), (170, 196, 214), (214, 220, 224), (160, 178, 190), (176, 208, 216),
+PLASTERS: tuple[Bgr, ...] = ((196, 214, 222), (170, 196, 214), (214, 220, 224), (160, 178, 190), (176, 208, 216),
                                (190, 190, 188), (150, 170, 196), (206, 214, 206), (140, 150, 158), (186, 202, 226))
-TRIMS: tuple[Color, ...] = ((70, 60, 52), (60, 72, 40), (48, 44, 110), (110, 84, 52), (40, 40, 40), (120, 130, 140),
+TRIMS: tuple[Bgr, ...] = ((70, 60, 52), (60, 72, 40), (48, 44, 110), (110, 84, 52), (40, 40, 40), (120, 130, 140),
                             (60, 110, 150), (90, 50, 40), (200, 200, 200), (44, 96, 60))
-MUTED: tuple[Color, ...] = ((255, 255, 255), (215, 228, 235), (232, 228, 222), (205, 215, 225), (228, 235, 226))
+MUTED: tuple[Bgr, ...] = ((255, 255, 255), (215, 228, 235), (232, 228, 222), (205, 215, 225), (228, 235, 226))
 
 
 class Place(NamedTuple):
@@ -109,7 +109,7 @@ class Street:
         return stage
 
     def _put(self, stage: Stage, place: Place, mesh: int, aside: float, along: float, *, labels: tuple[str, ...],
-             turn: float = 0.0, scale: tuple[float, float, float] = (1, 1, 1), tints: tuple[Color, Color] | None = None) -> None:
+             turn: float = 0.0, scale: tuple[float, float, float] = (1, 1, 1), tints: tuple[Bgr, Bgr] | None = None) -> None:
         """Puts an object `aside` from the street's middle and `along` the section; yaw 0 fits the right-hand side."""
         z = place.begin + along
         yaw = self.plan.yaw(z) + turn + (math.pi if place.sign < 0 else 0.0)

@@ -10,8 +10,9 @@ from random import Random
 from typing import NamedTuple
 
 from datasets.scenes.catalog import Catalog
+from datasets.scenes.parts import Bgr
 from datasets.scenes.plan import CELL_M, Plan, Side
-from datasets.scenes.stage import Color, Stage
+from datasets.scenes.stage import Stage
 
 BEHIND_M, AHEAD_M = 18.0, 130.0  # of the camera; what is shown
 FIGURES_M = 75.0  # further ahead, people and cycles would be a few pixels: they are left out
@@ -19,10 +20,10 @@ JITTER = 0.13  # how far what stands in a lane may be from its place, as a share
 CLEAR_M = (-9.0, 9.5)  # on the camera's own lane, nothing stands nearer behind and ahead
 MOVING = ("car", "truck", "bus", "motorcycle")
 SHARES = {"city": (58, 11, 13, 18), "homes": (68, 12, 6, 14), "park": (60, 13, 11, 16), "arterial": (56, 19, 11, 14)}
-CLOTHES: tuple[Color, ...] = ((52, 48, 46), (88, 70, 60), (120, 116, 112), (62, 60, 92), (90, 52, 40), (180, 184, 190),
+CLOTHES: tuple[Bgr, ...] = ((52, 48, 46), (88, 70, 60), (120, 116, 112), (62, 60, 92), (90, 52, 40), (180, 184, 190),
                               (70, 88, 110), (48, 64, 52), (46, 40, 120), (150, 128, 96), (36, 34, 34), (96, 120, 150),
                               (190, 170, 140), (60, 52, 160), (70, 110, 170), (110, 140, 70))
-TROUSERS: tuple[Color, ...] = ((92, 66, 50), (60, 46, 40), (44, 42, 42), (112, 98, 88), (70, 84, 104), (130, 150, 168),
+TROUSERS: tuple[Bgr, ...] = ((92, 66, 50), (60, 46, 40), (44, 42, 42), (112, 98, 88), (70, 84, 104), (130, 150, 168),
                                (36, 34, 36))
 
 
@@ -194,7 +195,7 @@ class Traffic:
                                       room=14.0, clear_of=None)
 
 
-def _clothes(rng: Random) -> tuple[Color, Color]:
+def _clothes(rng: Random) -> tuple[Bgr, Bgr]:
     return rng.choice(CLOTHES), rng.choice(TROUSERS)
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from datasets.scenes import vehicle_parts as vp
-from datasets.scenes.parts import TINT_1, TINT_2, Library, Mesh, MeshBuilder
+from datasets.scenes.parts import TINT_2, Library, Mesh, MeshBuilder
 
 TEXELS_PER_M = 36
 BELLOWS_M = 0.55
@@ -65,13 +65,13 @@ def _add_tram(library: Library, shape: TramShape, rng: np.random.Generator) -> v
     meshes = []
     for ahead in (True, False):
         face = _face(library, shape, ahead, rng)
-        views = vp.Views(side, face, black, roof, front_z, shape.end, shape.width, height)
+        coating = vp.Coating(side, face, black, roof, front_z, shape.end, shape.width, height)
         builder = MeshBuilder()
         share, tip = np.array([shape.nose * 0.6, (shape.nose + 0.75) / 2, 1, 1]), np.array([1, 0.85, 0.3, 0])
         along = np.array([0, 0.18, 1.3, shape.end])
         vp.hull(builder, [vp.ring(share * half * wide, y, along + tip * back, front_z) for wide, y, back in (
             (0.97, 0, 0.3), (1, 0.75, 0), (1, shape.window[0], 0.05 * shape.rake), (0.98, height - 0.45, 0.8 * shape.rake),
-            (0.92, height - 0.12, shape.rake), (0.75, height, shape.rake + 0.2))], views)
+            (0.92, height - 0.12, shape.rake), (0.75, height, shape.rake + 0.2))], coating)
         for d in (0.45, 0.72):
             z = front_z - d * shape.end
             builder.box((-half * 0.6, height - 0.02, z - 0.9), (half * 0.6, height + 0.26, z + 0.9), equipment)
@@ -84,11 +84,11 @@ def _add_tram(library: Library, shape: TramShape, rng: np.random.Generator) -> v
     for z in joints:
         builder.box((-half * 0.9, 0.3, z - BELLOWS_M), (half * 0.9, height - 0.12, z), folds, top=black)
     if shape.middle:
-        views = vp.Views(_side(library, shape, shape.middle, False, rng), black, black, roof, shape.middle / 2, shape.middle,
+        coating = vp.Coating(_side(library, shape, shape.middle, False, rng), black, black, roof, shape.middle / 2, shape.middle,
                          shape.width, height)
         ends = np.array([0, shape.middle])
         vp.hull(builder, [vp.ring(half * wide, y, ends, shape.middle / 2) for wide, y in (
-            (0.97, 0), (1, 0.75), (1, shape.window[0]), (0.98, height - 0.45), (0.92, height - 0.12), (0.75, height))], views)
+            (0.97, 0), (1, 0.75), (1, shape.window[0]), (0.98, height - 0.45), (0.92, height - 0.12), (0.75, height))], coating)
         builder.box((-half * 0.6, height - 0.02, -1.6), (half * 0.6, height + 0.26, 1.6), equipment)
     meshes.append(builder.build())
     joined = Mesh(np.concatenate([mesh.corners for mesh in meshes]), np.concatenate([mesh.uv for mesh in meshes]),
@@ -183,7 +183,7 @@ def _face(library: Library, shape: TramShape, ahead: bool, rng: np.random.Genera
 
 def _roof(library: Library, rng: np.random.Generator) -> int:
     panel = vp.Panel(2, 4, 12)
-    panel.box(0, 0, 2, 4, (200, 200, 200, TINT_1))
+    panel.box(0, 0, 2, 4, vp.paint(200))
     panel.box(0.4, 0, 1.6, 4, vp.grey(140))
     return library.add_texture(panel.finish(rng, 0))
 

@@ -11,11 +11,9 @@ import numpy as np
 from datasets.scenes.buses import add_buses
 from datasets.scenes.cars import add_cars
 from datasets.scenes.lorries import add_lorries
-from datasets.scenes.parts import Library
+from datasets.scenes.parts import Bgr, Library
 from datasets.scenes.trams import add_trams
 from datasets.scenes.vehicle_parts import Vehicle
-
-Color = tuple[float, float, float]  # blue, green, red; 0 to 255
 
 BLACK, GRAPHITE, GREY, SILVER, WHITE = (36, 34, 33), (84, 80, 77), (126, 122, 119), (178, 176, 173), (228, 229, 229)
 NAVY, BLUE, RED, WINE, GREEN, BEIGE, BROWN, SAND = ((78, 50, 34), (140, 88, 40), (40, 34, 150), (46, 28, 88), (62, 74, 42),
@@ -32,15 +30,15 @@ class Paints:
         spread: how much their brightness varies from one vehicle to the next.
     """
 
-    choices: tuple[tuple[float, Color, Color], ...]
+    choices: tuple[tuple[float, Bgr, Bgr], ...]
     spread: float = 0.12
 
-    def pick(self, rng: Random) -> tuple[Color, Color]:
+    def pick(self, rng: Random) -> tuple[Bgr, Bgr]:
         """Returns a vehicle's tints."""
         _, first, second = rng.choices(self.choices, [weight for weight, _, _ in self.choices])[0]
         gain = rng.uniform(1 - self.spread, 1 + self.spread)
 
-        def varied(color: Color) -> Color:
+        def varied(color: Bgr) -> Bgr:
             blue, green, red = (min(max(value * gain + rng.gauss(0, 2), 0.0), 245.0) for value in color)
             return blue, green, red
 

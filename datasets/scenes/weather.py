@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
+import numpy.typing as npt
 
 from datasets.scenes.parts import Float32Array
-from datasets.scenes.setting import Light
+from datasets.scenes.setting import Light, Triple
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Lens:
 
 def _bgr(*values: float) -> Float32Array:
     return np.array(values, np.float32)
+
+
+def _triple(values: npt.NDArray[np.floating]) -> Triple:
+    first, second, third = map(float, values)
+    return first, second, third
 
 
 def some_light(rng: Random) -> Light:
@@ -52,11 +58,10 @@ def some_light(rng: Random) -> Light:
         cover = rng.uniform(0.75, 1.1)
     ground_color = 0.30 * sky_color + 0.11 * sun_color * sun[1] + _bgr(0.01, 0.02, 0.03)
     on_ground = float(sky_color[1] + sun_color[1] * sun[1])
-    sun, sun_color, sky_color, ground_color, zenith, horizon, cloud = (
-        tuple(map(float, values)) for values in (sun, sun_color, sky_color, ground_color, zenith, horizon, cloud))
     return Light(
-        sun=sun, sun_color=sun_color, sky_color=sky_color, ground_color=ground_color, zenith=zenith,
-        horizon=horizon, cloud=cloud, cover=cover, drift=(rng.uniform(0, 500), rng.uniform(0, 500)),
+        sun=_triple(sun), sun_color=_triple(sun_color), sky_color=_triple(sky_color), ground_color=_triple(ground_color),
+        zenith=_triple(zenith), horizon=_triple(horizon), cloud=_triple(cloud), cover=cover,
+        drift=(rng.uniform(0, 500), rng.uniform(0, 500)),
         haze=rng.choices((rng.uniform(0.0002, 0.0012), rng.uniform(0.0015, 0.005)), (0.86, 0.14))[0],
         exposure=rng.uniform(0.62, 1.02) / (0.35 + 0.65 * on_ground),
         wet=rng.uniform(0.3, 0.9) if rng.random() < (0.04 if strength else 0.22) else 0.0)

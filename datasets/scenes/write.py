@@ -119,7 +119,7 @@ def write_video(path: Path, parts: Catalog, frames: int, size_hw: tuple[int, int
     check_writable_folder(path.parent)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".scenes") as folder:
         temporary = Path(folder) / "drive.mp4"
-        writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter_fourcc(*"mp4v"), FRAMES_PER_SECOND, size_hw[::-1])
+        writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), FRAMES_PER_SECOND, size_hw[::-1])
         if not writer.isOpened():
             raise SegError(f"OpenCV can't write MP4 here, so {path} can't be made.")
         try:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from seg import machine
 from seg.document.words import NOTHING, missing
 from seg.files import UInt8Array
+from seg.label_sets import Color
 
 
 class Code(str):
@@ -28,10 +29,10 @@ Inline: TypeAlias = str  # a plain string, or one of the three above
 
 @dataclass(frozen=True)
 class Swatch:
-    """A name with the RGB colour that it has in pictures; 0 to 255."""
+    """A name with the colour that it has in pictures."""
 
     name: str
-    color: tuple[int, int, int]
+    color: Color
 
 
 Cell: TypeAlias = Inline | Swatch | int | float | None

@@ -24,6 +24,7 @@ from seg.document.model import (
     Text,
     Verdict,
 )
+from seg.label_sets import Color
 
 _BAR_CELLS = 20
 _WIDTH_IN_FILES = 160  # where standard output is no terminal
@@ -89,7 +90,7 @@ def _table(table: Table) -> RichTable:
     return shown
 
 
-def _cells(column: Column, cell: Cell, color: tuple[int, int, int] | None, style: str = "") -> list[RichText]:
+def _cells(column: Column, cell: Cell, color: Color | None, style: str = "") -> list[RichText]:
     """Returns what stands in a column, and its bar where it has one."""
     text = RichText(column.text(cell), _STYLES.get(type(cell), style))
     if isinstance(cell, Swatch):
@@ -100,5 +101,5 @@ def _cells(column: Column, cell: Cell, color: tuple[int, int, int] | None, style
     return [text, RichText("" if style else "█" * length, _rgb(color) if color else "")]
 
 
-def _rgb(color: tuple[int, int, int]) -> str:
+def _rgb(color: Color) -> str:
     return f"rgb({','.join(map(str, color))})"
