@@ -133,7 +133,7 @@ class SegmentationData(pl.LightningDataModule):
         dataset: its name; see docs/data.md for the list.
         crop_hw: height and width of training samples [px], or one number up to 1: their share of the first training
             picture, to whole 32 px. Evaluation uses whole frames.
-        batch_size: training samples per step and process.
+        batch_size: training samples per step and process; as many as there are, where that is fewer.
         val_batch_size: frames at once in evaluation, per process; above 1 all frames must have one size.
         workers: processes that prepare samples; 0 prepares them in the main process. The samples are the same.
         scale_range: bounds of the random factor that training samples are resized by.
@@ -229,10 +229,14 @@ class SegmentationData(pl.LightningDataModule):
         return self._eval_loader("test")
 
     def _batches(self, counts: list[int], rank: int, world_size: int) -> TrainBatches:
-        if len(counts) == 1:
-            return TrainBatches(counts[0], self.batch_size, self.seed, rank, world_size)
-        order = lru_cache(2)(lambda epoch: mixed_order(counts, self.shares, self.seed, epoch).tolist())
-        return TrainBatches(len(order(0)), self.batch_size, self.seed, rank, world_size, order)
+        order = lru_cache(2)(lambda epoch: mixed_order(counts, self.shares, self.seed, epoch).tolist()) if counts[1:] else None
+        count = len(order(0)) if order else counts[0]
+        if world_size <= count < self.batch_size * world_size:
+            lowered = count // world_size
+            rank_zero_info(f"An epoch has {count} samples, and a step takes {self.batch_size * world_size}: --data.batch_size is "
+                           f"lowered from {self.batch_size} to {lowered}.")
+            self.batch_size = lowered
+        return TrainBatches(count, self.batch_size, self.seed, rank, world_size, order)
 
     def _eval_loader(self, split: str) -> Loader:
         dataset = self._dataset(split)

@@ -39,7 +39,7 @@ class TrainBatches(Sampler[list[Key]]):
         self.start = 0  # step that the next pass begins with
         if count < self.step_size:
             raise SegError(f"The split has {count} samples, but a training step takes {self.step_size} "
-                           f"({batch_size} on each of {world_size} processes). Lower --data.batch_size.")
+                           f"({batch_size} on each of {world_size} processes). Train with fewer processes.")
 
     def __len__(self) -> int:
         return self.count // self.step_size

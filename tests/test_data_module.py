@@ -73,6 +73,15 @@ def test_batches(root: Path) -> None:
     assert torch.equal(whole[1]["labels"][0], torch.from_numpy(train_ids).long())
 
 
+def test_a_batch_larger_than_the_split_is_lowered_and_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = list[str]()
+    monkeypatch.setattr("datasets.module.rank_zero_info", said.append)
+    data = make(root, batch_size=20)
+    for _ in range(2):
+        assert [b["image"].shape[0] for b in data.train_dataloader()] == [COUNT]
+    assert len(said) == 1 and f"from 20 to {COUNT}" in said[0]
+
+
 def test_the_same_whatever_the_workers(root: Path) -> None:
     first, second = seen_in(make(root), 0), seen_in(make(root), 1)
     assert first != second and len(first) == len(second) == STEPS

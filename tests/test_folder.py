@@ -150,6 +150,9 @@ def test_a_share_is_held_back_and_stays(root: Path) -> None:
     assert 40 < len(before["val"]) < 80 and 15 < len(before["test"]) < 45
     after = split_names(root, names + [f"more/{i}" for i in range(300)], {"val": 0.2, "test": 0.1})
     assert all(set(before[split]) == set(after[split]) & set(names) for split in before)
+    for count, val, test in ((12, 2, 1), (50, 10, 5)):
+        small = split_names(root, names[:count], {"val": 0.2, "test": 0.1})
+        assert (len(small["val"]), len(small["test"])) == (val, test), "chance has no say in few pictures"
     few = split_names(root, ["a", "b", "c"], {"val": 0.001, "test": 0.001})
     assert [len(few[split]) for split in ("train", "val", "test")] == [1, 1, 1]
     assert len(split_names(root, ["a", "b"], {"val": 0.999})["train"]) == 1

@@ -13,6 +13,7 @@ from training_runs import make_camvid, run, write_config
 
 import train_seg
 from seg.cli import train, weights
+from seg.cli.train import main
 from seg.cli.trust import split_trust
 from seg.errors import SegError
 
@@ -66,7 +67,7 @@ def test_refusals_are_one_sentence(folder: Path, tmp_path: Path, capsys: pytest.
                                    words: tuple[str, ...]) -> None:
     message = refusal(capsys, folder, "--runs", str(tmp_path / "runs"), *arguments)
     assert all(word in message for word in words), message
-    assert not list(tmp_path.rglob("*.ckpt"))
+    assert not (tmp_path / "runs" / "tiny").exists(), "a run that fails at its start leaves nothing"
 
 
 def test_wrong_keys_in_a_file_are_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,8 +118,30 @@ def test_one_class_teaches_nothing(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "one class, 'road': there is nothing to tell apart" in refusal(capsys, tmp_path, *terms)
 
 
-def test_validation_needs_weights(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_validation_needs_weights_and_says_whose_it_scores(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--ckpt_path best" in refusal(capsys, folder, subcommand="validate")
+    said = list[str]()
+    monkeypatch.setattr("seg.cli.lightning.rank_zero_info", said.append)
+    shipped = ["--runs", str(tmp_path), "--model.network.decoder_channels", "128", "--model.init_from"]
+    assert run(folder, *shipped, "camvid_small", "--model.network.pool", "global", subcommand="validate") == 0
+    assert said == [f"Scored is camvid_small (model.init_from); {tmp_path / 'tiny'} has no checkpoint yet."]
+    (tmp_path / "tiny" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "tiny" / "checkpoints" / "best.ckpt").touch()
+    message = refusal(capsys, folder, *shipped, "street_small", "--model.network.pool", "global", subcommand="validate")
+    assert f"which would be scored untrained. --ckpt_path best scores what {tmp_path / 'tiny'} has learnt." in message
+
+
+def test_what_is_typed_holds_before_and_behind_the_files(folder: Path, tmp_path: Path) -> None:
+    assert main(["fit", "--name", "mine", "--trainer.max_steps=1", "--config", str(folder / "tiny.yaml"),
+                 "--data.root", str(folder / "camvid"), "--runs", str(tmp_path)], train_seg.data_class) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_finished_run_says_so(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for more in ([], ["--ckpt_path", "last"]):
+        assert run(folder, "--runs", str(tmp_path), "--trainer.max_steps", "1", "--size_frames", "0", *more) == 0
+        assert ("all 1 steps were done" in capsys.readouterr().out) == bool(more)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from seg.errors import SegError
 from seg.files import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test")
+_EXACT = 10  # pictures of a split, up to which it has just its share: chance would give 12 pictures one or five instead of two
 
 
 def split_names(root: Path, names: Sequence[str], shares: dict[str, float]) -> dict[str, list[str]]:
@@ -85,9 +86,10 @@ def _check_apart(splits: dict[str, list[str]]) -> None:
 
 
 def _draw(root: Path, names: Sequence[str], shares: dict[str, float]) -> dict[str, list[str]]:
-    """Holds back the names whose hash is lowest; further pictures don't move others from split to split.
+    """Holds back the names whose hash is lowest.
 
-    Every split gets a picture, though its share would come to none; only that one may move, as pictures are added.
+    A large split takes all whose hash lies in its share of all hashes, so that further pictures don't move others from split to
+    split. A small one takes its share of the names, at least one; there, a few may move as pictures are added.
     """
     if len(names) <= len(shares):
         raise SegError(f"{root} holds {len(names)} pictures; {', '.join(['train', *shares])} need one each.")
@@ -95,7 +97,9 @@ def _draw(root: Path, names: Sequence[str], shares: dict[str, float]) -> dict[st
     places, splits, start, bound = list(map(_place, ordered)), dict[str, list[str]](), 0, 0.0
     for waiting, (split, share) in zip(range(len(shares), 0, -1), shares.items(), strict=True):
         bound += share
-        end = min(max(bisect_left(places, bound), start + 1), len(names) - waiting)
+        count = max(1, round(share * len(names)))
+        end = start + count if count <= _EXACT else max(bisect_left(places, bound), start + 1)
+        end = min(end, len(names) - waiting)
         splits[split], start = sorted(ordered[start:end]), end
     return {"train": sorted(ordered[start:]), **splits}
 

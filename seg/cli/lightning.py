@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateMonitor, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 from seg.cli.trust import allow_only
 from seg.errors import SegError, did_you_mean
@@ -47,6 +48,17 @@ class TrainCLI(LightningCLI):
     """LightningCLI with a run folder."""
 
     command = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Runs the subcommand; arguments as LightningCLI's. A run that fails before its first step leaves no folder behind."""
+        self._made_folder = False
+        self._start = 0  # step of the checkpoint that training goes on from
+        try:
+            super().__init__(*args, **kwargs)
+        except BaseException:
+            if self._made_folder and not getattr(getattr(self, "trainer", None), "global_step", 0):
+                shutil.rmtree(self.folder, ignore_errors=True)
+            raise
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -102,7 +114,7 @@ class TrainCLI(LightningCLI):
         checkpoints = self.folder / "checkpoints"
         if self.settings.ckpt_path is not None:
             path = find_checkpoint(checkpoints, self.settings.ckpt_path)
-            read_checkpoint(path)  # Lightning would end in a traceback on a damaged one
+            self._start = read_checkpoint(path)["global_step"]  # read here: Lightning would end in a traceback on a damaged one
             self.settings.ckpt_path = str(path)
             if self.subcommand == "fit" and path.resolve().parent != checkpoints.resolve():
                 self._check_free(f"{path} is of another run; give this one another")
@@ -111,6 +123,7 @@ class TrainCLI(LightningCLI):
         elif self.settings.model.init_from is None:
             raise SegError(f"{self.subcommand} needs weights: --ckpt_path best (or last, or a file), or --model.init_from.")
         if self.subcommand == "fit":
+            self._made_folder = not self.folder.exists() and not getattr(rank_zero_only, "rank", 0)
             check_writable_folder(self.folder)
 
     def _check_free(self, advice: str) -> None:
@@ -152,8 +165,16 @@ class TrainCLI(LightningCLI):
             raise SegError(f"The trainer can't be made: {' '.join(str(error).split())}") from None
 
     def after_instantiate_classes(self) -> None:
-        """Tells the task what the weights will say of their making."""
+        """Tells the task what the weights will say of their making, and the user whose weights are scored."""
         self.model.record.command = self.command
+        if self.subcommand == "fit" or self.settings.ckpt_path is not None:
+            return
+        own = " or ".join(path.stem for path in sorted((self.folder / "checkpoints").glob("*.ckpt")))
+        advice = f"--ckpt_path {own} scores what {self.folder} has learnt" if own else f"{self.folder} has no checkpoint yet"
+        if self.model.untrained:
+            raise SegError(f"{self.settings.model.init_from} lacks {', '.join(self.model.untrained)}, which would be scored "
+                           f"untrained. {advice}.")
+        rank_zero_info(f"Scored is {self.settings.model.init_from} (model.init_from); {advice}.")
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
@@ -161,6 +182,9 @@ class TrainCLI(LightningCLI):
     def after_fit(self) -> None:
         """Writes the best weights, once all epochs are done."""
         if self.trainer.is_global_zero and not self.settings.trainer.fast_dev_run:
+            if self._start and self._start == self.trainer.global_step:
+                print(f"{self.settings.ckpt_path} is of a finished training: all {self._start} steps were done, and none was "
+                      "added. To train longer, raise --trainer.max_epochs or --trainer.max_steps.")
             print(export_run(self.folder))
             if self.settings.size_frames:
                 try:

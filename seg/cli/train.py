@@ -38,6 +38,7 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]] | None) -> No
     check_not_empty(argv)
     arguments, trusted = split_trust(argv)
     _check_settings_files(arguments)
+    arguments = _files_first(arguments)
 
     import jsonargparse  # from here on: inference alone is installed without what training needs
     from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -71,6 +72,21 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]] | None) -> No
         reason = " ".join(str(error).split())
         raise SegError(f"Another process of this training has ended ({reason:.120}). Go on from what is kept: --ckpt_path "
                        "last") from None
+
+
+def _files_first(arguments: Sequence[str]) -> list[str]:
+    """Moves the files behind `--config` to the front, in their order: what is typed beside them holds, wherever it stands."""
+    if not arguments or arguments[0].startswith("-"):  # the subcommand comes first; before it stand settings of all of them
+        return list(arguments)
+    files, others, rest = list[str](), list[str](), iter(arguments[1:])
+    for argument in rest:
+        if argument in ("--config", "-c"):
+            files += [argument, *([value] if (value := next(rest, None)) is not None else [])]
+        elif argument.startswith(("--config=", "-c=")):
+            files.append(argument)
+        else:
+            others.append(argument)
+    return [arguments[0], *files, *others]
 
 
 def _check_settings_files(arguments: Sequence[str]) -> None:

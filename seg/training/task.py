@@ -95,6 +95,7 @@ class SegmentationTask(LightningModule):
         self.class_sets = class_sets or []
         self.init_from = init_from
         self.network = network
+        self.untrained: list[str] = []  # classes that `init_from` has nothing for
         if init_from is not None:
             self._start_from(init_from, init_classes)
         elif init_classes:
@@ -117,9 +118,9 @@ class SegmentationTask(LightningModule):
         self.confusion: Tensor
 
     def _start_from(self, weights: str, origins: dict[str, str | list[str] | None] | None) -> None:
-        fresh = init_from(self.network, weights, self.label_set.classes, origins)
-        if fresh:
-            rank_zero_info(f"Starting from {weights}; classes that start anew: {', '.join(fresh)}.")
+        self.untrained = init_from(self.network, weights, self.label_set.classes, origins)
+        if self.untrained:
+            rank_zero_info(f"Starting from {weights}; classes that start anew: {', '.join(self.untrained)}.")
 
     def _set_norm_momentum(self, momentum: float) -> None:
         if not 0 < momentum <= 1:
