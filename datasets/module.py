@@ -24,8 +24,9 @@ from datasets.base import Reader, UInt8Array, check_not_tiny
 from datasets.mixture import ClassSets, OtherData, check_shares, mixed_order
 from datasets.pictures import Pictures
 from datasets.sampling import PADDING, EvalBatches, Key, Loader, ResumableLoader, TrainBatches
-from datasets.transforms import MEAN_RGB, Augmentation, paste_class
+from datasets.transforms import MEAN_RGB, Augmentation, Scaled, paste_class
 from seg import machine
+from seg.architecture import MIN_SIZE
 from seg.errors import SegError, did_you_mean
 from seg.files import read_image_bgr
 from seg.label_sets import IGNORE, known
@@ -39,11 +40,12 @@ class Part:
 
     Args:
         table: (256,) from the reader's train ids to the network's labels; None where they are the same.
-        augmentation: what is done to training samples; None leaves them as they are.
+        augmentation: what is done to samples; None leaves them as they are.
         cached: whether `keep` shall be called.
     """
 
-    def __init__(self, reader: Reader, table: UInt8Array | None, augmentation: Augmentation | None, cached: bool) -> None:
+    def __init__(self, reader: Reader, table: UInt8Array | None, augmentation: Augmentation | Scaled | None,
+                 cached: bool) -> None:
         self.reader, self.table, self.augmentation, self.cached = reader, table, augmentation, cached
         self._kept: list[tuple[UInt8Array, UInt8Array]] = []
 
@@ -135,6 +137,8 @@ class SegmentationData(pl.LightningDataModule):
             picture, to whole 32 px. Evaluation uses whole frames.
         batch_size: training samples per step and process; as many as there are, where that is fewer.
         val_batch_size: frames at once in evaluation, per process; above 1 all frames must have one size.
+        val_long_side: that frames are scaled to in evaluation [px], as infer.py does with weights that say at which size they are
+            best; None for the frames' own size. Labels are scored at theirs either way.
         workers: processes that prepare samples; 0 prepares them in the main process. The samples are the same.
         scale_range: bounds of the random factor that training samples are resized by.
         flip: mirror half of the training samples.
@@ -154,7 +158,7 @@ class SegmentationData(pl.LightningDataModule):
                  val_batch_size: int = 1, workers: int = 2, scale_range: tuple[float, float] = (0.5, 2.0), flip: bool = True,
                  color_jitter: float = 0.3, seed: int = 0, cache: bool = False, verify: bool = False, camera_jitter: float = 0.0,
                  balanced_crops: float = 0.0, copy_paste: float = 0.0, share: float = 1.0,
-                 others: list[OtherData] | None = None) -> None:
+                 others: list[OtherData] | None = None, val_long_side: int | None = None) -> None:
         super().__init__()
         self.others = others or []
         for name, known_kinds in ((dataset, READERS), *((other.dataset, KINDS) for other in self.others)):
@@ -173,6 +177,9 @@ class SegmentationData(pl.LightningDataModule):
         for name, often in (("camera_jitter", camera_jitter), ("balanced_crops", balanced_crops), ("copy_paste", copy_paste)):
             if not 0 <= often <= 1:
                 raise SegError(f"--data.{name} is {often}; it must lie between 0 and 1.")
+        if val_long_side is not None and val_long_side < MIN_SIZE:
+            raise SegError(f"--data.val_long_side is {val_long_side}; it must be at least {MIN_SIZE}.")
+        self._scaled = None if val_long_side is None else Scaled(val_long_side)
         self.shares = [share, *(other.share for other in self.others)]
         check_shares(self.shares)
         self.root, self.dataset, self.seed, self.cache, self.verify = root, dataset, seed, cache, verify
@@ -262,8 +269,8 @@ class SegmentationData(pl.LightningDataModule):
     def _dataset(self, split: str) -> SegmentationDataset:
         if split not in self._datasets:
             training = split == "train"
-            parts = [self._part(self.dataset, self.root, split, None, self._augmentation(self.scale_range) if training else None,
-                                self.cache)]
+            change = self._augmentation(self.scale_range) if training else self._scaled
+            parts = [self._part(self.dataset, self.root, split, None, change, self.cache)]
             if training:
                 parts += [self._part(other.dataset, other.root, other.split, table,
                                      self._augmentation(other.scale_range or self.scale_range),
@@ -292,7 +299,7 @@ class SegmentationData(pl.LightningDataModule):
         return Augmentation(self.size_hw, (scale_range[0], scale_range[1]), self.flip, self.color_jitter, self.camera_jitter,
                             self.balanced_crops, MEAN_RGB if network is None else network.mean)  # padding is zero for the network
 
-    def _part(self, dataset: str, root: str, split: str, table: UInt8Array | None, augmentation: Augmentation | None,
+    def _part(self, dataset: str, root: str, split: str, table: UInt8Array | None, augmentation: Augmentation | Scaled | None,
               cache: bool) -> Part:
         reader = KINDS[dataset](root, split)
         if reader.remark:
@@ -328,7 +335,7 @@ def _collate(items: list[dict[str, Any] | SegError]) -> dict[str, torch.Tensor] 
         if isinstance(item, SegError):
             return item
         samples.append(item)
-    sizes = sorted({tuple(sample["image"].shape[1:]) for sample in samples})
+    sizes = sorted({tuple(sample["labels"].shape) for sample in samples})
     if len(sizes) > 1:
         (h, w), (other_h, other_w) = sizes[:2]
         return SegError(f"Frames of {w}x{h} and {other_w}x{other_h} can't be in one batch; set --data.val_batch_size 1.")

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seg.label_sets import IGNORE
+from seg.runtime.preprocess import fit_frame, place
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -102,6 +103,21 @@ def paste_class(sample: Pair, donor: Pair, classes: int, random: np.random.Gener
     image, labels = sample[0].copy(), sample[1].copy()
     image[chosen], labels[chosen] = donor[0][chosen], donor[1][chosen]
     return image, labels
+
+
+class Scaled:
+    """Frames of evaluation at the size at which the network will run; labels stay at the frame's own.
+
+    Args:
+        long_side: of the frames that come out [px].
+    """
+
+    def __init__(self, long_side: int) -> None:
+        self.long_side = long_side
+
+    def __call__(self, image_rgb: UInt8Array, train_ids: UInt8Array, key: tuple[int, ...]) -> Pair:
+        """Returns the frame as `infer.py --size` scales it, and the labels as they are."""
+        return fit_frame(image_rgb, place(image_rgb.shape[:2], None, "stretch", self.long_side), MEAN_RGB), train_ids
 
 
 class Augmentation:

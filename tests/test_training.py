@@ -15,8 +15,10 @@ import torch
 from pytorch_lightning import Trainer
 from training_runs import load, make_camvid, run, write_config
 
+from seg import Predictor
 from seg import load as load_weights
 from seg.errors import SegError
+from seg.evaluate import evaluate, read_sample
 from seg.label_sets import CAMVID
 from seg.metrics import Scores
 from seg.models import LRASPP
@@ -230,6 +232,24 @@ def test_validation_scores_are_those_of_the_frames(folder: Path) -> None:
     metrics = read_description(folder / "runs" / "whole" / "whole.safetensors").metrics
     assert metrics["val/miou"] == pytest.approx(expected.miou, abs=1e-3)
     assert metrics["val/pixel_accuracy"] == pytest.approx(expected.pixel_accuracy, abs=1e-3)
+
+
+def test_validation_at_another_size_scores_as_inference_does_at_that_size(folder: Path) -> None:
+    from datasets import READERS
+
+    assert run(folder, "--name", "scaled", "--data.val_long_side", "96", "--trainer.max_epochs", "1", "--size_frames", "0",
+               "--model.init_from", "camvid_small", "--model.network.init_args.decoder_channels", "128") == 0
+    weights = folder / "runs" / "scaled" / "scaled.safetensors"
+    reader = READERS["camvid"](folder / "camvid", "val")
+
+    def accuracy(size: Any) -> float:
+        predictor = Predictor.load(weights, engine="torch", size=size)
+        scores = evaluate(predictor, (read_sample(reader, index) for index in range(3)), CAMVID, warm_up_runs=0).scores
+        assert scores is not None
+        return scores.pixel_accuracy
+
+    assert read_description(weights).metrics["val/pixel_accuracy"] == pytest.approx(accuracy(96), abs=2e-3)
+    assert abs(accuracy("own") - accuracy(96)) > 5e-3, "the size makes no difference here"
 
 
 def test_a_checkpoint_that_can_not_be_written_leaves_the_one_before(folder: Path, monkeypatch: pytest.MonkeyPatch,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
@@ -39,8 +40,10 @@ class PredictionPictures(Callback):
         if batch_idx % max(1, batches // self.count) or batch_idx // max(1, batches // self.count) >= self.count:
             return
         palette = pl_module.label_set.palette()  # type: ignore[operator, union-attr]
-        frame_rgb = batch["image"][0].permute(1, 2, 0).cpu().numpy()
         truth = palette[batch["labels"][0].cpu().numpy().astype(np.uint8)]
+        frame_rgb = batch["image"][0].permute(1, 2, 0).cpu().numpy()
+        if frame_rgb.shape != truth.shape:
+            frame_rgb = cv2.resize(frame_rgb, truth.shape[1::-1], interpolation=cv2.INTER_AREA)
         predicted = palette[outputs[0].cpu().numpy().astype(np.uint8)]
         picture_rgb = np.concatenate([frame_rgb, truth, predicted], axis=1)
         name = f"{int(batch['index'][0]):05d}"

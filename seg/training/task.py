@@ -17,6 +17,7 @@ from seg.files import spread
 from seg.label_sets import IGNORE, LabelSet
 from seg.metrics import Scores
 from seg.models import SegmentationNetwork, init_from
+from seg.models.network import resize
 from seg.models.pretrained import norms_are_folded, unfold_norms
 from seg.training.auxiliary import Auxiliary, AuxiliaryHead
 from seg.training.ema import EMA
@@ -283,8 +284,8 @@ class SegmentationTask(LightningModule):
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
         """Counts a batch of whole frames and returns its train ids (N, H, W)."""
-        predicted = self.averaged(batch["image"]).argmax(1)
         labels = batch["labels"]
+        predicted = resize(self.averaged.logits(batch["image"]), labels.shape[1:]).argmax(1)  # frames may be scaled, labels never
         counted = labels != IGNORE
         classes = len(self.confusion)
         # Pixels that don't count fall into a bin behind the matrix: indexing by a mask would wait for the GPU.
