@@ -1,18 +1,19 @@
 """Procedural street scenes: geometry against projection by hand, labels, motion, and what is written to disk."""
 
 import math
-from dataclasses import fields, replace
+from dataclasses import fields
 from itertools import pairwise
 
 import cv2
 import numpy as np
 import pytest
+from scenes_reference import scene_of
 
 from datasets.cityscapes import Cityscapes
 from datasets.scenes.__main__ import main
 from datasets.scenes.catalog import FEW, Catalog, catalog
 from datasets.scenes.parts import GLASS, GLOW, HOLE, LEVELS, PLAIN, TINT_1, TINT_2, Library, MeshBuilder
-from datasets.scenes.renderer import Renderer, Scene
+from datasets.scenes.renderer import Renderer
 from datasets.scenes.setting import ALONG_M, LABEL_IDS, SIDE_STREET, Light
 from datasets.scenes.stage import COUNTED, Stage
 from datasets.scenes.street import Street, mirror
@@ -44,20 +45,6 @@ def boxes() -> tuple[Renderer, int, int]:
     corners = ((-1, 2, 0), (1, 2, 0), (1, 0, 0), (-1, 0, 0))
     meshes = [library.add_mesh(MeshBuilder().quad(corners, library.add_texture(pixels)).build()) for pixels in (texture, half)]
     return Renderer(library, SIZE_HW), meshes[0], meshes[1]
-
-
-def scene_of(parts: Catalog, stage: Stage, *, sun: tuple[float, float, float] | None = None) -> Scene:
-    """Returns a scene of what stands on a stage, on the ground of some street, seen from 1.5 m above the origin."""
-    street = Street(parts, 3)
-    camera = np.array([0, 1.5, 0, *np.eye(3).ravel(), 1.0, 0, 0])
-    light = street.light._replace(sun_color=(0.0, 0.0, 0.0), wet=0.0, haze=0.0)
-    if sun:
-        light = light._replace(sun=sun, sun_color=(2.0, 2.0, 2.0), sky_color=(0.2, 0.2, 0.2))
-    asphalt = np.array((0, 6, 1, 1, 1, LABEL_IDS["road"]), np.float32)
-    ground = street.ground._replace(materials=np.tile(asphalt, (len(street.ground.materials), 1)),
-                                    lines=np.zeros((0, 8), np.float32), line_at=np.full_like(street.ground.line_at, -1),
-                                    kerb_at=np.full_like(street.ground.kerb_at, 1e9), crossings=np.zeros((0, 4), np.float32))
-    return Scene(*stage.arrays((0.0, 0.0)), camera, light, ground, replace(street.lens, noise=0.0, blur_px=0.3), 0)
 
 
 def test_a_plate_is_seen_where_projection_puts_it(parts: Catalog, boxes: tuple[Renderer, int, int]) -> None:
@@ -175,15 +162,24 @@ def test_a_library_is_packed_once_until_something_is_added(boxes: tuple[Renderer
 
 def test_all_classes_appear_and_instances_fit_their_labels(parts: Catalog, renderer: Renderer) -> None:
     seen: set[int] = set()
+    shares = np.zeros((40, 34))
     counted = {LABEL_IDS[name] for name in COUNTED}
     for seed in range(40):
         frame = renderer.render(Street(parts, f"all {seed}").scene())
         seen |= set(np.unique(frame.label_ids).tolist())
+        shares[seed] = np.bincount(frame.label_ids.ravel(), minlength=34) / frame.label_ids.size
+        assert 25 < frame.bgr.mean() < 230 and (frame.bgr == 255).mean() < 0.4, "neither black nor burnt out"
         of_instance = np.where(frame.instance_ids >= 1000, frame.instance_ids // 1000, frame.instance_ids)
         np.testing.assert_array_equal(of_instance, frame.label_ids)
         assert set(np.unique(frame.label_ids[frame.instance_ids >= 1000]).tolist()) <= counted
         assert not set(np.unique(frame.label_ids[frame.instance_ids < 1000]).tolist()) & counted
     assert set(CITYSCAPES.label_ids) <= seen <= set(CITYSCAPES.label_ids) | {LABEL_IDS["static"]}
+    # As on real streets: much road and building, few poles and people, and no class alone in a picture.
+    mean = {name: shares[:, label].mean() for name, label in LABEL_IDS.items()}
+    assert 0.15 < mean["road"] < 0.5 and 0.08 < mean["building"] < 0.4 and 0.05 < mean["vegetation"] < 0.4
+    small = ("pole", "traffic sign", "traffic light", "person", "rider", "bicycle", "motorcycle")
+    assert all(mean[name] < 0.05 for name in small)
+    assert (shares[:, LABEL_IDS["road"]] > 0.02).all() and shares.max() < 0.9
 
 
 def test_a_town_has_one_light_and_camera_few_kinds_and_its_own_houses_on_each_street(parts: Catalog, renderer: Renderer) -> None:
