@@ -13,7 +13,9 @@ RUN apt-get update \
 WORKDIR /src
 COPY requirements-inference.lock ./
 RUN pip install --no-cache-dir --no-deps --requirement requirements-inference.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
+COPY configs ./configs
+COPY datasets ./datasets
 COPY seg ./seg
 RUN pip install --no-cache-dir --no-deps --no-build-isolation . \
     && useradd --create-home --uid 1000 --groups video lraspp \
@@ -23,5 +25,5 @@ RUN pip install --no-cache-dir --no-deps --no-build-isolation . \
 ENV LRASPP_CACHE_DIR=/cache NUMBA_CACHE_DIR=/cache/numba
 USER 1000
 WORKDIR /data
-ENTRYPOINT ["lraspp-infer"]
+ENTRYPOINT ["lraspp", "infer"]
 CMD ["--help"]

@@ -33,25 +33,25 @@ define set_up
 endef
 
 $(INSTALLED): ANNOUNCEMENT = Installing the locked dependencies into $(VENV): about 6 GB on Linux, most of it torch with CUDA; some minutes.
-$(INSTALLED): requirements.lock pyproject.toml
+$(INSTALLED): requirements.lock pyproject.toml setup.py
 	$(set_up)
 
 $(INFERENCE): ANNOUNCEMENT = Installing what inference needs into $(VENV): about 0.9 GB, no torch. make train-demo and make test add the rest.
-$(INFERENCE): requirements-inference.lock pyproject.toml
+$(INFERENCE): requirements-inference.lock pyproject.toml setup.py
 	$(set_up)
 
 demo: $(READY)  ## the main job on a real street and on rendered ones: mIoU, latency, overlays, reports, a video and two networks compared in runs/demo/
 	@rm -rf $(DEMO)
 	@$(BIN)/python infer.py docs/images/highway --output $(DEMO)/highway
-	@$(BIN)/python -m datasets.scenes $(DEMO)/scenes --frames 40 --seed 41
+	@$(BIN)/lraspp scenes $(DEMO)/scenes --frames 40 --seed 41
 	@$(BIN)/python infer.py --dataset cityscapes --root $(DEMO)/scenes --split val --save overlay,color --output $(DEMO) \
 	    --report $(DEMO)/report.json --report $(DEMO)/report.md --report $(DEMO)/report.html
-	@$(BIN)/python -m datasets.scenes $(DEMO)/drive.mp4 --frames 136 --seed 12
+	@$(BIN)/lraspp scenes $(DEMO)/drive.mp4 --frames 136 --seed 12
 	@$(BIN)/python infer.py --video $(DEMO)/drive.mp4 --output $(DEMO)/drive_segmented.mp4
 	@$(BIN)/python infer.py --dataset cityscapes --root $(DEMO)/scenes --split val --weights street_large --quiet \
 	    --report $(DEMO)/report_large.json
 	@echo
-	@$(BIN)/python -m seg.report.compare $(DEMO)/report.json $(DEMO)/report_large.json --report $(DEMO)/comparison.html
+	@$(BIN)/lraspp compare $(DEMO)/report.json $(DEMO)/report_large.json --report $(DEMO)/comparison.html
 	@echo
 	@echo "Look at $(DEMO)/highway/, $(DEMO)/report.html, $(DEMO)/comparison.html, $(DEMO)/overlay/ and"
 	@echo "$(DEMO)/drive_segmented.mp4. Then try"
@@ -62,10 +62,10 @@ demo: $(READY)  ## the main job on a real street and on rendered ones: mIoU, lat
 
 train-demo: $(INSTALLED)  ## a first network: render streets, train on them, score it on others
 	@rm -rf $(TRAIN_DEMO) runs/train_demo
-	@$(BIN)/python -m datasets.scenes $(TRAIN_DEMO) --town 7 --frames 640 --seed 51 --split train --size 192x384
-	@$(BIN)/python -m datasets.scenes $(TRAIN_DEMO) --town 7 --frames 50 --seed 52 --split val --size 192x384
+	@$(BIN)/lraspp scenes $(TRAIN_DEMO) --town 7 --frames 640 --seed 51 --split train --size 192x384
+	@$(BIN)/lraspp scenes $(TRAIN_DEMO) --town 7 --frames 50 --seed 52 --split val --size 192x384
 	@$(BIN)/python train_seg.py fit --config configs/train_demo.yaml --data.root $(TRAIN_DEMO)
-	@$(BIN)/python -m seg.export --weights runs/train_demo/train_demo.safetensors
+	@$(BIN)/lraspp export --weights runs/train_demo/train_demo.safetensors
 	@$(BIN)/python infer.py --dataset cityscapes --root $(TRAIN_DEMO) --weights runs/train_demo/train_demo.safetensors \
 	    --engine openvino --save overlay --output runs/train_demo --report runs/train_demo/report.html
 

@@ -4,6 +4,7 @@
 """
 
 import sys
+from pathlib import Path
 
 from seg.cli.train import main
 
@@ -16,4 +17,4 @@ def data_class() -> type:
 
 
 if __name__ == "__main__":
-    sys.exit(main(data_class=data_class))
+    sys.exit(main(None, data_class, Path(__file__).parent / "configs"))

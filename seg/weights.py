@@ -141,7 +141,7 @@ class Export:
             return cls(**values)
         except (ValueError, TypeError, KeyError):
             raise SegError(f"{source} doesn't say as expected how it was exported; export it anew: "
-                           "python -m seg.export") from None
+                           "lraspp export") from None
 
 
 def sha256(path: Path) -> str:
@@ -173,7 +173,7 @@ def find(name_or_path: str | Path) -> Path:
         if path.suffix.lower() in _OTHERS:
             run = path.parent.parent if path.parent.name == "checkpoints" else "RUN"
             raise SegError(f"{path} is {_OTHERS[path.suffix.lower()]}, and no weights file. " + (
-                f"Make one of it: python -m seg.cli.weights {run}" if path.suffix.lower() == ".ckpt" else
+                f"Make one of it: lraspp weights {run}" if path.suffix.lower() == ".ckpt" else
                 "Give a .safetensors, which training ends with, or an .onnx that was made of it."))
         return path
     name = str(name_or_path)

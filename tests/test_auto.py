@@ -433,7 +433,7 @@ def test_without_an_onnx_our_own_engine_runs_the_weights(tmp_path: Path, compile
     predictor(FRAME)
     assert predictor.engine == "fused"
     assert "openvino and onnxruntime can't be tried: There is no tiny.onnx" in " ".join(predictor.notes)
-    assert "python -m seg.export --weights" in " ".join(predictor.notes)
+    assert "lraspp export --weights" in " ".join(predictor.notes)
     export_weights(path)
     assert Predictor.load(path, precision="fp32").notes == []
 
@@ -470,7 +470,7 @@ def test_an_export_of_other_weights_is_passed_over_and_told(tmp_path: Path, comp
     predictor(FRAME)
     assert predictor.engine == "fused"
     assert "openvino fp32 was left out" in " ".join(predictor.notes)
-    assert "it is of other weights. Make it anew: python -m seg.export" in " ".join(predictor.notes)
+    assert "it is of other weights. Make it anew: lraspp export" in " ".join(predictor.notes)
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 500), (33, 2)])

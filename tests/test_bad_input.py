@@ -165,7 +165,7 @@ def test_files_of_another_kind_name_what_makes_weights_of_them(fails: Fails, pla
     for name in ("runs/mine/checkpoints/best.ckpt", "net.pth", "net.xml"):
         Path(name).write_bytes(b"PK")
     said = fails("good.png", "--weights", "runs/mine/checkpoints/best.ckpt", weights=False)
-    assert "a checkpoint" in said and "python -m seg.cli.weights runs/mine" in said
+    assert "a checkpoint" in said and "lraspp weights runs/mine" in said
     assert "a file of torch" in fails("good.png", "--weights", "net.pth", weights=False)
     assert "an export for OpenVINO" in fails("good.png", "--weights", "net.xml", weights=False)
 
@@ -218,11 +218,6 @@ def test_frames_of_a_data_set_that_can_not_be_read_are_named_and_the_others_scor
     assert "Scored were 2 of 3 frames" in said and "1.png" in said
     report = json.loads(Path("r.json").read_text())
     assert report["frames"] == 2 and "1 frame could not be used" in " ".join(report["notes"])
-
-
-def test_dataset_needs_a_checkout(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--dataset", "camvid", "--root", "."]) == 2
-    assert "checkout" in capsys.readouterr().err
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -270,7 +270,7 @@ def test_classes_that_can_not_be(root: Path, text: str, message: str) -> None:
 
 def test_without_classes_the_command_that_makes_them_is_named(root: Path) -> None:
     (root / "classes.yaml").unlink()
-    with pytest.raises(SegError, match=rf"no {root}/classes\.yaml\. `python -m datasets\.folder {root}`"):
+    with pytest.raises(SegError, match=rf"no {root}/classes\.yaml\. `lraspp folder {root}`"):
         Folder(root, "train")
 
 
@@ -455,7 +455,7 @@ def test_ids_are_proposed(root: Path, capsys: pytest.CaptureFixture[str]) -> Non
     share = np.mean([ids == 7 for ids in labels])
     assert f"{share:.1%} of all pixels; most in masks/" in (root / "classes.yaml").read_text()
     out = capsys.readouterr().out
-    assert f"{share:.1%}" in out and f"python -m datasets.folder {root}" in out
+    assert f"{share:.1%}" in out and f"lraspp folder {root}" in out
     (root / "classes.yaml").write_text("classes: [")
     assert main([str(root)]) == 2  # it is checked, not replaced
     assert (root / "classes.yaml").read_text() == "classes: ["

@@ -223,7 +223,7 @@ def test_refuses_arguments(tiny_weights: Path, arguments: dict, words: str) -> N
 
 def test_says_how_to_make_a_missing_or_stale_export(tiny_weights: Path, tmp_path: Path) -> None:
     alone = shutil.copy(tiny_weights, tmp_path / "alone.safetensors")
-    with pytest.raises(SegError, match=r"python -m seg.export --weights .*alone.safetensors"):
+    with pytest.raises(SegError, match=r"lraspp export --weights .*alone.safetensors"):
         Predictor.load(alone, engine="openvino")
     retrained = write_weights(tmp_path, "retrained", seed=1)
     shutil.copy(tiny_weights.with_suffix(".onnx"), retrained.with_suffix(".onnx"))

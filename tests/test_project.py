@@ -23,12 +23,14 @@ from packaging.utils import canonicalize_name
 import seg
 from seg import weights
 from seg.cli import trust
+from seg.cli.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
 INFERENCE_LOCK = (ROOT / "requirements-inference.lock").read_text()
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "seg/assets").glob("*.md")]
+LRASPP = ("-c", "import sys; from seg.cli.verbs import main; sys.exit(main())")  # as it is installed
 CONDA_NAMES = {"opencv-python": "opencv", "torch": "pytorch"}  # where conda-forge calls a package otherwise
 
 
@@ -198,14 +200,7 @@ def help_of(*words: str) -> str:
     ("program", "words"),
     [
         ("python infer.py", ("infer.py",)),
-        ("lraspp-infer", ("infer.py",)),
-        ("python -m seg.export", ("-m", "seg.export")),
-        ("python -m seg.cli.weights", ("-m", "seg.cli.weights")),
-        ("python -m seg.cli.card", ("-m", "seg.cli.card")),
-        ("python -m seg.report.compare", ("-m", "seg.report.compare")),
-        ("python -m datasets.folder", ("-m", "datasets.folder")),
-        ("python -m datasets.scenes", ("-m", "datasets.scenes")),
-        ("python -m datasets.teach", ("-m", "datasets.teach")),
+        *((f"lraspp {name}", (*LRASPP, name)) for name in sorted(VERBS.keys() - {"infer", "train"})),
         ("python -m benchmarks.paper_table", ("-m", "benchmarks.paper_table")),
         ("python -m benchmarks.scenes", ("-m", "benchmarks.scenes")),
         ("python train_seg.py fit", ("train_seg.py", "fit")),

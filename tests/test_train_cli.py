@@ -247,11 +247,6 @@ def test_a_damaged_checkpoint_and_a_malicious_one_are_refused(tmp_path: Path, ca
     assert not (tmp_path / "harmed").exists()
 
 
-def test_without_data_sets_the_installed_command_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert train.main(["fit"]) == 2
-    assert "checkout" in capsys.readouterr().err
-
-
 def test_help_comes_from_the_docstrings(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         train.main(["fit", "--help"], train_seg.data_class)

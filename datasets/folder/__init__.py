@@ -1,4 +1,4 @@
-"""Any folder of pictures and masks; `python -m datasets.folder DIR` proposes its `classes.yaml`, and checks it."""
+"""Any folder of pictures and masks; `lraspp folder DIR` proposes its `classes.yaml`, and checks it."""
 
 from datasets.folder.reader import Folder
 

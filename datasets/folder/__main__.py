@@ -1,7 +1,7 @@
 """Proposes classes.yaml for a folder of pictures and masks; where it is there, checks all.
 
-    python -m datasets.folder DIR
-    python -m datasets.folder DIR --annotations EXPORT
+    lraspp folder DIR
+    lraspp folder DIR --annotations EXPORT
 
 With --annotations, DIR is made from what an annotation tool exports: COCO (polygons and run lengths), LabelMe, CVAT ("CVAT for
 images 1.1") or Roboflow (COCO, or semantic segmentation masks).
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> None:
-    parser = Parser(prog="python -m datasets.folder", description=__doc__)
+    parser = Parser(prog="lraspp folder", description=__doc__)
     parser.add_argument("root", metavar="DIR", help="the folder with images/ and masks/")
     parser.add_argument("--overwrite", action="store_true", help=f"propose {FILE} anew, over the one that is there")
     parser.add_argument("--annotations", type=Path, metavar="EXPORT", help="a file or an unpacked folder of COCO, LabelMe, CVAT "
@@ -133,7 +133,7 @@ def _proposed(root: Path) -> Document:
     return Document(f"What the masks of {root} hold", [
         Table(columns, rows), Text(Code(str(path)), ":"), Listing(text, "yaml"), Notes(notes),
         Text("Next: give the classes their names in ", Code(str(path)), "; then check everything:"),
-        Listing(f"python -m datasets.folder {shlex.quote(str(root))}", "bash")])
+        Listing(f"lraspp folder {shlex.quote(str(root))}", "bash")])
 
 
 def _checked(root: Path, summary: Summary) -> Document:

@@ -47,7 +47,7 @@ def read_classes(root: Path) -> Classes:
         SegError: it is missing, isn't YAML, or says something that can't be; the message names the entry.
     """
     path = root / FILE
-    content = read_yaml(path, missing=f"There is no {path}. `python -m datasets.folder {root}` looks at the masks and proposes "
+    content = read_yaml(path, missing=f"There is no {path}. `lraspp folder {root}` looks at the masks and proposes "
                                       "it.")
     try:
         return _parse(content, root.resolve().name)

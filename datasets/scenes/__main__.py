@@ -1,4 +1,4 @@
-"""Renders street scenes to disk: `python -m datasets.scenes OUT --frames N --size HxW --seed S`.
+"""Renders street scenes to disk: `lraspp scenes OUT --frames N --size HxW --seed S`.
 
 OUT is a folder, for a split in Cityscapes' layout; an .mp4, for a drive; or a .jpg or .png, for a sheet of scenes and labels.
 """
@@ -21,8 +21,12 @@ OTHER_FILES = (".avi", ".m4v", ".mkv", ".mov", ".webm", ".zip")  # what OUT can'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; see the head of this file."""
-    parser = Parser(prog="python -m datasets.scenes", description=__doc__)
+    """Runs the command and returns its exit code."""
+    return run(_main, argv)
+
+
+def _main(argv: Sequence[str] | None) -> None:
+    parser = Parser(prog="lraspp scenes", description=__doc__)
     parser.add_argument("out", type=Path, metavar="OUT",
                         help="folder of a data set in Cityscapes' layout, or FILE.mp4, .jpg, .png")
     parser.add_argument("--frames", type=int, default=100, help="how many (default: %(default)s)")
@@ -64,8 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             write_split(arguments.out, parts, arguments.split or "val", arguments.frames, arguments.size, arguments.seed,
                         sequence=arguments.sequence or 1, threads=check_threads(arguments.threads), on_frame=on_frame)
     print(f"{arguments.frames} frames of {arguments.size[0]}x{arguments.size[1]} in {arguments.out}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(main())

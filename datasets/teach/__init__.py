@@ -1,1 +1,1 @@
-"""Labels by a teacher, as a data set of the kind `folder`: see `python -m datasets.teach --help`."""
+"""Labels by a teacher, as a data set of the kind `folder`: see `lraspp teach --help`."""

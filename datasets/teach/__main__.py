@@ -1,7 +1,7 @@
 """Labels pictures by a trained network, for others to learn from.
 
-    python -m datasets.teach PICTURES --teacher FILE --output DIR
-    python -m datasets.teach DATA --dataset folder --class-map map.yaml --teacher FILE --output DIR
+    lraspp teach PICTURES --teacher FILE --output DIR
+    lraspp teach DATA --dataset folder --class-map map.yaml --teacher FILE --output DIR
 
 Each picture is looked at in several scales and mirrored, and pixels that the teacher is unsure of are ignored. With --dataset,
 DATA is a data set whose coarser labels are respected: --class-map is a YAML that says for each of its classes which of the
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> None:
-    parser = Parser(prog="python -m datasets.teach", description=__doc__)
+    parser = Parser(prog="lraspp teach", description=__doc__)
     parser.add_argument("pictures", metavar="PICTURES", help="a folder of pictures, or with --dataset a data set")
     parser.add_argument("--teacher", required=True, metavar="NAME|FILE", help="weights of this project, or an ONNX of seg.export")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="the folder that the labels go into")

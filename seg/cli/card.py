@@ -1,4 +1,4 @@
-"""`python -m seg.cli.card WEIGHTS`: the model card of a weights file, as Markdown, from the file's own description alone."""
+"""`lraspp card WEIGHTS`: the model card of a weights file, as Markdown, from the file's own description alone."""
 
 import sys
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> None:
-    parser = Parser(prog="python -m seg.cli.card", description=__doc__)
+    parser = Parser(prog="lraspp card", description=__doc__)
     parser.add_argument("weights", metavar="WEIGHTS", help="name of shipped weights, or a .safetensors file")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: the .md beside the weights")
     arguments = parser.parse_args(argv)

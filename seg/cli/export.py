@@ -1,8 +1,8 @@
 """Weights to a file that other engines run, compared with the network before it gets its name.
 
-    python -m seg.export --weights W                                       ONNX in float32, which Predictor runs
-    python -m seg.export --weights W --precision int8 --calibrate FOLDER   the same in int8
-    python -m seg.export --weights W --format openvino --output labels --size 512x1024
+    lraspp export --weights W                                       ONNX in float32, which Predictor runs
+    lraspp export --weights W --precision int8 --calibrate FOLDER   the same in int8
+    lraspp export --weights W --format openvino --output labels --size 512x1024
 
 Each takes uint8 RGB (N, 3, H, W) and gives one tensor: scores, or labels of the frame's size.
 """
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> None:
-    parser = Parser(prog="python -m seg.export", description=__doc__)
+    parser = Parser(prog="lraspp export", description=__doc__)
     parser.add_argument("--weights", required=True, metavar="NAME|FILE",
                         help="shipped weights by name, or a .safetensors file")
     parser.add_argument("--format", default="onnx", metavar="|".join(FORMATS), help="default: %(default)s")

@@ -16,18 +16,19 @@ from seg.runtime.engines.table import names, precisions
 from seg.weights import DEFAULT
 
 Readers = Mapping[str, Callable[[str, str], Any]]
+PROGRAM = "python infer.py"
 _PORT = "8000"  # of a page
 _DESCRIPTION = """Segments pictures, a video or a data set.
 
-  infer.py street.jpg frames/ "more/*.png"                pictures, folders, globs
-  infer.py --video drive.mp4 --output drive_overlay.mp4   a file, a camera (0, 1, ...) or a URL
-  infer.py --dataset cityscapes --root DIR --split val    mIoU and latency
+  {program} street.jpg frames/ "more/*.png"                pictures, folders, globs
+  {program} --video drive.mp4 --output drive_overlay.mp4   a file, a camera (0, 1, ...) or a URL
+  {program} --dataset cityscapes --root DIR --split val    mIoU and latency
 """
 
 
-def make_parser(datasets: Sequence[str] = ()) -> Parser:
-    """Returns the parser; `datasets` are the names that --dataset may have."""
-    parser = Parser(prog="infer.py", description=_DESCRIPTION)
+def make_parser(datasets: Sequence[str] = (), program: str = PROGRAM) -> Parser:
+    """Returns the parser of the command `program`; `datasets` are the names that --dataset may have."""
+    parser = Parser(prog=program, description=_DESCRIPTION.format(program=program))
     what = parser.add_argument_group("what to work on (one of)")
     what.add_argument("inputs", nargs="*", metavar="INPUT", help="pictures, folders (searched in depth) or globs")
     what.add_argument("--video", metavar="SRC", help="a video file, the index of a camera, a URL, - for a pipe, a folder of "
@@ -38,7 +39,7 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
     what.add_argument("--raw", metavar="HxW[@FPS]", help="what is piped in by --video - is bare BGR bytes, frame after frame, of "
                       "this size; without it, a container such as NUT, Matroska or MPEG-TS")
     what.add_argument("--dataset", metavar="NAME",
-                      help=f"a data set to score: {', '.join(datasets) or 'in a checkout only'}")
+                      help=f"a data set to score: {', '.join(datasets)}")
     what.add_argument("--root", metavar="DIR", help="where the data set lies")
     what.add_argument("--split", help="which part of the data set (default: val)")
     what.add_argument("--class-map", type=Path, metavar="YAML", help="for a data set with coarser classes than the weights': "
@@ -91,21 +92,21 @@ def make_parser(datasets: Sequence[str] = ()) -> Parser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None, readers: Readers | None = None) -> int:
+def main(argv: Sequence[str] | None = None, readers: Readers | None = None, program: str = PROGRAM) -> int:
     """Runs the command and returns its exit code.
 
     Args:
         argv: arguments after the program's name; None takes those of the process.
-        readers: data sets by name, each made of (root, split); None outside of a checkout.
+        readers: data sets by name, each made of (root, split).
+        program: what the command is called.
     """
-    return run(partial(_infer, readers=readers), argv)
+    return run(partial(_infer, readers=readers or {}, program=program), argv)
 
 
-def _infer(argv: Sequence[str] | None, readers: Readers | None) -> None:
-    arguments = make_parser(sorted(readers or ())).parse_args(argv)
-    _check(arguments, readers)
-    program = ["lraspp-infer"] if readers is None else ["python", "infer.py"]
-    arguments.command = [*program, *(sys.argv[1:] if argv is None else argv)]
+def _infer(argv: Sequence[str] | None, readers: Readers, program: str) -> None:
+    arguments = make_parser(sorted(readers), program).parse_args(argv)
+    _check(arguments, program)
+    arguments.command = [*program.split(), *(sys.argv[1:] if argv is None else argv)]
     import cv2
 
     # OpenCV and the engines take a while: not before the arguments are right
@@ -119,20 +120,20 @@ def _infer(argv: Sequence[str] | None, readers: Readers | None) -> None:
         infer_video.video(arguments)
     elif arguments.dataset is not None:
         work = infer_modes.find_size if arguments.find_size else infer_modes.dataset
-        work(arguments, readers or {})
+        work(arguments, readers)
     else:
         infer_modes.pictures(arguments)
 
 
-def _check(arguments: argparse.Namespace, readers: Readers | None) -> None:
+def _check(arguments: argparse.Namespace, program: str) -> None:
     """Refuses what doesn't go together, so that no option is silently ignored."""
     modes = [name for name, given in (("INPUT", bool(arguments.inputs)), ("--video", arguments.video is not None),
                                       ("--dataset", arguments.dataset is not None)) if given]
     if not modes:
-        raise SegError("Nothing to work on. Give pictures or folders, --video SRC, or --dataset NAME --root DIR; "
-                       "infer.py --help shows examples.")
+        raise SegError(f"Nothing to work on. Give pictures or folders, --video SRC, or --dataset NAME --root DIR; "
+                       f"{program} --help shows examples.")
     if len(modes) > 1:
-        raise SegError(f"{' and '.join(modes)} were given together; infer.py does one of them at a time.")
+        raise SegError(f"{' and '.join(modes)} were given together; give one of them at a time.")
     if arguments.video is None:
         for option, what in (("fps", "gives pictures a time"), ("raw", "says what is piped in"), ("mode", "is for videos"),
                              ("smooth", "goes from frame to frame"), ("show", "opens a window for a video"),
@@ -148,9 +149,6 @@ def _check(arguments: argparse.Namespace, readers: Readers | None) -> None:
                              ("find_size", "measures sizes on a data set")):
             if getattr(arguments, option) not in (None, False):
                 raise SegError(f"--{option.replace('_', '-')} {what}; it needs --dataset NAME.")
-    elif readers is None:
-        raise SegError("--dataset needs a checkout of the project: the installed command has no data set readers. "
-                       "Run `python infer.py` there.")
     elif arguments.root is None:
         raise SegError("--dataset needs --root DIR, the folder where the data set lies.")
     if arguments.smooth and arguments.mode == "throughput":

@@ -207,13 +207,15 @@ class TrainCLI(LightningCLI):
                 "of the validation frames. infer.py scales them so by itself.")
 
 
-def train(arguments: Sequence[str], trusted: Sequence[str], data_class: type[LightningDataModule], command: str) -> None:
+def train(arguments: Sequence[str], trusted: Sequence[str], data_class: type[LightningDataModule], program: str,
+          command: str) -> None:
     """Parses `arguments` and runs the subcommand.
 
     Args:
         arguments: of LightningCLI.
         trusted: packages of the user's own whose classes the settings may name.
         data_class: the data module.
+        program: what the command is called.
         command: as typed, for the record.
     """
     allow_only(trusted)
@@ -229,6 +231,7 @@ def train(arguments: Sequence[str], trusted: Sequence[str], data_class: type[Lig
         auto_configure_optimizers=False, load_from_checkpoint_support=False,
         # The data module shares samples among processes itself, and repeats none in evaluation.
         trainer_defaults={"use_distributed_sampler": False, "enable_model_summary": False},
-        parser_kwargs={"description": "Trains and validates networks. --trust PACKAGE lets the settings name its classes.",
+        parser_kwargs={"prog": program,
+                       "description": "Trains and validates networks. --trust PACKAGE lets the settings name its classes.",
                        **errors, **{name: dict(errors) for name in SUBCOMMANDS}},
     )

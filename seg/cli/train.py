@@ -5,40 +5,42 @@
     python train_seg.py validate --config configs/camvid_small.yaml --data.root DIR --ckpt_path best
 
 `runs/NAME/` holds `checkpoints/best.ckpt` and `last.ckpt`, `config.yaml`, `pictures/`, the loggers' files and, at the end,
-`NAME.safetensors`. `python -m seg.cli.weights runs/NAME` makes the latter of a run that was interrupted.
+`NAME.safetensors`. `lraspp weights runs/NAME` makes the latter of a run that was interrupted.
 """
 
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from seg.cli.common import check_not_empty, run
 from seg.cli.trust import split_trust
-from seg.errors import SegError
+from seg.errors import SegError, did_you_mean
 from seg.files import read_yaml
 
+PROGRAM = "python train_seg.py"
 
-def main(argv: Sequence[str] | None = None, data_class: Callable[[], type[Any]] | None = None) -> int:
+
+def main(argv: Sequence[str] | None, data_class: Callable[[], type[Any]], configs: Path | None = None,
+         program: str = PROGRAM) -> int:
     """Runs `fit`, `validate` or `test` and returns the exit code.
 
     Args:
         argv: arguments after the program's name; None takes the process's.
         data_class: imports and returns the data module, a LightningDataModule; `seg` knows no data sets.
+        configs: the folder of the settings that --config may name, such as `camvid_small`.
+        program: what the command is called.
     """
-    return run(lambda arguments: _main(sys.argv[1:] if arguments is None else arguments, data_class), argv)
+    return run(lambda arguments: _main(sys.argv[1:] if arguments is None else arguments, data_class, configs, program), argv)
 
 
-def _main(argv: Sequence[str], data_class: Callable[[], type[Any]] | None) -> None:
-    if data_class is None:
-        raise SegError("The data sets' readers are not part of the installed package. Get a checkout of the project, and "
-                       "train with python train_seg.py there.")
+def _main(argv: Sequence[str], data_class: Callable[[], type[Any]], configs: Path | None, program: str) -> None:
     check_not_empty(argv)
     arguments, trusted = split_trust(argv)
-    _check_settings_files(arguments)
-    arguments = _files_first(arguments)
+    named = {path.stem: path for path in configs.glob("*.yaml")} if configs else {}
+    arguments = _files_first(_with_settings_files(arguments, named))
 
     import jsonargparse  # from here on: inference alone is installed without what training needs
     from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -48,12 +50,12 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]] | None) -> No
     from seg.training.checkpoints import Interrupted
 
     # It goes into the weights: where the data lies is nobody else's business.
-    command = re.sub(r"(--data\.root)[= ]\S+", r"\1 DIR", f"python train_seg.py {shlex.join(argv)}")
+    command = re.sub(r"(--data\.root)[= ]\S+", r"\1 DIR", f"{program} {shlex.join(argv)}")
     command = re.sub(r"""(?<=[\s="':])~?/(?:[^\s"',/]+/)*""", "", command)  # of other paths the name alone
     try:
-        train(arguments, trusted, data_class(), command)
+        train(arguments, trusted, data_class(), program, command)
     except jsonargparse.ArgumentError as error:
-        raise SegError(_sentence(str(error))) from None
+        raise SegError(_sentence(str(error), program)) from None
     except MisconfigurationException as error:
         raise SegError(f"The trainer can't do that: {' '.join(str(error).split())}") from None
     except Interrupted as stop:
@@ -89,19 +91,29 @@ def _files_first(arguments: Sequence[str]) -> list[str]:
     return [arguments[0], *files, *others]
 
 
-def _check_settings_files(arguments: Sequence[str]) -> None:
-    """Reads the files behind `--config`, so that a fault in one is known before torch is imported, and by the file's name."""
-    for place, argument in enumerate(arguments):
+def _with_settings_files(arguments: Sequence[str], named: Mapping[str, Path]) -> list[str]:
+    """Returns the arguments with a path behind each --config.
+
+    The files are read, so that a fault in one is known before torch is imported, and by the file's name.
+    """
+    taken: list[str] = []
+    for argument in arguments:
         option, equals, value = argument.partition("=")
-        if option not in ("--config", "-c") or not (equals or arguments[place + 1 :]):
+        behind = bool(taken) and taken[-1] in ("--config", "-c")
+        if not behind and not (equals and option in ("--config", "-c")):
+            taken.append(argument)
             continue
-        path = Path(value if equals else arguments[place + 1])
-        settings = read_yaml(path, missing=f"There is no settings file {path}.")
+        path = Path(argument if behind else value)
+        path = path if path.is_file() else named.get(str(path), path)
+        hint = f" {did_you_mean(str(path), named)}" if named and not path.suffix else ""
+        settings = read_yaml(path, missing=f"There is no settings file {path}.{hint}")
         if not isinstance(settings, dict):
             raise SegError(f"{path} holds no settings: it should be YAML of the form `key: value`.")
+        taken.append(str(path) if behind else f"{option}={path}")
+    return taken
 
 
-def _sentence(message: str) -> str:
+def _sentence(message: str, program: str) -> str:
     """Makes one sentence of jsonargparse's message, which may span many lines, and says what helps."""
     text = " ".join(message.split())
     refused = re.search(r"Importing '([\w.]+)' is not allowed", text)
@@ -113,8 +125,5 @@ def _sentence(message: str) -> str:
     text = text.replace("Expected a typing.Literal", "Expected one of ")
     if key and value and len(text) > 200:  # a list of all types that it is not
         text = f"{key[1]} can't be {value[1]}"
-    return f"{text.rstrip('.')}. python train_seg.py fit --help lists the settings and what they take."
+    return f"{text.rstrip('.')}. {program} fit --help lists the settings and what they take."
 
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""`python -m seg.cli.weights RUN`: the best weights of a training run, finished or interrupted, as safetensors."""
+"""`lraspp weights RUN`: the best weights of a training run, finished or interrupted, as safetensors."""
 
 import sys
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> None:
-    parser = Parser(prog="python -m seg.cli.weights", description=__doc__)
+    parser = Parser(prog="lraspp weights", description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder, such as runs/camvid_small")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN/NAME.safetensors")
     arguments = parser.parse_args(argv)

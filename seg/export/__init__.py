@@ -1,5 +1,5 @@
 """Networks to files that run without torch, and the torch engine that they are compared with.
 
 Import from `seg.export.exporter`, or `seg.export.onnx_export` for a network in memory. Nothing is imported here, so that
-`python -m seg.export` reads its options before torch is imported.
+`lraspp export` reads its options before torch is imported.
 """

@@ -1,4 +1,4 @@
-"""`python -m seg.export --weights W`: weights to ONNX, OpenVINO or torch's export, compared with the network."""
+"""`lraspp export --weights W`: weights to ONNX, OpenVINO or torch's export, compared with the network."""
 
 import sys
 

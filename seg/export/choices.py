@@ -1,4 +1,4 @@
-"""What `python -m seg.export` can be asked for, and what goes together; apart from the work, so that it needs no torch."""
+"""What `lraspp export` can be asked for, and what goes together; apart from the work, so that it needs no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,11 +1,11 @@
-"""`python -m seg.report.compare A.json B.json ...`: which network is better, by how much, and is that more than noise?
+"""`lraspp compare A.json B.json ...`: which network is better, by how much, and is that more than noise?
 
-    python -m seg.report.compare small.json large.json --report comparison.html
-    python -m seg.report.compare new.json --fail-under miou=0.60 --fail-over p90_ms=40
-    python -m seg.report.compare new.json --baseline old.json --fail-if-worse 1% p50_ms=5%
+    lraspp compare small.json large.json --report comparison.html
+    lraspp compare new.json --fail-under miou=0.60 --fail-over p90_ms=40
+    lraspp compare new.json --baseline old.json --fail-if-worse 1% p50_ms=5%
 
-Reports are those of `infer.py --report FILE.json`; the first one is what the others are compared with. Exit code 1 says that a
-limit is missed.
+Reports are those of `lraspp infer --report FILE.json`; the first one is what the others are compared with. Exit code 1 says
+that a limit is missed.
 """
 
 import sys
@@ -30,9 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def make_parser() -> Parser:
     """Returns the parser."""
-    parser = Parser(prog="python -m seg.report.compare", description=__doc__)
-    parser.add_argument("reports", nargs="+", type=Path, metavar="REPORT", help="JSON reports of infer.py, the one to compare "
-                        "with first; one alone where only limits are looked at")
+    parser = Parser(prog="lraspp compare", description=__doc__)
+    parser.add_argument("reports", nargs="+", type=Path, metavar="REPORT", help="JSON reports of lraspp infer, the one to "
+                        "compare with first; one alone where only limits are looked at")
     parser.add_argument("--report", type=Path, action="append", default=[], metavar="FILE",
                         help="write the comparison, too; .html, .md or .json; may be given several times")
     parser.add_argument("--fail-under", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
@@ -65,7 +65,7 @@ def _main(argv: Sequence[str] | None) -> int:
         limits += gate.worse_limits(every[0], tolerances)
     checks = gate.check(held, limits)
     asked: list[Block] = [Heading("What was asked"), gate.table(checks)] if checks else []
-    program = ["python", "-m", "seg.report.compare", *(sys.argv[1:] if argv is None else argv)]
+    program = ["lraspp", "compare", *(sys.argv[1:] if argv is None else argv)]
     document = comparison_report(every, compare(every), Origin.here(*program), asked)
     show(document)
     for path in arguments.report:

@@ -57,7 +57,7 @@ def _path(weights: Path, cell: Cell) -> Path:
     if not path.is_file():
         in_int8, options = (" in int8", " --precision int8 --calibrate FOLDER") if kind == INT8_ONNX else ("", "")
         raise MissingFile(f"There is no {path.name} beside {weights}, and that is what the engine {cell.engine!r} runs{in_int8}. "
-                          f"Make it: python -m seg.export --weights {weights}{options}")
+                          f"Make it: lraspp export --weights {weights}{options}")
     return path
 
 
@@ -69,7 +69,7 @@ def _check_export(path: Path, weights: Path) -> None:
     """
     export = files.read_export(path) if path.suffix == ".onnx" else None
     if export is not None and export.output != "scores":
-        raise SegError(f"{path} gives {export.output}, and scores are needed here. Make it anew: python -m seg.export "
+        raise SegError(f"{path} gives {export.output}, and scores are needed here. Make it anew: lraspp export "
                        "--output scores")
     if path == weights:
         return
@@ -79,4 +79,4 @@ def _check_export(path: Path, weights: Path) -> None:
     if not same:
         more = f" --precision {export.precision} --calibrate FOLDER" if export and export.precision == "int8" else ""
         raise SegError(f"{path} was not made from {weights}: it is of other weights. Make it anew: "
-                       f"python -m seg.export --weights {weights.with_suffix('.safetensors')}{more}")
+                       f"lraspp export --weights {weights.with_suffix('.safetensors')}{more}")
