@@ -15,8 +15,8 @@ from pathlib import Path
 
 from seg.runtime.cache import Cache, default_folder
 from seg.runtime.engines.table import ENGINES
+from seg.runtime.loops import LOOPS
 
-_KERNEL = "seg.runtime.kernel"  # of the upsampling, which all engines need
 _ROOT = Path(__file__).resolve().parents[2]  # of the package, which need not be installed
 _LOWEST_PRIORITY = 19
 
@@ -42,7 +42,8 @@ def wait() -> None:
 def compile_all() -> None:
     """Compiles what there is, and returns when it is kept; of several processes at once, one works and the others wait."""
     with Cache(default_folder()).lock("compile"):
-        import_module(_KERNEL).load()
+        for loop in LOOPS:
+            loop()
         for entry in ENGINES.values():
             if entry.loops and find_spec(entry.package):
                 loops = import_module(entry.loops)

@@ -22,11 +22,12 @@ from seg.runtime.auto import AutoEngine, make_engine
 from seg.runtime.cache import Cache, default_folder
 from seg.runtime.choice import Choice
 from seg.runtime.engines.table import check_names
+from seg.runtime.loops import load_ms, prepare
 from seg.runtime.memory import check_memory
 from seg.runtime.once import timed
 from seg.runtime.preprocess import Fit, Placement, Size, check_size, fit_frame, place
 from seg.runtime.protocol import Engine
-from seg.runtime.upsample import kernel_ms, prepare, upsample_argmax
+from seg.runtime.upsample import upsample_argmax
 from seg.runtime.ways import WHOLE, Way
 
 
@@ -204,9 +205,10 @@ class Predictor:
         """What was done once, so far, in milliseconds, in the order that it is done.
 
         "import" of the engine's package; "read" the network's file; what "auto" tried ("trial", with all that it compiled);
-        "compile" for each frame size, or load what was compiled earlier; "kernel": load or compile the upsampling, meanwhile.
+        "compile" for each frame size, or load what was compiled earlier; "kernel": load or compile the loops that bring frames
+        to the network's size and labels to the frame's, meanwhile.
         """
-        costs_ms = {**self._engine.first_call_ms, "kernel": kernel_ms()}
+        costs_ms = {**self._engine.first_call_ms, "kernel": load_ms()}
         return {part: costs_ms[part] for part in ("import", "read", "trial", "compile", "kernel") if part in costs_ms}
 
     @property
@@ -294,7 +296,7 @@ class Predictor:
             cv2.setNumThreads(self.threads)
         stages_ms = dict[str, float]()
         with timed(stages_ms, "preprocess"):
-            image = fit_frame(frame_bgr, placement, self.description.mean)
+            image = fit_frame(frame_bgr, placement, self.description.mean, self.threads)
         with timed(stages_ms, "network"):
             logits = self.way(self._engine.logits, image)  # (C, ceil(h/s), ceil(w/s)), s = 8 or the output stride
         if logits.shape[0] != len(self.label_set):

@@ -10,12 +10,12 @@ engine's and the network's.
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from seg.architecture import MIN_SIZE
 from seg.errors import SegError
+from seg.runtime.resize import resize
 
 GRID = 8  # sides are rounded to it, so that scores at 1/8 lie on whole pixels
 Fit = Literal["stretch", "letterbox"]
@@ -84,21 +84,18 @@ def scaled(frame_hw: tuple[int, int], long_side: int | None) -> tuple[int, int]:
     return height, width
 
 
-def fit_frame(frame_bgr: npt.NDArray[np.uint8], placement: Placement,
-              mean_rgb: tuple[float, ...]) -> npt.NDArray[np.uint8]:
+def fit_frame(frame_bgr: npt.NDArray[np.uint8], placement: Placement, mean_rgb: tuple[float, ...],
+              threads: int = 1) -> npt.NDArray[np.uint8]:
     """Returns the (H, W, 3) BGR image that the network sees, C-contiguous; the frame itself where it fits already.
 
     Args:
         frame_bgr: (H, W, 3) uint8.
         placement: where it goes.
         mean_rgb: 0 to 1, the colour around a letterboxed frame.
+        threads: how many share the work.
     """
-    frame = np.ascontiguousarray(frame_bgr)
     inner_hw = (placement.height, placement.width)
-    if frame.shape[:2] != inner_hw:
-        shrinks = inner_hw[0] <= frame.shape[0] and inner_hw[1] <= frame.shape[1]
-        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        frame = np.asarray(cv2.resize(frame, inner_hw[::-1], interpolation=interpolation), dtype=np.uint8)
+    frame = resize(np.ascontiguousarray(frame_bgr), inner_hw, threads)
     if inner_hw == placement.size_hw:
         return frame
     image = np.empty((*placement.size_hw, 3), np.uint8)

@@ -16,18 +16,15 @@ The loop itself is `seg.runtime.kernel`. It runs without the interpreter's lock:
 several callers run side by side.
 """
 
-import time
-from collections.abc import Callable
-from functools import cache, lru_cache
-from itertools import pairwise
-from threading import Lock
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from seg.errors import SegError
-from seg.runtime.workers import pool
+from seg.runtime.loops import UPSAMPLING
+from seg.runtime.workers import share
 
 MAX_CLASSES = 255  # train ids are uint8 and 255 means "ignored"
 
@@ -60,33 +57,6 @@ def _axis(scores: int, outputs: int, begin: float, length: float) -> _Axis:
     start = np.flatnonzero(np.diff(near, prepend=-1))
     cells = near[start]
     return _Axis(position - near, cells, np.minimum(cells + 1, scores - 1), np.append(start, outputs))
-
-
-_kernel_lock = Lock()
-
-
-@cache
-def _loaded() -> tuple[Callable[..., None], float]:
-    start = time.perf_counter()
-    from seg.runtime.kernel import load  # here, because importing Numba takes longer than most of start-up
-
-    return load(), (time.perf_counter() - start) * 1000
-
-
-def _kernel() -> Callable[..., None]:
-    with _kernel_lock:  # of several threads one compiles
-        return _loaded()[0]
-
-
-def kernel_ms() -> float:
-    """Returns how long it took this process to load the compiled kernel, or to compile it; waits until that is done."""
-    _kernel()
-    return _loaded()[1]
-
-
-def prepare() -> None:
-    """Starts to load the compiled kernel in the background, so that the first frame needn't wait for all of it."""
-    pool().submit(_kernel)
 
 
 def upsample_argmax(
@@ -129,19 +99,15 @@ def upsample_argmax(
     if confidence is not None:
         _check_target("confidence", confidence, np.float32, (height, width))
 
-    kernel = _kernel()
+    kernel = UPSAMPLING()
     scores_hw = logits_chw.shape[1:]
     top, left, window_height, window_width = window or (0.0, 0.0, *map(float, scores_hw))
     rows = _axis(scores_hw[0], height, top, window_height)
     columns = _axis(scores_hw[1], width, left, window_width)
     scores = np.ascontiguousarray(logits_chw)
 
-    bounds = np.linspace(0, len(rows.near), max(1, threads) + 1).astype(int)
-    parts = [(scores, tuple(rows), tuple(columns), out, confidence, begin, end) for begin, end in pairwise(bounds) if begin < end]
-    jobs = [pool().submit(kernel, *part) for part in parts[1:]]
-    kernel(*parts[0])
-    for job in jobs:
-        job.result()
+    share(len(rows.near), max(1, threads),
+          lambda begin, end: kernel(scores, tuple(rows), tuple(columns), out, confidence, begin, end))
     return out
 
 

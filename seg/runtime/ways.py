@@ -17,6 +17,7 @@ import numpy.typing as npt
 from seg.architecture import MIN_SIZE
 from seg.errors import SegError
 from seg.runtime.protocol import Frame, Scores
+from seg.runtime.resize import resize
 
 Network = Callable[[Frame], Scores]
 _GRID = 32  # sides are whole multiples of it, so that scores of any stride lie on whole cells
@@ -146,10 +147,7 @@ def _whole(side: float) -> int:
 
 def _resized(image_bgr: Frame, scale: float) -> Frame:
     height, width = (_whole(side * scale) for side in image_bgr.shape[:2])
-    if (height, width) == image_bgr.shape[:2]:
-        return image_bgr
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return cv2.resize(image_bgr, (width, height), interpolation=how).astype(np.uint8, copy=False)
+    return resize(image_bgr, (height, width))
 
 
 def _starts(side: int, window: int, overlap: float) -> list[int]:

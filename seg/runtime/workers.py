@@ -1,8 +1,10 @@
 """The threads that help with a frame: one pool for the whole process, whatever runs in it."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 
 from seg.machine import usable_cores
 
@@ -11,6 +13,16 @@ from seg.machine import usable_cores
 def pool() -> ThreadPoolExecutor:
     """Returns the pool, with a thread for each usable core."""
     return ThreadPoolExecutor(usable_cores(), thread_name_prefix="seg")
+
+
+def share(count: int, threads: int, work: Callable[[int, int], object]) -> None:
+    """Calls work(begin, end) for as many parts of range(count) as there are threads, the first one in this thread."""
+    bounds = [count * part // threads for part in range(threads + 1)]
+    parts = [(begin, end) for begin, end in pairwise(bounds) if begin < end]
+    jobs = [pool().submit(work, *part) for part in parts[1:]]
+    work(*parts[0])
+    for job in jobs:
+        job.result()
 
 
 if hasattr(os, "register_at_fork"):  # a forked child inherits the pool without its threads

@@ -1,0 +1,55 @@
+"""The compiled loops that frames pass whatever the engine: loaded once in a process, in the background."""
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+from importlib import import_module
+from threading import Lock
+
+from seg.runtime.workers import pool
+
+_lock = Lock()
+
+
+class Loop:
+    """A loop that a module compiles by its function `load`; imported late, because Numba takes longer than most of start-up.
+
+    Args:
+        module: its full name.
+
+    Attributes:
+        module: as said.
+    """
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+
+    def __call__(self) -> Callable[..., None]:
+        """Returns the loop; waits until it is loaded, or compiled."""
+        with _lock:  # of several threads one compiles
+            return self._loaded[0]
+
+    @property
+    def load_ms(self) -> float:
+        """How long that took in this process."""
+        with _lock:
+            return self._loaded[1]
+
+    @cached_property
+    def _loaded(self) -> tuple[Callable[..., None], float]:
+        start = time.perf_counter()
+        return import_module(self.module).load(), (time.perf_counter() - start) * 1000
+
+
+SHRINKING, UPSAMPLING = Loop("seg.runtime.shrink"), Loop("seg.runtime.kernel")
+LOOPS = SHRINKING, UPSAMPLING  # in the order that a frame needs them
+
+
+def prepare() -> None:
+    """Starts to load them in the background, so that the first frame needn't wait for all of it."""
+    pool().submit(lambda: [loop() for loop in LOOPS])
+
+
+def load_ms() -> float:
+    """Returns how long it took this process to load all of them, or to compile them; waits until that is done."""
+    return sum(loop.load_ms for loop in LOOPS)
