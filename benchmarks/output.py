@@ -17,9 +17,14 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 class Steps:
-    """A progress bar on standard error for a known number of steps; it works between two runs only, never beside one."""
+    """A progress bar on standard error for a known number of steps; it works between two runs only, never beside one.
+
+    Attributes:
+        count: steps that are done.
+    """
 
     def __init__(self, count: int) -> None:
+        self.count = 0
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True)
         self._task = self._progress.add_task("", total=count)
@@ -33,6 +38,7 @@ class Steps:
 
     def done(self, what: str) -> None:
         """Says what was just done."""
+        self.count += 1
         self._progress.update(self._task, advance=1, description=what, refresh=True)
 
 
