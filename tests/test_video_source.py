@@ -73,6 +73,24 @@ def test_a_file_cut_out_without_encoding_is_whole(tmp_path: Path) -> None:
     assert len(read(tmp_path / "fragments.mp4")) == 12
 
 
+def test_files_put_one_after_the_other_are_whole(tmp_path: Path) -> None:
+    """As by `cat a.ts b.ts`: times jump back, and FFmpeg marks a packet there as damaged. A hole is told all the same."""
+    times = [Fraction(i, 25) for i in (*range(8), 10, 15, 20, 25)]
+    pictures = [noise(i) for i in range(12)]
+    first, second = (write_video(tmp_path / f"{name}.ts", pictures, times=times).read_bytes() for name in "ab")
+    (tmp_path / "both.ts").write_bytes(first + second)
+    with av.open(str(tmp_path / "both.ts")) as container:
+        assert any(packet.is_corrupt for packet in container.demux(video=0)), "nothing is tried here"
+    found = [float(sample.time) for sample in read(tmp_path / "both.ts")]
+    assert np.diff(found[:12]) == pytest.approx(np.diff([float(time) for time in times]), abs=0.002)
+    assert np.diff(found[12:]) == pytest.approx(np.diff([float(time) for time in times]), abs=0.002)
+    assert 0 < found[12] - found[11] < 0.3
+    middle = len(first) // 376 * 188
+    (tmp_path / "hole.ts").write_bytes(first[:middle] + first[middle + 188 * 9:])
+    with pytest.raises(SegError, match="cut off or damaged"):
+        read(tmp_path / "hole.ts")
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".flv", ".avi"])
 def test_a_video_that_ends_in_mid_frame_is_named(suffix: str, tmp_path: Path) -> None:
     codec = {".webm": "libvpx", ".avi": "mjpeg"}.get(suffix, "libx264")

@@ -22,11 +22,13 @@ from av.video.frame import VideoFrame
 
 from seg.errors import SegError
 from seg.files import UInt8Array
+from seg.video.joints import JUMP, Joints
 
 _FALLBACK_FPS = Fraction(30)
 _MOST_FPS = 1000
 _PLAYLISTS = frozenset({"hls", "dash"})
 _ASPECTS = (Fraction(1, 16), Fraction(16))  # of a pixel; what lies outside is a damaged header
+_JOINT_PACKETS = 3  # before a joint of files: what a demuxer marks there as damaged is whole
 _LATE = Fraction(1, 4)  # s that Matroska's duration may lie behind its last packet: a long frame of sound, rounding
 
 
@@ -103,6 +105,7 @@ class Container:
         video.thread_type = "SLICE" if is_live or self.endless else "AUTO"
         self.fault: str | None = None
         self._length = length
+        self._joints = Joints()
         self._aspect = video.sample_aspect_ratio or video.codec_context.sample_aspect_ratio or Fraction(1)
         if not _ASPECTS[0] <= self._aspect <= _ASPECTS[1]:
             self._aspect = Fraction(1)
@@ -113,8 +116,10 @@ class Container:
 
     def __iter__(self) -> Iterator[Decoded]:
         """Yields the frames in the order that they are shown in; sets `fault` at the end."""
-        packets, end, damaged = 0, Fraction(0), 0
+        packets, end = 0, Fraction(0)
+        damaged, undecodable = set[int](), set[int]()
         last: Fraction | None = None
+        decoded_s: Fraction | None = None  # of the last packet, by its container's clock
         failure = ""
         demuxer = self._container.demux()
         while True:
@@ -130,11 +135,17 @@ class Container:
             if packet.stream is not self._video:
                 continue
             packets += bool(packet.size)
-            damaged += bool(packet.size and packet.is_corrupt)
+            if packet.size and packet.is_corrupt:
+                damaged.add(packets)
+            if packet.dts is not None:
+                if decoded_s is not None and packet.dts * packet.time_base < decoded_s - JUMP:
+                    damaged -= set(range(packets - _JOINT_PACKETS, packets)) - undecodable
+                decoded_s = packet.dts * packet.time_base
             try:
                 frames = cast(list[VideoFrame], packet.decode())
             except (av.error.FFmpegError, OSError):  # a decoder goes on behind what it can't decode
-                damaged += 1
+                damaged.add(packets)
+                undecodable.add(packets)
                 continue
             for frame in frames:
                 decoded = self._convert(frame, last)
@@ -146,7 +157,7 @@ class Container:
                     decoded = self._convert(frame, last)
                     last = decoded.time
                     yield decoded
-        self._judge(packets, end, damaged, failure)
+        self._judge(packets, end, len(damaged), failure)
 
     def _judge(self, packets: int, end: Fraction, damaged: int, failure: str) -> None:
         """Finds out whether the container ended before its end; how long it says to be proves that in Matroska alone."""
@@ -159,14 +170,16 @@ class Container:
         elif matroska and self._length is not None and end + self.origin + _LATE < self._length:
             self.fault = f"is cut off: it ends after {float(end + self.origin):.2f} of {float(self._length):.2f} s"
         elif damaged:
-            self.fault = f"is cut off or damaged: {damaged} of {packets} packets could not be decoded"
+            self.fault = f"is cut off or damaged: {damaged} of {packets} packets are"
 
     def _convert(self, frame: VideoFrame, last: Fraction | None) -> Decoded:
         step = 1 / self.fps
-        time = frame.pts * (frame.time_base or self.time_base) - self.origin if frame.pts is not None else None
+        duration = frame.duration * (frame.time_base or self.time_base) if frame.duration else step
+        time = None
+        if frame.pts is not None:
+            time = self._joints(frame.pts * (frame.time_base or self.time_base) - self.origin, duration)
         if time is None or (last is not None and time <= last):  # a container without times, or with broken ones
             time = Fraction(0) if last is None else last + step
-        duration = frame.duration * (frame.time_base or self.time_base) if frame.duration else step
         height, width = frame.height, frame.width
         if self._aspect > 1:
             width = max(1, round(width * self._aspect))

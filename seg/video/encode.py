@@ -34,6 +34,7 @@ from seg.errors import SegError
 from seg.files import UInt8Array, publish, temporary_prefix
 from seg.flow import Ending, Segmented, Stream
 from seg.machine import usable_cores
+from seg.video.joints import Joints
 
 Painter = Callable[[Segmented], UInt8Array]
 
@@ -296,6 +297,8 @@ class _Sound:
             self._to = cast(AudioStream, target.add_stream(encoder, rate=rate, layout=layout))
             self._resampler = AudioResampler(self._to.codec_context.format, layout, rate)
         self._packets = iter(source.demux(self._from))
+        self._joints = Joints()
+        self._last: int | None = None
         self._next: Packet | None = None
         self._ended = False
 
@@ -318,7 +321,7 @@ class _Sound:
         while not self._ended:
             if self._next is None:
                 try:
-                    self._next = next(self._packets)
+                    self._next = self._timed(next(self._packets))
                 except (StopIteration, av.error.FFmpegError, OSError):  # a picture whose sound is damaged is worth more than none
                     self._ended = True
                     return
@@ -326,8 +329,7 @@ class _Sound:
             if packet.size == 0:  # the demuxer's last one, by which decoders are emptied
                 self._next = None
                 continue
-            at = packet.dts if packet.dts is not None else packet.pts
-            if end is not None and at is not None and at * packet.time_base - self._origin >= end:
+            if end is not None and packet.dts is not None and packet.dts * packet.time_base >= end:
                 return
             self._next = None
             self._write(packet)
@@ -340,18 +342,23 @@ class _Sound:
                 self._target.mux(self._to.encode(frame))
             self._target.mux(self._to.encode(None))
 
+    def _timed(self, packet: Packet) -> Packet:
+        """Lets its times count from the first frame and rise, as containers demand it."""
+        at = packet.dts if packet.dts is not None else packet.pts
+        if at is not None:
+            base = packet.time_base
+            time = self._joints(at * base - self._origin, (packet.duration or 0) * base)
+            value = round(time / base)
+            packet.dts = packet.pts = self._last = value if self._last is None else max(value, self._last + 1)
+        return packet
+
     def _write(self, packet: Packet) -> None:
         if self._resampler is None:
-            shift = round(self._origin / packet.time_base)
-            packet.pts = packet.pts - shift if packet.pts is not None else None
-            packet.dts = packet.dts - shift if packet.dts is not None else None
             packet.stream = self._to
             self._target.mux(packet)
             return
         with suppress(av.error.InvalidDataError):
             for decoded in cast(list[AudioFrame], packet.decode()):
-                if decoded.pts is not None and decoded.time_base is not None:
-                    decoded.pts -= round(self._origin / decoded.time_base)
                 for frame in self._resampler.resample(decoded):
                     self._target.mux(self._to.encode(frame))
 
