@@ -33,10 +33,11 @@ LOOK_EVERY_S = 1.0
 
 def soak(predictor: Predictor, video: Path, minutes: float, steps: Steps) -> Course:
     """Labels a video again and again, opened anew each time."""
-    course, painter, start, looked_s = Course(), Painter(predictor.label_set), time.monotonic(), 0.0
+    course, painter, start_s, looked_s = Course(), Painter(predictor.label_set), None, 0.0
     for item in _again(video, predictor):
         painter(item)
-        now_s = time.monotonic() - start
+        start_s = start_s or time.monotonic()  # after warming up
+        now_s = time.monotonic() - start_s
         course.seconds.append(now_s)
         course.latency_ms.append(item.latency_ms["total"])
         if not course.looks or now_s - looked_s >= LOOK_EVERY_S or now_s > 60 * minutes:

@@ -28,7 +28,7 @@ def colorize(train_ids: UInt8Array, label_set: LabelSet, shown: Collection[int] 
 
 
 def overlay(frame_bgr: UInt8Array, train_ids: UInt8Array, label_set: LabelSet, opacity: float = OPACITY,
-            shown: Collection[int] | None = None) -> UInt8Array:
+            shown: Collection[int] | None = None, out: UInt8Array | None = None) -> UInt8Array:
     """Blends the colours over the frame, with a thin light line between classes; both (H, W). Ignored pixels come out darkened.
 
     Args:
@@ -37,24 +37,32 @@ def overlay(frame_bgr: UInt8Array, train_ids: UInt8Array, label_set: LabelSet, o
         label_set: gives the colours.
         opacity: 0 shows the frame alone, 1 the colours alone.
         shown: train ids that are coloured, the frame shows elsewhere; None for all.
+        out: (H, W, 3) uint8, C-contiguous, to write into.
 
     Raises:
         ValueError: frame and train ids differ in size.
     """
-    from seg.blend import load  # Numba is needed by nobody else here
+    from seg.blend import BORDER, load  # Numba is needed by nobody else here
 
     if frame_bgr.shape[:2] != train_ids.shape:
         raise ValueError(f"the frame is {frame_bgr.shape[:2]} and the train ids are {train_ids.shape}; they must agree")
-    group = np.arange(256, dtype=np.uint8) if shown is None else np.full(256, IGNORE, np.uint8)
-    weight = np.full(256, round(256 * opacity), np.uint32)  # of the colours, in 1/256
+    weight = np.full(256, round(256 * opacity), np.uint16)  # of the colours, in 1/256
+    groups = train_ids
     if shown is not None:
+        group = np.full(256, IGNORE, np.uint8)
         group[list(shown)] = list(shown)
         weight[group == IGNORE] = 0
-    add = weight[:, None] * label_set.palette()[:, ::-1] + np.uint32(128)  # rounds to the nearest
+        groups = cv2.LUT(train_ids, group).astype(np.uint8, copy=False)
     line = round(256 * min(_BORDER_OPACITY, opacity))
+    table = np.zeros((BORDER + 1, 8), np.uint16)
+    table[:BORDER, :4] = 256 - weight[:, None]
+    table[:BORDER, 4:7] = weight[:, None] * label_set.palette()[:, ::-1] + np.uint16(128)  # rounds to the nearest
+    table[BORDER] = [256 - line] * 4 + [255 * line + 128] * 4
     border_px = max(1, round(max(train_ids.shape) / _USUAL_PX)) if opacity else 0
-    out = np.empty(frame_bgr.shape, np.uint8)
-    load()(frame_bgr, train_ids, 256 - weight, add, group, border_px, 256 - line, 255 * line + 128, out)
+    out = np.empty(frame_bgr.shape, np.uint8) if out is None else out
+    # For Numba, arrays that can't be written and those with gaps are types of their own, and it would compile for them.
+    frame, labels, own = (np.require(array, requirements=("C", "W")) for array in (frame_bgr, train_ids, groups))
+    load()(frame, labels, own, table, border_px, out)
     return out
 
 

@@ -209,6 +209,16 @@ def test_sound_is_kept(suffix: str, sound: str, expected: str, tmp_path: Path, p
     assert len(sound_of(tmp_path / f"short{suffix}")[2]) / 48_000 == pytest.approx(0.4, abs=0.06), "it ends with the last frame"
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_sound_of_files_put_one_after_the_other(suffix: str, tmp_path: Path, predictor: Predictor) -> None:
+    """Its times jump back where the second begins, which no container takes; copied and encoded anew."""
+    part = write_video(tmp_path / "part.ts", [gray(10 * i) for i in range(20)], sound_s=0.8).read_bytes()
+    (tmp_path / "both.ts").write_bytes(part + part)
+    assert segment_file(tmp_path / "both.ts", tmp_path / f"out{suffix}", predictor=predictor).fault is None
+    assert len(read_video(tmp_path / f"out{suffix}")) == 40
+    assert len(sound_of(tmp_path / f"out{suffix}")[2]) / 48_000 == pytest.approx(1.6, abs=0.1)
+
+
 # ---- the pipeline
 
 
@@ -592,7 +602,7 @@ class Screen:
         self.closed = False
         self._keys = iter(keys)
         for name, stand_in in (("namedWindow", lambda *arguments: None), ("resizeWindow", lambda *arguments: None),
-                               ("imshow", lambda title, picture: self.shown.append(picture)), ("waitKey", self.wait),
+                               ("imshow", lambda title, picture: self.shown.append(picture.copy())), ("waitKey", self.wait),
                                ("getWindowProperty", lambda *arguments: 1.0), ("destroyAllWindows", self.close)):
             monkeypatch.setattr(window_module.cv2, name, stand_in)
 

@@ -54,6 +54,24 @@ def test_only_the_wanted_classes_are_highlighted() -> None:
     assert class_shares(train_ids, CAMVID) == pytest.approx([4 / 12, 4 / 12, 2 / 12] + [0] * 8)
 
 
+def test_any_array_is_drawn_over_alike() -> None:
+    """Frames with gaps, frames that can't be written, and into memory that is given; each pixel by itself, the last one too."""
+    random = np.random.default_rng(1)
+    frame, train_ids = random.integers(0, 256, (9, 13, 3)).astype(np.uint8), random.integers(0, 11, (9, 13)).astype(np.uint8)
+    blended = overlay(frame, train_ids, CAMVID)
+    colors = CAMVID.palette()[train_ids][:, :, ::-1].astype(int)
+    same = np.ones((9, 13), bool)
+    same[:, :-1] &= train_ids[:, :-1] == train_ids[:, 1:]
+    same[:-1] &= train_ids[:-1] == train_ids[1:]
+    assert same[-1, -1] and np.abs(blended - (0.45 * frame + 0.55 * colors))[same].max() <= 1
+    mirrored = np.ascontiguousarray(frame[:, ::-1])[:, ::-1]
+    frame.flags.writeable = False
+    out = np.zeros((10, 13, 3), np.uint8)
+    assert overlay(frame, train_ids, CAMVID, out=out[:9]).base is out
+    assert (out[:9] == blended).all() and (out[9] == 0).all()
+    assert (overlay(mirrored, train_ids, CAMVID) == blended).all()
+
+
 def test_overlay_refuses_another_size() -> None:
     with pytest.raises(ValueError, match="agree"):
         overlay(np.zeros((4, 6, 3), np.uint8), np.zeros((6, 4), np.uint8), CAMVID)

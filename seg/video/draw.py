@@ -35,16 +35,26 @@ class Painter:
         self._shown = shown
         self._label_set = label_set
         self._stamps = deque[float](maxlen=31)
+        self._canvas = np.empty((0, 0, 3), np.uint8)
 
     def __call__(self, item: Segmented) -> UInt8Array:
         """Returns the picture, (H, W, 3) uint8 BGR; twice as wide where frame and colours stand side by side."""
+        return self._paint(item, np.empty(self._shape(item), np.uint8))
+
+    def _shape(self, item: Segmented) -> tuple[int, int, int]:
+        height, width = item.train_ids.shape
+        return height, width * (2 if self.show == "side by side" else 1), 3
+
+    def _paint(self, item: Segmented, picture: UInt8Array) -> UInt8Array:
+        """Fills the picture and returns it."""
+        width = item.train_ids.shape[1]
         if self.show == "overlay":
-            return overlay(item.frame_bgr, item.train_ids, self._label_set, self.opacity, self._shown)
-        if self.show == "color":
-            return colorize(item.train_ids, self._label_set, self._shown)
-        if self.show == "side by side":
-            return np.hstack([item.frame_bgr, colorize(item.train_ids, self._label_set, self._shown)])
-        return item.frame_bgr.copy()
+            return overlay(item.frame_bgr, item.train_ids, self._label_set, self.opacity, self._shown, picture)
+        if self.show != "color":
+            picture[:, :width] = item.frame_bgr
+        if self.show != "off":
+            picture[:, -width:] = colorize(item.train_ids, self._label_set, self._shown)
+        return picture
 
     def next_show(self) -> None:
         """Goes on to the next thing to show, and from the last to the first."""
@@ -55,15 +65,21 @@ class Painter:
         self._stamps.append(time.perf_counter())
 
     def annotated(self, item: Segmented) -> UInt8Array:
-        """Returns the picture with a head-up line on it and, below, a legend of the classes that are there with their shares."""
-        picture = self(item)
+        """Returns the picture with a head-up line on it and, below, a legend of the classes that are there with their shares.
+
+        It is for looking at: the next call overwrites it, because fresh memory would take as long as the drawing.
+        """
+        height, width, channels = self._shape(item)
+        strip = np.empty((0, width, channels), np.uint8)
+        if self.with_legend:
+            strip = legend(self._label_set, width, class_shares(item.train_ids, self._label_set), self._shown)
+        if self._canvas.shape != (height + len(strip), width, channels):
+            self._canvas = np.empty((height + len(strip), width, channels), np.uint8)
+        self._canvas[height:] = strip
         parts = [f"{item.latency_ms['total']:.1f} ms"]
         if len(self._stamps) > 1:
             parts.insert(0, f"{(len(self._stamps) - 1) / (self._stamps[-1] - self._stamps[0]):.1f} frames/s")
         if item.dropped:
             parts.append(f"{item.dropped} dropped")
-        write_text_on(picture, "   ".join(parts))
-        if not self.with_legend:
-            return picture
-        shares = class_shares(item.train_ids, self._label_set)
-        return np.vstack([picture, legend(self._label_set, picture.shape[1], shares, self._shown)])
+        write_text_on(self._paint(item, self._canvas[:height]), "   ".join(parts))
+        return self._canvas
