@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from pages import Page
 
+import seg.report
 from seg import machine
 from seg.document import Origin, write
 from seg.label_sets import LabelSet
@@ -25,6 +27,7 @@ from seg.result import FrameRecord, Result
 LABEL_SET = LabelSet("two", ("road", "sky"), ((1, 2, 3), (4, 5, 6)), (0, 1))
 ORIGIN = Origin("python infer.py", datetime(2030, 1, 2, tzinfo=UTC), machine.describe())
 FRAMES = 60
+SCHEMA = json.loads((Path(seg.report.__file__).parent / "comparison.schema.json").read_text())
 
 
 def result(right: Sequence[float], ms: Sequence[float], weights: str = "one", **changes: Any) -> Result:
@@ -53,6 +56,14 @@ def stored(path: Path, *arguments: Any, **changes: Any) -> Path:
 
 def noisy(mean: float, seed: int, spread: float = 0.05) -> np.ndarray:
     return np.random.default_rng(seed).normal(mean, spread, FRAMES)
+
+
+def check_schema(data: dict[str, Any]) -> None:
+    jsonschema.validate(data, SCHEMA, jsonschema.Draft202012Validator)
+    assert set(data) == set(SCHEMA["properties"]) == set(SCHEMA["required"]), "a key that the schema doesn't describe"
+    for name in ("reports", "differences", "checks"):
+        described = SCHEMA["properties"][name]["items"]
+        assert all(set(one) == set(described["properties"]) == set(described["required"]) for one in data[name])
 
 
 @pytest.fixture
@@ -107,7 +118,8 @@ def test_the_comparison_has_all_forms(three: list[Path], tmp_path: Path, capsys:
                       "takes 2.00 times as long", "Pareto front", "road", "sky", "frame "):
             assert words in text, words
     data = json.loads(reports[2].read_text())
-    assert data["kind"] == "comparison" and [one["name"] for one in data["differences"]] == ["better", "alike"]
+    check_schema(data)
+    assert data["kind"] == "comparison" and data["checks"] == [] and [one["name"] for one in data["differences"]] == ["better", "alike"]
     assert data["differences"][0]["miou_interval"]["low"] > 0
 
 
@@ -189,7 +201,15 @@ def test_an_older_report_is_upgraded_and_has_no_intervals(three: list[Path], cap
     of_old = {"format_version": 1, "warm_up_runs": 2, "note": "Of old."}
     three[0].write_text(json.dumps({**{key: old[key] for key in kept}, **of_old}))
     assert read_reports(three[:1])[0].data["notes"] == ["Of old."]
-    assert main(list(map(str, three[:2]))) == 0
+    report = three[0].with_name("out.json")
+    limits = ["--fail-under", "boundary_f_score=0.5", "--fail-over", "p90_ms=30"]
+    assert main([*map(str, three[:2]), *limits, "--report", str(report)]) == 1
+    data = json.loads(report.read_text())
+    check_schema(data)
+    assert data["differences"][0]["miou_interval"] is None
+    assert [(one["report"], one["key"], one["at_least"], one["found"] is None, one["kept"]) for one in data["checks"]] == [
+        ("first", "boundary_f_score", True, True, False), ("first", "p90_ms", False, False, True),
+        ("better", "boundary_f_score", True, True, False), ("better", "p90_ms", False, False, True)]
     out = " ".join(capsys.readouterr().out.split())
     assert "without frames nobody knows whether that is more than noise" in out
     assert "first has no frames, as those of format_version 1" in out

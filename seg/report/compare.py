@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seg.cli.common import Parser, run
-from seg.document import Block, Heading, Origin, check_paths, show, write
+from seg.document import Origin, check_paths, show, write
 from seg.errors import SegError
 from seg.report import gate
 from seg.report.comparison import comparison_report
@@ -64,9 +64,8 @@ def _main(argv: Sequence[str] | None) -> int:
     if arguments.baseline:
         limits += gate.worse_limits(every[0], tolerances)
     checks = gate.check(held, limits)
-    asked: list[Block] = [Heading("What was asked"), gate.table(checks)] if checks else []
     program = ["lraspp", "compare", *(sys.argv[1:] if argv is None else argv)]
-    document = comparison_report(every, compare(every), Origin.here(*program), asked)
+    document = comparison_report(every, compare(every), Origin.here(*program), checks)
     show(document)
     for path in arguments.report:
         write(document, path)

@@ -8,15 +8,17 @@ from seg.document import Block, Chart, Document, Heading, Notes, Origin, Table, 
 from seg.document.model import Column, number
 from seg.document.words import count, listed, milliseconds, percent, points
 from seg.report.differences import COVERED, Difference, Interval, common
+from seg.report.gate import Check, table
 from seg.report.pareto import Panel, Point, draw, pareto_front
 from seg.report.stored import StoredReport
 
 
 def comparison_report(reports: Sequence[StoredReport], differences: Sequence[Difference], origin: Origin,
-                      more: Sequence[Block] = ()) -> Document:
-    """Returns the comparison; `more` stands behind its verdict, such as what was asked of the figures."""
+                      checks: Sequence[Check] = ()) -> Document:
+    """Returns the comparison, with what was asked of the figures behind its verdict; as JSON see `comparison.schema.json`."""
     first = reports[0]
-    blocks: list[Block] = [*(Verdict(_verdict(first.name, one)) for one in differences), *more, Notes(_notes(reports)),
+    asked: list[Block] = [Heading("What was asked"), table(checks)] if checks else []
+    blocks: list[Block] = [*(Verdict(_verdict(first.name, one)) for one in differences), *asked, Notes(_notes(reports)),
                            Heading("All in all"), _overview(reports, differences)]
     points_ = [Point(chr(ord("A") + i % 26), one.name, str(i), True, one.data["latency_ms"]["p50"], 100 * one.data["miou"])
                for i, one in enumerate(reports) if one.data["miou"] is not None and one.data["latency_ms"]]
@@ -30,7 +32,7 @@ def comparison_report(reports: Sequence[StoredReport], differences: Sequence[Dif
         if one.frames_apart:
             blocks += [Heading(f"Where {one.name} differs most from {first.name}"), _frames(first.name, one)]
     data = {"kind": "comparison", "reports": [_short(one) for one in reports],
-            "differences": [one.to_dict() for one in differences]}
+            "differences": [one.to_dict() for one in differences], "checks": [one.to_dict() for one in checks]}
     return Document(" against ".join([*(one.name for one in reports[1:]), first.name]), blocks, origin, data)
 
 

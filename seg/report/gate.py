@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from seg.document import Table
@@ -49,6 +49,10 @@ class Check:
         if self.found is None:
             return False
         return self.found >= self.limit.value if self.limit.at_least else self.found <= self.limit.value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain types, for JSON."""
+        return {"report": self.report, **asdict(self.limit), "found": self.found, "kept": self.kept}
 
 
 def parse_limits(texts: Sequence[str], at_least: bool) -> list[Limit]:
