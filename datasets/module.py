@@ -5,10 +5,12 @@ from the number of classes up (see `datasets.mixture`), `index` int64 (N,), the 
 processes a split for evaluation may be filled up with samples of index -1, whose labels are all ignored.
 """
 
+import os
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,7 +19,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info
 from rich.progress import track
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from datasets import READERS
 from datasets.base import Reader, UInt8Array, check_not_tiny
@@ -82,14 +84,17 @@ class SegmentationDataset(Dataset[Any]):
         copy_paste: share of the samples into which a class of another sample is copied, see `paste_class`.
         shares: how often each part is copied from, in proportion; as often as it has samples by default.
         classes: how many the network has; labels from there up are sets, and never copied.
+        workers: how many processes read from it.
     """
 
     def __init__(self, parts: Sequence[Part], seed: int, copy_paste: float = 0.0, classes: int = IGNORE,
-                 shares: Sequence[float] = ()) -> None:
+                 shares: Sequence[float] = (), workers: int = 0) -> None:
         self.parts, self.seed, self.copy_paste, self.classes = parts, seed, copy_paste, classes
         self._starts = [0, *accumulate(map(len, parts))]
         weights = np.asarray(shares or list(map(len, parts)), float)
         self._chances = weights / max(weights.sum(), 1e-9)
+        # Of each worker its process and the sample that it reads, in memory that outlives it.
+        self._reading = torch.full((workers, 2), -1).share_memory_()
 
     @property
     def reader(self) -> Reader:
@@ -117,13 +122,29 @@ class SegmentationDataset(Dataset[Any]):
             labels.fill_(IGNORE)
         return {"image": image_chw, "labels": labels, "index": index}
 
+    def image_path(self, index: int) -> Path:
+        """Returns the file of the picture that has `index` in a batch."""
+        part, index = self._place(max(index, 0))
+        return part.reader.samples[index].image_path
+
+    def read_by(self, pids: Sequence[int]) -> list[Path]:
+        """Returns the pictures that workers of these process ids read last."""
+        return [self.image_path(index) for pid, index in self._reading.tolist() if pid in pids]
+
+    def _place(self, index: int) -> tuple[Part, int]:
+        """Returns the data set that `index` lies in, and its place there."""
+        part = bisect_right(self._starts, index) - 1
+        return self.parts[part], index - self._starts[part]
+
     def _donor(self, random: np.random.Generator) -> int:
         part = random.choice(len(self.parts), p=self._chances)
         return self._starts[part] + int(random.integers(len(self.parts[part])))
 
     def _sample(self, index: int, key: tuple[int, ...]) -> tuple[UInt8Array, UInt8Array]:
-        part = self.parts[number := bisect_right(self._starts, index) - 1]
-        image, train_ids = part.read(index - self._starts[number])
+        if (worker := get_worker_info()) is not None:
+            self._reading[worker.id] = torch.tensor([os.getpid(), index])
+        part, index = self._place(index)
+        image, train_ids = part.read(index)
         return part.augmentation(image, train_ids, key) if part.augmentation else (image, train_ids)
 
 
@@ -199,6 +220,14 @@ class SegmentationData(pl.LightningDataModule):
     def reader(self, split: str) -> Reader:
         """Returns the reader of a split; its `samples[i].name` names what has index i in a batch."""
         return self._dataset(split).reader
+
+    def image_paths(self, indices: Iterable[int]) -> list[Path]:
+        """Returns the files of the pictures of a training batch, by its `index`."""
+        return [self._dataset("train").image_path(index) for index in indices]
+
+    def read_by(self, pids: Sequence[int]) -> list[Path]:
+        """Returns the pictures that processes of these ids were preparing."""
+        return [path for dataset in self._datasets.values() for path in dataset.read_by(pids)]
 
     def setup(self, stage: str) -> None:
         """Finds the samples, so that a wrong root fails before the network is set up; reads them all if `verify` says so.
@@ -279,7 +308,7 @@ class SegmentationData(pl.LightningDataModule):
             self._keep_cached(parts)
             copy_paste = self.copy_paste if split == "train" else 0.0
             shares = self.shares if len(parts) > 1 else ()
-            self._datasets[split] = SegmentationDataset(parts, self.seed, copy_paste, self.classes, shares)
+            self._datasets[split] = SegmentationDataset(parts, self.seed, copy_paste, self.classes, shares, self.workers)
         return self._datasets[split]
 
     def _keep_cached(self, parts: Sequence[Part]) -> None:

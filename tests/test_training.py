@@ -120,11 +120,13 @@ def test_settings_that_changed_hold_when_a_run_goes_on(folder: Path, capsys: pyt
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     said = list[str]()
     monkeypatch.setattr("seg.training.task.rank_zero_info", said.append)
+    clip = "--trainer.gradient_clip_val"
     steps = ["--name", "changed", "--model.schedule", "constant", "--trainer.max_epochs", "9", "--trainer.max_steps"]
     assert run(folder, *steps, "4") == 0
     lr, decay = "--model.optimizer.init_args.lr", "--model.optimizer.init_args.weight_decay"
-    assert run(folder, *steps, "6", "--ckpt_path", "last", lr, "0.0005", decay, "0.1") == 0
+    assert run(folder, *steps, "6", "--ckpt_path", "last", lr, "0.0005", decay, "0.1", clip, "0.5") == 0
     assert "weight_decay 0.1 (was 0.01)" in said[-1] and "lr 0.0005 (was 0.002)" in said[-1]
+    assert "trainer.gradient_clip_val 0.5 (was 1.0)" in said[-1] and "model.schedule" not in said[-1]
     groups = load(folder, "changed")["optimizer_states"][0]["param_groups"]
     assert [group["lr"] for group in groups] == [0.0005, 0.0005]
     assert [group["weight_decay"] for group in groups] == [0.1, 0.0]  # norms and biases stay spared
@@ -133,6 +135,57 @@ def test_settings_that_changed_hold_when_a_run_goes_on(folder: Path, capsys: pyt
         assert run(folder, *steps, "8", "--ckpt_path", "last", "--model.optimizer", f"torch.optim.{wanted}", lr, "0.1") == 2
         assert f"made with AdamW, and model.optimizer is {wanted}" in capsys.readouterr().err
     assert load(folder, "changed")["global_step"] == 6
+
+
+def test_a_loss_that_is_no_number_stops_with_step_files_and_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                       capsys: pytest.CaptureFixture[str]) -> None:
+    original, batches = SegmentationTask.training_step, dict[int, list[int]]()
+
+    def training_step(self: SegmentationTask, batch: dict[str, Any], batch_index: int) -> torch.Tensor:
+        batches[self.global_step] = batch["index"].tolist()
+        if self.global_step == 5:
+            with torch.no_grad():
+                next(self.network.parameters()).fill_(torch.nan)
+        return original(self, batch, batch_index)
+
+    monkeypatch.setattr(SegmentationTask, "training_step", training_step)
+    assert run(folder, "--name", "nan") == 2
+    said = capsys.readouterr().err
+    place = folder / "runs" / "nan" / "checkpoints" / "last.ckpt"
+    files = ", ".join(str(folder / "camvid" / "train" / f"{index:03d}.png") for index in batches[5])
+    assert f"The loss is nan at step 5, whose batch is of {files}. The last good checkpoint is {place}, of step 4" in said
+    assert load(folder, "nan")["global_step"] == 4
+
+
+def test_weights_that_are_no_numbers_are_never_kept(folder: Path, monkeypatch: pytest.MonkeyPatch,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    original = SegmentationTask.optimizer_step
+
+    def optimizer_step(self: SegmentationTask, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if self.global_step == 1:  # the second step, which is not counted yet
+            next(self.network.parameters()).data.fill_(torch.nan)
+
+    monkeypatch.setattr(SegmentationTask, "optimizer_step", optimizer_step)
+    assert run(folder, "--name", "nan_weights", "--checkpoints.every_steps", "1") == 2
+    assert "no finite numbers after step 2" in capsys.readouterr().err
+    assert load(folder, "nan_weights")["global_step"] == 1
+
+
+def test_a_worker_that_dies_is_named_with_its_file(folder: Path, monkeypatch: pytest.MonkeyPatch,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    from datasets.camvid import CamVid
+
+    original, main_process = CamVid.read, os.getpid()
+
+    def read(self: CamVid, index: int) -> Any:
+        if self.samples[index].image_path.stem == "005" and os.getpid() != main_process:
+            os.kill(os.getpid(), signal.SIGKILL)  # as where the memory is used up
+        return original(self, index)
+
+    monkeypatch.setattr(CamVid, "read", read)
+    assert run(folder, "--name", "killed", "--data.workers", "1") == 2
+    assert f"was killed while it read {folder / 'camvid' / 'train' / '005.png'}." in capsys.readouterr().err
 
 
 def test_no_run_is_written_over_by_another(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,12 +5,13 @@ import re
 import shutil
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jsonargparse
 import torch
+import yaml
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateMonitor, RichProgressBar
@@ -25,7 +26,7 @@ from seg.machine import check_threads, usable_cores
 from seg.runtime import Predictor
 from seg.sizes import best_long_side, compare_sizes
 from seg.training import SegmentationTask
-from seg.training.checkpoints import Checkpoints, find_checkpoint
+from seg.training.checkpoints import Checkpoints, find_checkpoint, last_good
 from seg.training.export import export_run, read_checkpoint
 from seg.training.pictures import PredictionPictures
 from seg.training.progress import CurvesInCsv, ProgressLines
@@ -55,10 +56,20 @@ class TrainCLI(LightningCLI):
         self._start = 0  # step of the checkpoint that training goes on from
         try:
             super().__init__(*args, **kwargs)
-        except BaseException:
+        except BaseException as error:
             if self._made_folder and not getattr(getattr(self, "trainer", None), "global_step", 0):
                 shutil.rmtree(self.folder, ignore_errors=True)
+            dead = re.match(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)", str(error))
+            if dead is not None and isinstance(error, RuntimeError):
+                raise self._dead_worker([int(pid) for pid in dead[1].split(",")]) from None
             raise
+
+    def _dead_worker(self, pids: list[int]) -> SegError:
+        """Says what processes that prepared samples were reading when they died."""
+        files = ", ".join(map(str, self.datamodule.read_by(pids)))
+        return SegError(f"A process that prepares samples was killed{f' while it read {files}' if files else ''}. If the file is "
+                        "sound, the machine may lack memory: lower --data.workers or --data.batch_size. "
+                        f"{last_good(self.trainer)}")
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -167,6 +178,9 @@ class TrainCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Tells the task what the weights will say of their making, and the user whose weights are scored."""
         self.model.record.command = self.command
+        plain = yaml.safe_load(self._parser(self.subcommand).dump(self.settings, skip_unset=False, skip_validation=True))
+        self.model.settings = {name: value for group in ("seed_everything", "model", "data", "trainer")
+                               for name, value in _flat(group, plain.get(group))}
         if self.subcommand == "fit" or self.settings.ckpt_path is not None:
             return
         own = " or ".join(path.stem for path in sorted((self.folder / "checkpoints").glob("*.ckpt")))
@@ -205,6 +219,15 @@ class TrainCLI(LightningCLI):
         assert scores is not None
         return (f"Most accurate on frames whose longer side is scaled to {best} px: mIoU {scores.miou:.4f} on {len(chosen)} "
                 "of the validation frames. infer.py scales them so by itself.")
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yields the settings below `name`, by dotted names."""
+    if isinstance(value, dict) and value:
+        for key, entry in value.items():
+            yield from _flat(f"{name}.{key}", entry)
+    else:
+        yield name, value
 
 
 def train(arguments: Sequence[str], trusted: Sequence[str], data_class: type[LightningDataModule], program: str,

@@ -137,14 +137,25 @@ def _any(trainer: Trainer, wish: bool) -> bool:
     return bool(trainer.strategy.reduce_boolean_decision(wish, all=False))
 
 
+def last_good(trainer: Trainer) -> str:
+    """Returns a sentence that names the last checkpoint of a run that fails."""
+    paths = [callback.folder / "last.ckpt" for callback in trainer.callbacks  # type: ignore[attr-defined]
+             if isinstance(callback, Checkpoints)]
+    if not paths or not paths[0].is_file():
+        return "There is no checkpoint yet."
+    step = torch.load(paths[0], map_location="cpu", weights_only=True)["global_step"]
+    return f"The last good checkpoint is {paths[0]}, of step {step}: --ckpt_path last goes on from it."
+
+
 def _save(trainer: Trainer, path: Path) -> None:
     """Writes a checkpoint beside its place and then renames it: whatever happens, the one that was there is whole until then.
 
     Lightning writes into the temporary folder of the system first, and from another file system it copies in place.
 
     Raises:
-        SegError: it can't be written, as on a full disk.
+        SegError: it can't be written, as on a full disk, or what it would hold is no number.
     """
+    trainer.lightning_module.check_finite()  # type: ignore[operator]
     part = path.with_name(f".{path.name}.part")
     try:
         trainer.save_checkpoint(part, weights_only=False)  # all processes take part in it

@@ -20,7 +20,9 @@ from seg.models import SegmentationNetwork, init_from
 from seg.models.network import resize
 from seg.models.pretrained import norms_are_folded, unfold_norms
 from seg.training.auxiliary import Auxiliary, AuxiliaryHead
+from seg.training.checkpoints import last_good
 from seg.training.ema import EMA
+from seg.training.finite import Found, LossWatch
 from seg.training.layers import speed_up
 from seg.training.losses import LossConfig, SegmentationLoss, class_weights_from_counts
 from seg.training.memory import keep_freed_memory
@@ -112,6 +114,9 @@ class SegmentationTask(LightningModule):
         self.auxiliary_config = auxiliary
         self.auxiliary: AuxiliaryHead | None = None
         self.record = RunRecord()
+        self.settings: dict[str, Any] = {}  # all of the run's, by dotted name; the command line sets them
+        self._settings_before: dict[str, Any] = {}  # those of the checkpoint that the run goes on from
+        self._watch = LossWatch()
         self._optimizer_settings: list[dict[str, Any]] = []  # as asked for, by group of parameters
         self.scores: Scores | None = None
         classes = len(label_set)
@@ -206,12 +211,31 @@ class SegmentationTask(LightningModule):
             self.log_dict({"train/loss_labels": loss, "train/loss_teacher": on_scores}, batch_size=len(images))
             share = self.distillation.config.share
             loss = (1 - share) * loss + share * on_scores + on_features
-        if batch_index % 20 == 0 and not torch.isfinite(loss):  # not each time: it waits for the GPU
-            raise SegError(f"The loss is {float(loss)} at step {self.global_step}. Lower the learning rate "
-                           "(model.optimizer.init_args.lr), lengthen model.warmup_steps, or clip gradients "
-                           "(trainer.gradient_clip_val).")
+        if found := self._watch.add(self.global_step, loss, batch["index"]):
+            raise self._not_finite(found)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["image"]))
         return loss
+
+    def check_finite(self) -> None:
+        """Looks at the losses that weren't looked at yet, and at the weights: no checkpoint shall hold what is no number.
+
+        Raises:
+            SegError: one isn't finite; the message names step, files and the last good checkpoint.
+        """
+        if found := self._watch.look():
+            raise self._not_finite(found)
+        if not torch.stack([parameter.isfinite().all() for parameter in self.network.parameters()]).all():
+            raise self._not_finite(None)
+
+    def _not_finite(self, found: Found | None) -> SegError:
+        if found is None:
+            what = f"The weights are no finite numbers after step {self.global_step}, though the loss was one"
+        else:
+            files = self.trainer.datamodule.image_paths(found.samples)  # type: ignore[attr-defined]
+            what = f"The loss is {found.loss} at step {found.step}, whose batch is of {', '.join(map(str, files))}"
+        return SegError(f"{what}. {last_good(self.trainer)} Look at the files' labels, lower the learning rate "
+                        "(model.optimizer.init_args.lr), lengthen model.warmup_steps, or clip gradients "
+                        "(trainer.gradient_clip_val).")
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Steps the optimizer, then the averaged weights, so that every checkpoint holds both of the same step."""
@@ -244,7 +268,7 @@ class SegmentationTask(LightningModule):
         return optimizer
 
     def on_train_start(self) -> None:
-        """Goes on with the optimizer's settings that are asked for now; a checkpoint has brought those of then."""
+        """Goes on with the settings that are asked for now, and says which others a checkpoint has brought."""
         optimizer, scheduler = self.trainer.optimizers[0], self.trainer.lr_scheduler_configs[0].scheduler
         assert isinstance(scheduler, LambdaLR)
         changed = dict[str, str]()
@@ -256,8 +280,10 @@ class SegmentationTask(LightningModule):
         for group, factor in zip(optimizer.param_groups, scheduler.lr_lambdas, strict=True):
             group["lr"] = group["initial_lr"] * factor(scheduler.last_epoch)
         scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]
-        if changed:
-            rank_zero_info(f"The optimizer goes on with {', '.join(changed.values()).replace('initial_lr', 'lr')}.")
+        others = [f"{name} {value} (was {self._settings_before[name]})" for name, value in self.settings.items()
+                  if self._settings_before.get(name, value) != value and not name.startswith("model.optimizer")]
+        if changed or others:
+            rank_zero_info(f"The run goes on with {', '.join([*changed.values(), *others]).replace('initial_lr', 'lr')}.")
 
     def _steps(self) -> int:
         """Counts the optimizer's steps of the whole training.
@@ -315,7 +341,7 @@ class SegmentationTask(LightningModule):
         checkpoint[CHECKPOINT_KEY] = {
             "network": type(self.network).__name__, "arguments": self.network.arguments, "label_set": self.label_set.to_dict(),
             "train_size_hw": list(self.train_size_hw), "averaged": self.ema is not None, "record": self.record.state_dict(),
-            "optimizer": type(self.trainer.optimizers[0]).__name__,
+            "optimizer": type(self.trainer.optimizers[0]).__name__, "settings": self.settings,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -347,6 +373,7 @@ class SegmentationTask(LightningModule):
             for name in kept - own:  # what taught the network isn't needed to score it
                 del checkpoint["state_dict"][name]
         self.record.load_state_dict(saved["record"])
+        self._settings_before = saved.get("settings", {})  # checkpoints of earlier versions have none
 
     def _check_optimizer(self, then: str | None, checkpoint: dict[str, Any]) -> None:
         """Refuses to go on with an optimizer that can't take over what the one of the checkpoint has gathered."""
