@@ -66,7 +66,7 @@ def data_of(job: Job) -> Any:
     """Returns the data module: decoded frames in memory, and augmentation as in the shipped configurations."""
     from datasets.module import SegmentationData
 
-    return SegmentationData(job.root, "cityscapes", crop_hw=job.crop_hw, batch_size=job.batch_size, workers=0, cache=True)
+    return SegmentationData(job.root, "cityscapes", crop_hw=job.crop_hw, batch_size=job.batch_size, workers=0, cache="memory")
 
 
 def network_of(job: Job, classes: int) -> nn.Module:
@@ -150,7 +150,7 @@ def _plain(job: Job) -> Iterator[dict[str, float]]:
         clock.ends("data")
         scores = scores_of(batch["image"])
         clock.ends("forward")
-        loss = criterion(scores, batch["labels"])
+        loss = criterion(scores, batch["labels"].long())
         _learn(loss, optimizer, clock)
         averaged.update_parameters(network)
         clock.ends("EMA")

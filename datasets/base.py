@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -101,6 +101,10 @@ class Reader:
     def table_name(self) -> str:
         """What messages call the table of label ids."""
         return f"the label set {self.label_set.name}"
+
+    def meaning(self) -> dict[str, Any]:
+        """Returns what decides, beside the samples' files, which train ids `read` gives: plain types, for a cache to compare."""
+        return self.label_set.to_dict()
 
     def read_labels(self, path: Path) -> UInt8Array:
         """Reads a label file for `to_train_ids`; here unchanged."""

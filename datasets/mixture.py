@@ -26,7 +26,7 @@ class OtherData:
         classes: what its classes are in the network's: a name, or a list of names where it is coarser; null ignores a
             class. A class that is left out must have the same name in the network.
         scale_range: its own, where its pictures are of another scale.
-        cache: its own.
+        cache: its own, as of the first.
         split: which of its splits is learnt from: Cityscapes' coarse labels are `train_extra`, and `val` of the first data
             set's own root makes a final training on all that is labelled.
     """
@@ -36,7 +36,7 @@ class OtherData:
     share: float = 1.0
     classes: dict[str, str | list[str] | None] | None = None
     scale_range: tuple[float, float] | None = None
-    cache: bool | None = None
+    cache: bool | str | None = None
     split: str = "train"
 
 

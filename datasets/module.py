@@ -1,8 +1,9 @@
 """SegmentationData: a data set's splits as batches for Lightning.
 
-A batch is a dict: `image` uint8 (N, 3, H, W) RGB, `labels` int64 (N, H, W) with 255 ignored and, in training, sets of classes
-from the number of classes up (see `datasets.mixture`), `index` int64 (N,), the sample's place in its data sets. Under several
-processes a split for evaluation may be filled up with samples of index -1, whose labels are all ignored.
+A batch is a dict: `image` uint8 (N, 3, H, W) RGB, `labels` (N, H, W) with 255 ignored and, in training, sets of classes from the
+number of classes up (see `datasets.mixture`), `index` int64 (N,), the sample's place in its data sets. Loaders give uint8 labels,
+an eighth of the bytes; they are int64 when they have reached the device. Under several processes a split for evaluation may be
+filled up with samples of index -1, whose labels are all ignored.
 """
 
 import os
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -21,11 +22,12 @@ from pytorch_lightning.utilities import rank_zero_info
 from rich.progress import track
 from torch.utils.data import Dataset, get_worker_info
 
-from datasets import READERS
+from datasets import KINDS, READERS, UNLABELLED
 from datasets.base import Reader, UInt8Array, check_not_tiny
+from datasets.cache import Store
 from datasets.mixture import ClassSets, OtherData, check_shares, mixed_order
-from datasets.pictures import Pictures
 from datasets.sampling import PADDING, EvalBatches, Key, Loader, ResumableLoader, TrainBatches
+from datasets.sizes import size_of
 from datasets.transforms import MEAN_RGB, Augmentation, Scaled, paste_class
 from seg import machine
 from seg.architecture import MIN_SIZE
@@ -33,46 +35,83 @@ from seg.errors import SegError, did_you_mean
 from seg.files import read_image_bgr
 from seg.label_sets import IGNORE, known
 
-UNLABELLED = "pictures"
-KINDS: dict[str, type[Reader]] = {**READERS, UNLABELLED: Pictures}  # the last one only beside a data set with labels
+MEMORY = "memory"
+
+
+class _Place(NamedTuple):
+    """A data set to read from: its kind, root and split, the table of its labels, and its own scale range and cache."""
+
+    kind: str
+    root: str
+    split: str
+    table: UInt8Array | None
+    scale_range: tuple[float, float]
+    cache: bool | str
+
+    def reader(self, strict: bool = True) -> Reader:
+        """Returns what finds and reads its files."""
+        return KINDS[self.kind](self.root, self.split, strict=strict)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether decoded frames stay in memory."""
+        return self.cache in (True, MEMORY)
+
+    def store(self, reader: Reader) -> Store | None:
+        """Returns where a split lies decoded on disk, if that is wished."""
+        on_disk = isinstance(self.cache, str) and not self.in_memory
+        return Store.of(Path(str(self.cache)), reader, self.kind) if on_disk else None
 
 
 class Part:
     """The samples of one data set, in the network's labels.
 
     Args:
+        reader: of the files.
         table: (256,) from the reader's train ids to the network's labels; None where they are the same.
-        augmentation: what is done to samples; None leaves them as they are.
-        cached: whether `keep` shall be called.
+        augmentation: what is done to samples, this table included; None leaves them as they are.
+        store: where they lie decoded on disk; None reads the files.
     """
 
     def __init__(self, reader: Reader, table: UInt8Array | None, augmentation: Augmentation | Scaled | None,
-                 cached: bool) -> None:
-        self.reader, self.table, self.augmentation, self.cached = reader, table, augmentation, cached
-        self._kept: list[tuple[UInt8Array, UInt8Array]] = []
+                 store: Store | None = None) -> None:
+        self.reader, self.table, self.augmentation, self.store = reader, table, augmentation, store
+        self._kept: list[tuple[UInt8Array, UInt8Array | None]] = []
 
     def __len__(self) -> int:
         return len(self.reader)
 
-    def needed_bytes(self) -> int:
-        """How much memory all decoded samples take, if they are as large as the first."""
-        return len(self) * sum(array.nbytes for array in self._pair(0)) if len(self) else 0
+    def decoded_bytes(self) -> int:
+        """Returns what all samples take, decoded, by the heads of their files."""
+        sizes = [size_of(sample.image_path) for sample in self.reader.samples]
+        return sum(4 * height * width for height, width in sizes)  # three colours and a label
 
     def keep(self) -> None:
         """Reads all samples into memory; before workers start, so that they share it."""
-        self._kept = [_read(self.reader, index) for index in range(len(self))]
+        self._kept = [self._read(index) for index in range(len(self))]
 
-    def read(self, index: int) -> tuple[UInt8Array, UInt8Array]:
-        """Returns frame and labels, all ignored where the data set has none.
+    def sample(self, index: int, key: tuple[int, ...]) -> tuple[UInt8Array, UInt8Array]:
+        """Returns frame and labels, augmented by `key`; all labels ignored where the data set has none.
 
         Raises:
             SegError: as the reader's `read`, or the sample has no labels.
         """
-        image, train_ids = self._pair(index)
+        image, train_ids = self._kept[index] if self._kept else self._read(index)
+        if train_ids is None:
+            if not isinstance(self.reader, KINDS[UNLABELLED]):
+                raise SegError(f"{self.reader.samples[index].image_path} has no labels; training and evaluation need them.")
+            train_ids = np.full(image.shape[:2], IGNORE, np.uint8)
+        if self.augmentation is not None:
+            return self.augmentation(image, train_ids, key)
         return image, train_ids if self.table is None else cv2.LUT(train_ids, self.table)  # type: ignore[return-value]
 
-    def _pair(self, index: int) -> tuple[UInt8Array, UInt8Array]:
-        return self._kept[index] if self._kept else _read(self.reader, index)
+    def _read(self, index: int) -> tuple[UInt8Array, UInt8Array | None]:
+        sample = self.reader.samples[index]
+        if self.store is not None:
+            return self.store.read(sample.name)
+        image_rgb, train_ids = self.reader.read(index)
+        check_not_tiny(image_rgb, sample.image_path)
+        return image_rgb, train_ids
 
 
 class SegmentationDataset(Dataset[Any]):
@@ -116,11 +155,10 @@ class SegmentationDataset(Dataset[Any]):
                     image, train_ids = paste_class((image, train_ids), donor, self.classes, random)
         except SegError as error:
             return error
-        image_chw = torch.from_numpy(image.transpose(2, 0, 1).copy())  # copy: a cached array is never handed out
-        labels = torch.from_numpy(train_ids).long()
-        if index == PADDING:
-            labels.fill_(IGNORE)
-        return {"image": image_chw, "labels": labels, "index": index}
+        image_chw = np.empty((3, *image.shape[:2]), np.uint8)  # both are copies: a cached array is never handed out
+        cv2.split(image, list(image_chw))
+        labels = np.full_like(train_ids, IGNORE) if index == PADDING else train_ids.copy()
+        return {"image": torch.from_numpy(image_chw), "labels": torch.from_numpy(labels), "index": index}
 
     def image_path(self, index: int) -> Path:
         """Returns the file of the picture that has `index` in a batch."""
@@ -144,8 +182,7 @@ class SegmentationDataset(Dataset[Any]):
         if (worker := get_worker_info()) is not None:
             self._reading[worker.id] = torch.tensor([os.getpid(), index])
         part, index = self._place(index)
-        image, train_ids = part.read(index)
-        return part.augmentation(image, train_ids, key) if part.augmentation else (image, train_ids)
+        return part.sample(index, key)
 
 
 class SegmentationData(pl.LightningDataModule):
@@ -171,14 +208,15 @@ class SegmentationData(pl.LightningDataModule):
         share: of the first data set in the samples, beside the shares of `others`; an epoch is one pass over the first.
         others: further data sets to learn from. The first one decides classes and is validated on.
         seed: decides order and augmentation, together with epoch and sample.
-        cache: keep decoded frames in memory; for a data set that fits there.
+        cache: `memory` (or true) keeps decoded frames in memory, for a data set that fits there; a folder names the caches that
+            `python -m datasets.cache` has written; false decodes files anew each time.
         verify: read all files before the start and list every fault.
     """
 
     def __init__(self, root: str, dataset: str = "camvid", crop_hw: tuple[int, int] | float = (352, 480), batch_size: int = 8,
                  val_batch_size: int = 1, workers: int = 2, scale_range: tuple[float, float] = (0.5, 2.0), flip: bool = True,
-                 color_jitter: float = 0.3, seed: int = 0, cache: bool = False, verify: bool = False, camera_jitter: float = 0.0,
-                 balanced_crops: float = 0.0, copy_paste: float = 0.0, share: float = 1.0,
+                 color_jitter: float = 0.3, seed: int = 0, cache: bool | str = False, verify: bool = False,
+                 camera_jitter: float = 0.0, balanced_crops: float = 0.0, copy_paste: float = 0.0, share: float = 1.0,
                  others: list[OtherData] | None = None, val_long_side: int | None = None) -> None:
         super().__init__()
         self.others = others or []
@@ -264,6 +302,10 @@ class SegmentationData(pl.LightningDataModule):
         """Returns the whole frames of the test split."""
         return self._eval_loader("test")
 
+    def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> dict[str, torch.Tensor]:
+        """Gives labels the type that losses count in."""
+        return {**batch, "labels": batch["labels"].long()}
+
     def _batches(self, counts: list[int], rank: int, world_size: int) -> TrainBatches:
         order = lru_cache(2)(lambda epoch: mixed_order(counts, self.shares, self.seed, epoch).tolist()) if counts[1:] else None
         count = len(order(0)) if order else counts[0]
@@ -295,67 +337,64 @@ class SegmentationData(pl.LightningDataModule):
         height, width, _ = read_image_bgr(samples[0].image_path).shape
         return max(32, round(height * crop_hw / 32) * 32), max(32, round(width * crop_hw / 32) * 32)
 
+    def _places(self, split: str) -> list[_Place]:
+        """Returns which data sets a split is read from, the first one before the others."""
+        first = _Place(self.dataset, self.root, split, None, self.scale_range, self.cache)
+        others = [_Place(other.dataset, other.root, other.split, table, other.scale_range or self.scale_range,
+                         self.cache if other.cache is None else other.cache)
+                  for other, table in zip(self.others, self._tables, strict=True)] if split == "train" else []
+        return [first, *others]
+
     def _dataset(self, split: str) -> SegmentationDataset:
         if split not in self._datasets:
-            training = split == "train"
-            change = self._augmentation(self.scale_range) if training else self._scaled
-            parts = [self._part(self.dataset, self.root, split, None, change, self.cache)]
-            if training:
-                parts += [self._part(other.dataset, other.root, other.split, table,
-                                     self._augmentation(other.scale_range or self.scale_range),
-                                     self.cache if other.cache is None else other.cache)
-                          for other, table in zip(self.others, self._tables, strict=True)]
-            self._keep_cached(parts)
+            places = self._places(split)
+            parts = [self._part(place, augmented=split == "train") for place in places]
+            self._keep([part for part, place in zip(parts, places, strict=True) if place.in_memory])
             copy_paste = self.copy_paste if split == "train" else 0.0
             shares = self.shares if len(parts) > 1 else ()
             self._datasets[split] = SegmentationDataset(parts, self.seed, copy_paste, self.classes, shares, self.workers)
         return self._datasets[split]
 
-    def _keep_cached(self, parts: Sequence[Part]) -> None:
-        """Reads what shall stay in memory, unless all of it, with what is there already, would take more than half."""
-        wanted = [part for part in parts if part.cached]
-        there = [part for dataset in self._datasets.values() for part in dataset.parts if part.cached]
-        needed_gib = sum(part.needed_bytes() for part in wanted + there) / 2**30
-        memory_gib = machine.describe().memory_gib
-        if wanted and needed_gib > memory_gib / 2:
-            raise SegError(f"Keeping {sum(map(len, wanted + there))} frames would take about {needed_gib:.1f} GiB of this "
-                           f"machine's {memory_gib:g} GiB. Set --data.cache false.")
-        for part in wanted:
+    def _keep(self, parts: Sequence[Part]) -> None:
+        """Reads what shall stay in memory, and says beforehand how much that is; more than half of what is free is refused."""
+        if not parts:
+            return
+        copies = self.trainer.num_devices if self.trainer else 1  # each process on this machine has its own
+        needed, available = copies * sum(part.decoded_bytes() for part in parts), machine.available_memory_bytes()
+        said = f"{sum(map(len, parts))} frames takes {needed / 1e9:.2f} GB of memory"
+        if available is not None and needed > available / 2:
+            raise SegError(f"Keeping {said}, more than half of the {available / 1e9:.1f} GB that are free. Map them from the "
+                           f"disk instead: python -m datasets.cache {self.root} --dataset {self.dataset} --output DIR, then "
+                           "--data.cache DIR.")
+        rank_zero_info(f"Keeping {said}{'' if available is None else f'; {available / 1e9:.1f} GB are free'}.")
+        for part in parts:
             part.keep()
 
-    def _augmentation(self, scale_range: tuple[float, float]) -> Augmentation:
-        network = getattr(self.trainer.lightning_module, "network", None) if self.trainer else None
-        return Augmentation(self.size_hw, (scale_range[0], scale_range[1]), self.flip, self.color_jitter, self.camera_jitter,
-                            self.balanced_crops, MEAN_RGB if network is None else network.mean)  # padding is zero for the network
-
-    def _part(self, dataset: str, root: str, split: str, table: UInt8Array | None, augmentation: Augmentation | Scaled | None,
-              cache: bool) -> Part:
-        reader = KINDS[dataset](root, split)
+    def _part(self, place: _Place, augmented: bool) -> Part:
+        reader = place.reader()
         if reader.remark:
             rank_zero_info(reader.remark)
-        return Part(reader, table, augmentation, cache)
+        return Part(reader, place.table, self._augmentation(place) if augmented else self._scaled, place.store(reader))
+
+    def _augmentation(self, place: _Place) -> Augmentation:
+        network = getattr(self.trainer.lightning_module, "network", None) if self.trainer else None
+        return Augmentation(self.size_hw, (place.scale_range[0], place.scale_range[1]), self.flip, self.color_jitter,
+                            self.camera_jitter, self.balanced_crops,
+                            MEAN_RGB if network is None else network.mean,  # padding is zero for the network
+                            place.table)
 
     def _verify(self, splits: Iterable[str]) -> None:
-        places = [(self.dataset, self.root, split) for split in splits]
-        places += [(other.dataset, other.root, other.split) for other in self.others if "train" in splits]
-        faults, count, roots = list[str](), 0, dict.fromkeys(root for _, root, _ in places)
-        for dataset, root, split in places:
-            reader = KINDS[dataset](root, split, strict=False)
+        places = [place for split in splits for place in self._places(split)]
+        faults, count, roots = list[str](), 0, dict.fromkeys(place.root for place in places)
+        for place in places:
+            reader = place.reader(strict=False)
             count += len(reader)
-            faults += reader.verify(partial(track, description=f"Reading {split} of {root}", transient=True))
+            show = partial(track, description=f"Reading {place.split} of {place.root}", transient=True)
+            store = place.store(reader)
+            faults += reader.verify(show) if store is None else store.verify(show)
         if faults:
             raise SegError("\n  ".join([f"{len(faults)} faults in {' and '.join(roots)}:", *faults]))
         rank_zero_info(f"All {count} samples of {' and '.join(splits)} in {' and '.join(roots)} are sound.")
-
-
-def _read(reader: Reader, index: int) -> tuple[UInt8Array, UInt8Array]:
-    image_rgb, train_ids = reader.read(index)
-    check_not_tiny(image_rgb, reader.samples[index].image_path)
-    if isinstance(reader, Pictures):
-        return image_rgb, np.full(image_rgb.shape[:2], IGNORE, np.uint8)
-    if train_ids is None:
-        raise SegError(f"{reader.samples[index].image_path} has no labels; training and evaluation need them.")
-    return image_rgb, train_ids
 
 
 def _collate(items: list[dict[str, Any] | SegError]) -> dict[str, torch.Tensor] | SegError:

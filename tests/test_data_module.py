@@ -64,13 +64,14 @@ def test_batches(root: Path) -> None:
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
     assert batch["image"].shape == (BATCH, 3, 32, 40) and batch["image"].dtype == torch.uint8
-    assert batch["labels"].shape == (BATCH, 32, 40) and batch["labels"].dtype == torch.int64
+    assert batch["labels"].shape == (BATCH, 32, 40) and batch["labels"].dtype == torch.uint8
+    assert data.on_after_batch_transfer(batch, 0)["labels"].dtype == torch.int64
     assert batch["index"].dtype == torch.int64
     whole = list(data.val_dataloader())
     assert [b["index"].tolist() for b in whole] == [[0], [1], [2]]
     image_rgb, train_ids = data.reader("val").read(1)
     assert torch.equal(whole[1]["image"][0], torch.from_numpy(image_rgb).permute(2, 0, 1))
-    assert torch.equal(whole[1]["labels"][0], torch.from_numpy(train_ids).long())
+    assert torch.equal(whole[1]["labels"][0], torch.from_numpy(train_ids))
 
 
 def test_a_batch_larger_than_the_split_is_lowered_and_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ Masks are PNGs (or BMP, TIFF, PGM, PPM) that hold ids, indices into a palette, o
 """
 
 from pathlib import Path
+from typing import Any
 
 from datasets.base import Found, Reader, UInt8Array, check_root, entries_in, locate, match_pairs, pictures_below
 from datasets.colors import ColorTable
@@ -71,6 +72,10 @@ class Folder(Reader):
     def table_name(self) -> str:
         """What messages call the table of values."""
         return str(self.root / FILE)
+
+    def meaning(self) -> dict[str, Any]:
+        """Returns the label set, and which colours are ignored."""
+        return {**super().meaning(), "ignored_colors": [list(color) for color in self._classes.ignored_colors]}
 
     def read_labels(self, path: Path) -> UInt8Array:
         """Reads a mask: ids (H, W), or colours (H, W, 3) RGB where `classes.yaml` gives no values.

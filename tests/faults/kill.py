@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from networks import make_frame, write_weights
 from training_runs import load, make_camvid, run, write_config
 
+from datasets.cache.__main__ import main as cache
 from datasets.folder.__main__ import main as propose
 from datasets.scenes.__main__ import main as scenes
 from datasets.teach.__main__ import main as teach
@@ -32,7 +33,7 @@ from seg.cli.export import main as export
 from seg.cli.infer import main as infer
 
 Work = Callable[[], object]
-GO_ON = {"datasets.teach"}  # commands that finish what was begun
+GO_ON = {"datasets.cache", "datasets.teach"}  # commands that finish what was begun
 
 
 def forked(work: Work, seconds: float | None = None) -> bool:
@@ -135,6 +136,7 @@ def kill_writers(folder: Path, times: int, random_: random.Random) -> dict[str, 
         "datasets.scenes": lambda out: run_command(scenes, [str(out), "--frames", "2", "--size", "64x96", "--threads", "1",
                                                             "--split", "val"]),
         "datasets.folder": proposal,
+        "datasets.cache": lambda out: cache([str(pictures), "--dataset", "pictures", "--output", str(out)]),
         "datasets.teach": lambda out: teach([str(pictures), "--teacher", str(weights), "--output", str(out), "--size", "64"]),
     }
     counts = {}

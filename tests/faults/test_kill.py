@@ -14,4 +14,4 @@ def test_what_is_killed_loses_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.faults.kill", "--times", "1"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 7
+    assert len(done.stdout.splitlines()) == 8

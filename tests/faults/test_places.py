@@ -64,6 +64,16 @@ def test_a_disk_that_is_full_while_training(command: Command, tmp_path: Path) ->
     assert not list(checkpoints.iterdir()) if checkpoints.exists() else True
 
 
+def test_a_disk_that_is_full_while_caching(command: Command, tmp_path: Path) -> None:
+    arguments = ["datasets/cache/__main__.py", "pictures", "--dataset", "pictures", "--output", "cache"]
+    assert command(*arguments, weights=False).returncode == 0
+    [cache] = (tmp_path / "cache").glob("*.safetensors")
+    old = cache.read_bytes()
+    os.utime(tmp_path / "pictures/0.png", ns=(0, 0))
+    assert_a_sentence(command(*arguments, before=FULL.format(10_000), weights=False), "The one that is there is untouched")
+    assert cache.read_bytes() == old and [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"] == [cache]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has it")
 def test_standard_output_on_a_full_disk(command: Command) -> None:
     assert_a_sentence(command(*INFER, before="sys.stdout = open('/dev/full', 'w')"), "No space left on device")
