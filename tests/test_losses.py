@@ -1,16 +1,26 @@
 """The losses against torch's own and against counting by hand."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from segmentation_models_pytorch.losses import TverskyLoss
 
 from seg.errors import SegError
 from seg.models.network import resize
-from seg.training.losses import CrossEntropy, LossConfig, SegmentationLoss, class_weights_from_counts, thin_out
+from seg.training.losses import CrossEntropy, OtherLoss, SegmentationLoss, class_weights_from_counts, thin_out
 from seg.training.pixels import pixel_losses
 
 CLASSES = 4
+
+def made(sets: Sequence[Sequence[int]] = (), counts: Sequence[int] = (), **settings: Any) -> SegmentationLoss:
+    """Builds a loss that is ready for training."""
+    loss = SegmentationLoss(**settings)
+    loss.prepare(CLASSES, sets, lambda: np.array(counts))
+    return loss
 
 
 @pytest.fixture
@@ -52,11 +62,11 @@ def test_ohem_counts_the_hard_pixels_alone(scores: torch.Tensor, labels: torch.T
 
 
 @pytest.mark.parametrize("config", [
-    LossConfig(), LossConfig(ohem_probability=0.7), LossConfig({"dice": 1}), LossConfig({"lovasz": 1}), LossConfig({"focal": 1}),
-    LossConfig({"cross_entropy": 0.5, "dice": 2}, label_smoothing=0.1),
+    {}, {"ohem_probability": 0.7}, *({"cross_entropy": 0.0, name: 1.0} for name in ("dice", "lovasz", "focal")),
+    {"cross_entropy": 0.5, "dice": 2, "label_smoothing": 0.1},
 ])
-def test_every_loss_falls_and_bears_empty_batches(scores: torch.Tensor, labels: torch.Tensor, config: LossConfig) -> None:
-    loss = SegmentationLoss(config, None)
+def test_every_loss_falls_and_bears_empty_batches(scores: torch.Tensor, labels: torch.Tensor, config: dict[str, Any]) -> None:
+    loss = made(**config)
     perfect = F.one_hot(labels.where(labels != 255, 0), CLASSES).permute(0, 3, 1, 2) * 50.0
     assert float(loss(perfect, labels)) < float(loss(scores, labels))
     learned = scores.clone().requires_grad_()
@@ -67,20 +77,20 @@ def test_every_loss_falls_and_bears_empty_batches(scores: torch.Tensor, labels: 
 
 
 def test_terms_are_weighted(scores: torch.Tensor, labels: torch.Tensor) -> None:
-    one, other = (SegmentationLoss(LossConfig({name: 1.0}), None)(scores, labels) for name in ("cross_entropy", "lovasz"))
-    both = SegmentationLoss(LossConfig({"cross_entropy": 0.25, "lovasz": 3.0}), None)(scores, labels)
+    one, other = (made(**{"cross_entropy": 0.0, name: 1.0})(scores, labels) for name in ("cross_entropy", "lovasz"))
+    both = made(cross_entropy=0.25, lovasz=3.0)(scores, labels)
     torch.testing.assert_close(both, 0.25 * one + 3 * other)
 
 
 @pytest.mark.parametrize(("config", "words"), [
-    (LossConfig({"dise": 1.0}), ("'dise'", "'dice'")),
-    (LossConfig({}), ("weight above 0",)),
-    (LossConfig(ohem_probability=1.5), ("ohem_probability", "1.5")),
-    (LossConfig(ohem_min_kept=0.0), ("ohem_min_kept",)),
+    ({"dice": -1.0}, ("model.loss.dice", "-1.0")),
+    ({"cross_entropy": 0.0}, ("weight above 0",)),
+    ({"ohem_probability": 1.5}, ("ohem_probability", "1.5")),
+    ({"ohem_min_kept": 0.0}, ("ohem_min_kept",)),
 ])
-def test_wrong_settings_are_named(config: LossConfig, words: tuple[str, ...]) -> None:
+def test_wrong_settings_are_named(config: dict[str, Any], words: tuple[str, ...]) -> None:
     with pytest.raises(SegError) as caught:
-        SegmentationLoss(config, None)
+        SegmentationLoss(**config)
     assert all(word in str(caught.value) for word in words)
 
 
@@ -99,7 +109,7 @@ def test_a_set_of_classes_counts_the_sum_of_their_probabilities(scores: torch.Te
     numbered = labels.clone()
     numbered[0, :3] = CLASSES  # the first set
     numbered[1, 2:4] = CLASSES + 1
-    loss = SegmentationLoss(LossConfig(), None, sets, CLASSES)
+    loss = made(sets)
     total = []
     for n, y, x in np.ndindex(*numbered.shape):
         label = int(numbered[n, y, x])
@@ -107,8 +117,8 @@ def test_a_set_of_classes_counts_the_sum_of_their_probabilities(scores: torch.Te
             members = list(sets[label - CLASSES]) if label >= CLASSES else [label]
             total.append(-np.log(scores[n, :, y, x].double().softmax(0)[members].sum().item()))
     assert float(loss(scores, numbered)) == pytest.approx(np.mean(total), rel=1e-5)
-    torch.testing.assert_close(loss(scores, labels), SegmentationLoss(LossConfig(), None)(scores, labels))
-    whole = SegmentationLoss(LossConfig(), None, [range(CLASSES)], CLASSES)
+    torch.testing.assert_close(loss(scores, labels), made()(scores, labels))
+    whole = made([range(CLASSES)])
     assert float(whole(scores, torch.full_like(labels, CLASSES))) == pytest.approx(0, abs=1e-6)
     sure = (scores * 1e4).requires_grad_()
     loss(sure, numbered).backward()
@@ -116,28 +126,37 @@ def test_a_set_of_classes_counts_the_sum_of_their_probabilities(scores: torch.Te
     assert torch.isfinite(loss(scores, torch.full_like(labels, 255)))
 
 
-@pytest.mark.parametrize("config", [LossConfig({"cross_entropy": 1.0, "dice": 0.5}), LossConfig(ohem_probability=0.7),
-                                    LossConfig({"cross_entropy": 0.1, "lovasz": 1.0})])
-def test_other_terms_pass_sets_over(scores: torch.Tensor, labels: torch.Tensor, config: LossConfig) -> None:
+@pytest.mark.parametrize("config", [{"cross_entropy": 1.0, "dice": 0.5}, {"ohem_probability": 0.7},
+                                    {"cross_entropy": 0.1, "lovasz": 1.0}])
+def test_other_terms_pass_sets_over(scores: torch.Tensor, labels: torch.Tensor, config: dict[str, Any]) -> None:
     numbered = labels.clone()
     numbered[:, :3] = CLASSES
     learned = scores.clone().requires_grad_()
-    SegmentationLoss(config, None, [(0, 1)], CLASSES)(learned, numbered).backward()
+    made([(0, 1)], **config)(learned, numbered).backward()
     assert learned.grad is not None and torch.isfinite(learned.grad).all()
     assert learned.grad[:, :2, :3].sum() < 0 < learned.grad[:, 2:, :3].sum(), "the set's members rise, the others fall"
+
+
+def test_other_losses_join_by_their_weight_and_bear_empty_batches(scores: torch.Tensor, labels: torch.Tensor) -> None:
+    tversky = TverskyLoss("multiclass", ignore_index=255)
+    loss = made(cross_entropy=0.5, others=[OtherLoss(tversky, 0.25)])
+    torch.testing.assert_close(loss(scores, labels), 0.5 * made()(scores, labels) + 0.25 * tversky(scores, labels))
+    assert loss(scores, torch.full_like(labels, 255)) == 0
+    with pytest.raises(SegError, match="6 classes"):
+        SegmentationLoss(class_weights=[1.0]).prepare(6, (), lambda: np.zeros(6, np.int64))
 
 
 def test_sets_count_in_cross_entropy_alone_and_by_its_weight(scores: torch.Tensor, labels: torch.Tensor) -> None:
     numbered = labels.clone()
     numbered[:, :3] = CLASSES
 
-    def loss(terms: dict[str, float]) -> torch.Tensor:
-        return SegmentationLoss(LossConfig(terms), None, [(0, 1)], CLASSES)(scores, numbered)
+    def loss(**terms: float) -> torch.Tensor:
+        return made([(0, 1)], **terms)(scores, numbered)
 
-    dice = SegmentationLoss(LossConfig({"dice": 1.0}), None)(scores, numbered.masked_fill(numbered == CLASSES, 255))
-    torch.testing.assert_close(loss({"cross_entropy": 0.5, "dice": 2.0}), 0.5 * loss({"cross_entropy": 1.0}) + 2 * dice)
+    dice = made(cross_entropy=0.0, dice=1.0)(scores, numbered.masked_fill(numbered == CLASSES, 255))
+    torch.testing.assert_close(loss(cross_entropy=0.5, dice=2.0), 0.5 * loss() + 2 * dice)
     with pytest.raises(SegError, match="count in cross-entropy"):
-        loss({"dice": 1.0})
+        loss(cross_entropy=0.0, dice=1.0)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
@@ -161,23 +180,22 @@ def test_thinned_scores_are_the_same_under_autocast() -> None:
     torch.testing.assert_close(scores, thin_out(logits, labels, 2, 0)[0], rtol=0, atol=0)
 
 
-CONFIGS = [LossConfig(), LossConfig({"dice": 1.0}), LossConfig({"cross_entropy": 0.5, "dice": 2.0}, class_weights="enet"),
-           LossConfig(ohem_probability=0.3),
-           LossConfig({"cross_entropy": 1.0, "dice": 0.5}, ohem_probability=0.01, pixel_stride=2)]
+CONFIGS = [{}, {"cross_entropy": 0.0, "dice": 1.0}, {"cross_entropy": 0.5, "dice": 2.0, "class_weights": [0.5, 1.0, 2.0, 0.5]},
+           {"ohem_probability": 0.3},
+           {"cross_entropy": 1.0, "dice": 0.5, "ohem_probability": 0.01, "pixel_stride": 2}]
 
 
 @pytest.mark.parametrize("sets", [[], [(0, 2), (1, 2, 3)]], ids=["classes", "sets"])
 @pytest.mark.parametrize("config", CONFIGS, ids=range(len(CONFIGS)))
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_loss_without_full_size_scores_is_the_one_with_them(config: LossConfig, sets: list[tuple[int, ...]],
+def test_the_loss_without_full_size_scores_is_the_one_with_them(config: dict[str, Any], sets: list[tuple[int, ...]],
                                                                 threads: int) -> None:
-    if sets and "cross_entropy" not in config.terms:
+    if sets and config.get("cross_entropy") == 0:
         pytest.skip("sets count in cross-entropy")
     random = np.random.default_rng(3)
     logits = torch.from_numpy(random.standard_normal((3, CLASSES, 5, 6)).astype(np.float32) * 3)
     labels = torch.from_numpy(random.choice([*range(CLASSES + len(sets)), 255], (3, 33, 50)))
-    weights = torch.tensor([0.5, 1.0, 2.0, 0.5]) if config.class_weights != "none" else None
-    loss = SegmentationLoss(config, weights, sets, CLASSES)
+    loss = made(sets, **config)
     assert loss.from_pixels
     found = []
     before = torch.get_num_threads()
@@ -209,14 +227,16 @@ def test_what_is_no_number_in_scores_is_none_in_the_loss(bad: float) -> None:
     logits = torch.zeros(1, 3, 4, 4)
     logits[0, 1, 2, 2] = bad
     labels = torch.zeros(1, 32, 32, dtype=torch.int64)
-    assert not torch.isfinite(SegmentationLoss(LossConfig(), None)(logits, labels))
-    assert not torch.isfinite(SegmentationLoss(LossConfig({"dice": 1.0}), None)(logits, labels))
+    assert not torch.isfinite(made()(logits, labels))
+    assert not torch.isfinite(made(cross_entropy=0.0, dice=1.0)(logits, labels))
 
 
 def test_no_full_size_scores_are_kept_for_the_backward_pass() -> None:
     saved: list[int] = []
     logits = torch.randn(2, 19, 16, 24).requires_grad_()
     labels = torch.randint(0, 19, (2, 128, 192))
+    loss = SegmentationLoss(ohem_probability=0.7, class_weights=[1.0] * 19)
+    loss.prepare(19, (), lambda: np.zeros(0))
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor.numel()) or tensor, lambda tensor: tensor):
-        SegmentationLoss(LossConfig(ohem_probability=0.7), torch.ones(19))(logits, labels)
+        loss(logits, labels)
     assert max(saved) <= 3 * labels.numel(), "the scores at full size would be 19 times as many as pixels"

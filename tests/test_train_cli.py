@@ -45,7 +45,8 @@ def refusal(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str, s
     (["--model.ema_decay", "1.5"], ("model.ema_decay", "1.5")),
     (["--model.schedule", "linear"], ("schedule", "linear")),
     (["--model.network.encoder_name", "mobilenet_v3_smal"], ("mobilenet_v3_smal", "mobilenet_v3_small")),
-    (["--model.loss.terms", "{dise: 1}"], ("'dise'", "'dice'")),
+    (["--model.loss.dise", "1"], ("SegmentationLoss has no setting 'dise'", "'dice'")),
+    (["--model.loss.terms", "{dice: 1}"], ("no terms any more", "--model.loss.dice 0.5")),
     (["--model.loss.class_weights", "[1, 2]"], ("2 numbers", "11")),
     (["--model.init_from", "camvid_smalll"], ("camvid_smalll",)),
     (["--model.init_classes", "{tree: vegetation}"], ("model.init_from is missing",)),
@@ -114,7 +115,7 @@ def test_one_class_teaches_nothing(tmp_path: Path, capsys: pytest.CaptureFixture
             for number in range(2):
                 cv2.imwrite(str(folder / f"{number}.png"), np.zeros((48, 64, 3 if kind == "images" else 1), np.uint8))
     (tmp_path / "camvid" / "classes.yaml").write_text("classes: [{name: road, value: 0}]")
-    terms = ["--data.dataset", "folder", "--model.loss.terms", "{lovasz: 1}"]
+    terms = ["--data.dataset", "folder", "--model.loss.lovasz", "1"]
     assert "one class, 'road': there is nothing to tell apart" in refusal(capsys, tmp_path, *terms)
 
 
@@ -154,6 +155,13 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "class Mine(Callback):\n    pass\n"
         "class Log(CSVLogger):\n    pass\n"
         "class SGD(torch.optim.SGD):\n    pass\n"
+        "from seg.training import Loss\n"
+        "class Margin(Loss):\n"
+        "    def __init__(self, power: float = 1.0):\n"
+        "        super().__init__()\n        self.power, self.scale = power, torch.nn.Parameter(torch.ones(()))\n"
+        "    def prepare(self, classes, class_sets, count_pixels):\n        self.classes = classes\n"
+        "    def forward(self, logits, labels, step=0):\n"
+        "        return (self.scale * logits).abs().mean() ** self.power + logits.shape[1] - self.classes\n"
         "def make(parameters):\n    return torch.optim.SGD(parameters, lr=0.1)\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "stranger", raising=False)
@@ -173,6 +181,8 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ["--model.optimizer", "stranger.make"],
     ["--model.optimizer.class_path", "stranger.SGD"],
     ["--model.network", "stranger.Mine"],
+    ["--model.loss", "stranger.Margin"],
+    ["--model.loss.others", "[{loss: {class_path: stranger.Margin}}]"],
     ["--config", "FILE:trainer: {callbacks: [{class_path: stranger.Mine}]}"],
     ["--config", "FILE:model: {optimizer: {class_path: stranger.SGD, init_args: {lr: 0.1}}}"],
     ["--config", "FILE:trainer: {logger: stranger.Log}"],
@@ -202,12 +212,15 @@ def test_callables_of_other_modules_are_refused(folder: Path, tmp_path: Path, ca
 
 
 def test_trusted_packages_are_imported(folder: Path, tmp_path: Path, stranger: Path) -> None:
-    arguments = ["--runs", str(tmp_path / "runs"), "--trainer.max_steps", "1"]
+    """A callback and a loss with a parameter of its own, which is trained along."""
+    (tmp_path / "loss.yaml").write_text("model: {loss: {class_path: stranger.Margin, init_args: {power: 2}}}")
+    arguments = ["--config", str(tmp_path / "loss.yaml"), "--runs", str(tmp_path / "runs"), "--trainer.max_steps", "2"]
     try:
         assert run(folder, *arguments, "--trainer.callbacks", "stranger.Mine", "--trust", "stranger") == 0
     finally:
         sys.modules.pop("stranger", None)
     assert stranger.exists()
+    assert torch.load(tmp_path / "runs/tiny/checkpoints/last.ckpt", weights_only=True)["state_dict"]["loss.scale"] != 1
 
 
 def test_trust_is_taken_out_of_the_arguments() -> None:
@@ -252,7 +265,7 @@ def test_help_comes_from_the_docstrings(capsys: pytest.CaptureFixture[str]) -> N
         train.main(["fit", "--help"], train_seg.data_class)
     assert left.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for words in ("--model.ema_decay", "of the averaged weights", "--model.loss.ohem_probability", "--data.root", "--name",
+    for words in ("--model.ema_decay", "of the averaged weights", "--model.loss.help", "--data.root", "--name",
                   "--checkpoints.every_minutes", "the most that a power cut costs"):
         assert words in text
 

@@ -365,8 +365,10 @@ def test_two_processes_score_as_one(folder: Path) -> None:
     ["--trainer.precision", "bf16-mixed"],
     ["--model.optimizer", "torch.optim.SGD", "--model.optimizer.init_args.lr", "0.01", "--model.schedule", "poly",
      "--model.ema_decay", "0", "--model.loss.class_weights", "enet", "--model.loss.ohem_probability", "0.7",
-     "--model.loss.terms", "{cross_entropy: 1, lovasz: 0.5}", "--trainer.accumulate_grad_batches", "2"],
-    ["--model.loss.pixel_stride", "2", "--model.loss.terms", "{cross_entropy: 1, dice: 0.5}"],
+     "--model.loss.lovasz", "0.5", "--trainer.accumulate_grad_batches", "2"],
+    ["--model.loss.pixel_stride", "2", "--model.loss.dice", "1"],
+    ["--model.loss.others", '[{"loss": {"class_path": "segmentation_models_pytorch.losses.TverskyLoss", "init_args": '
+     '{"mode": "multiclass", "ignore_index": 255}}, "weight": 0.2}]'],
 ])
 def test_settings_train(folder: Path, tmp_path: Path, arguments: list[str]) -> None:
     assert run(folder, "--runs", str(tmp_path), "--name", "other", "--trainer.max_epochs", "1", *arguments) == 0

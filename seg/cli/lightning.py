@@ -87,6 +87,7 @@ class TrainCLI(LightningCLI):
         parser.add_argument("--threads", type=int | None, default=None, help="Threads of torch on the CPU; by default all cores.")
         parser.add_lightning_class_args(Checkpoints, "checkpoints")
         parser.add_lightning_class_args(PredictionPictures, "pictures")
+        parser.set_defaults({"model.loss": {"class_path": "seg.training.losses.SegmentationLoss"}})
         parser.link_arguments("data.classes", "model.network.init_args.classes", apply_on="instantiate")
         parser.link_arguments("data.label_set", "model.label_set", apply_on="instantiate")
         parser.link_arguments("data.class_sets", "model.class_sets", apply_on="instantiate")

@@ -8,6 +8,7 @@
 `NAME.safetensors`. `lraspp weights runs/NAME` makes the latter of a run that was interrupted.
 """
 
+import inspect
 import re
 import shlex
 import sys
@@ -121,6 +122,12 @@ def _sentence(message: str, program: str) -> str:
         package = refused[1].split(".")[0]
         return (f"The settings name {refused[1]}, which is not one of the modules that settings may name, and was not imported. "
                 f"If you trust it: --trust {package}.")
+    foreign = re.search(r"class_path '([\w.]+)\.(\w+)': Option '([\w.]+)' is not accepted", text)
+    if foreign and foreign[3].partition(".")[0] != "terms":
+        known = inspect.signature(getattr(sys.modules[foreign[1]], foreign[2])).parameters
+        return f"{foreign[1]}.{foreign[2]} has no setting {foreign[3]!r}. {did_you_mean(foreign[3], tuple(known))}"
+    if foreign and foreign[2] == "SegmentationLoss":
+        return "model.loss has no terms any more: their weights are settings of their own, as --model.loss.dice 0.5."
     key, value = re.search(r'Parser key "([\w.]+)"', text), re.search(r"Got value: (\S+?)\.?(?: |$)", text)
     text = text.replace("Expected a typing.Literal", "Expected one of ")
     if key and value and len(text) > 200:  # a list of all types that it is not

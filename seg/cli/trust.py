@@ -20,6 +20,7 @@ ALLOWED_MODULES = (
     "pytorch_lightning.strategies",
     "seg.models",
     "seg.training",
+    "segmentation_models_pytorch.losses",
     "torch.optim",
 )
 

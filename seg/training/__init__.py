@@ -1,6 +1,6 @@
 """Training: the Lightning task, its losses, moving averages of weights, schedules and the callbacks of a run."""
 
-from seg.training.losses import SegmentationLoss
+from seg.training.losses import Loss, SegmentationLoss
 from seg.training.task import SegmentationTask
 
-__all__ = ["SegmentationLoss", "SegmentationTask"]
+__all__ = ["Loss", "SegmentationLoss", "SegmentationTask"]

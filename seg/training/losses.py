@@ -1,4 +1,4 @@
-"""Losses at full size: cross-entropy with class weights and OHEM, and SMP's Dice, Lovász and focal by name.
+"""Losses at full size: cross-entropy with class weights and OHEM, SMP's Dice, Lovász and focal, and any others.
 
 On a processor cross-entropy and Dice come from `seg.training.pixels`, without a full-size copy of the scores; everywhere else,
 and for the other terms, the scores are resized first. Both give the same loss.
@@ -12,8 +12,9 @@ Class weights "enet": Paszke et al., arXiv 1606.02147; "median_frequency": Eigen
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,54 +22,62 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seg.errors import SegError, did_you_mean
+from seg.errors import SegError
 from seg.label_sets import IGNORE
 from seg.models.network import full_precision, resize
 from seg.training.pixels import Pixels, pixel_losses
 
+Counts: TypeAlias = npt.NDArray[np.int64]
+ClassWeights: TypeAlias = list[float] | Literal["none", "enet", "median_frequency"]
+
+
+class Loss(nn.Module):
+    """What is minimised. A class of your own that `model.loss` names derives from it and has a `forward`."""
+
+    def prepare(self, classes: int, class_sets: Sequence[Sequence[int]], count_pixels: Callable[[], Counts]) -> None:
+        """Is called once, before training.
+
+        Args:
+            classes: C.
+            class_sets: train ids of the members of each set that labels from C up stand for; empty where there are none.
+            count_pixels: reads all training labels and returns the pixels of each class (C,).
+
+        Raises:
+            SegError: the loss knows no sets, and there are some.
+        """
+        if class_sets:
+            raise SegError(f"model.loss is {type(self).__name__}, which knows no labels that are sets of classes. Take "
+                           "SegmentationLoss, or leave out the data sets whose classes are coarser.")
+
+    def forward(self, logits: Tensor, labels: Tensor, step: int = 0) -> Tensor:
+        """Returns the loss, ().
+
+        Args:
+            logits: (N, C, h, w) float, of the decoder's own size.
+            labels: (N, H, W) int64: a class, C + the number of a set of classes, or 255.
+            step: of the training.
+        """
+        raise NotImplementedError
+
 
 @dataclass
-class LossConfig:
-    """What is minimised.
+class OtherLoss:
+    """A further term of the sum.
 
     Attributes:
-        terms: weight of each term of the sum: cross_entropy, dice, lovasz, focal.
-        class_weights: of cross-entropy, one number per class, or how to compute them from the train split: enet
-            is 1 / log(1.02 + frequency), median_frequency is median / frequency; both are scaled to a mean of 1.
-        ohem_probability: OHEM counts only pixels whose true class has a probability below this; 1 counts all.
-        ohem_min_kept: the share of pixels that OHEM counts at least, the hardest ones.
-        label_smoothing: of cross-entropy, 0 to 1.
-        pixel_stride: 2 or more counts one pixel of each such square, another one in each step: neighbours say almost the
-            same, and at full size some terms take as long as the network.
+        loss: a module that maps scores (N, C, H, W) and labels (N, H, W), 255 ignored, to ().
+        weight: in the sum.
     """
 
-    terms: dict[str, float] = field(default_factory=lambda: {"cross_entropy": 1.0})
-    class_weights: list[float] | Literal["none", "enet", "median_frequency"] = "none"
-    ohem_probability: float = 1.0
-    ohem_min_kept: float = 0.0625
-    label_smoothing: float = 0.0
-    pixel_stride: int = 1
+    loss: nn.Module
+    weight: float = 1.0
 
 
-def _dice() -> nn.Module:
-    from segmentation_models_pytorch.losses import DiceLoss
+def _smp_terms() -> dict[str, Callable[[], nn.Module]]:
+    from segmentation_models_pytorch import losses
 
-    return DiceLoss("multiclass", ignore_index=IGNORE)
-
-
-def _lovasz() -> nn.Module:
-    from segmentation_models_pytorch.losses import LovaszLoss
-
-    return LovaszLoss("multiclass", ignore_index=IGNORE)
-
-
-def _focal() -> nn.Module:
-    from segmentation_models_pytorch.losses import FocalLoss
-
-    return FocalLoss("multiclass", ignore_index=IGNORE)
-
-
-_SMP_TERMS: dict[str, Callable[[], nn.Module]] = {"dice": _dice, "lovasz": _lovasz, "focal": _focal}
+    return {name: partial(loss, "multiclass", ignore_index=IGNORE)
+            for name, loss in (("dice", losses.DiceLoss), ("lovasz", losses.LovaszLoss), ("focal", losses.FocalLoss))}
 
 
 class CrossEntropy(nn.Module):
@@ -76,7 +85,7 @@ class CrossEntropy(nn.Module):
 
     def __init__(self, class_weights: Tensor | None = None, *, ohem_probability: float = 1.0,
                  ohem_min_kept: float = 0.0625, label_smoothing: float = 0.0) -> None:
-        """Arguments as in `LossConfig`, `class_weights` (C,) or None."""
+        """Arguments as in `SegmentationLoss`, `class_weights` (C,) or None."""
         super().__init__()
         self.class_weights: Tensor | None
         # Not persistent: they come from the data and must not turn up in checkpoints of other class counts.
@@ -172,56 +181,82 @@ class SetLoss(nn.Module):
         return (there.logsumexp(1) - within.logsumexp(1)).sum()
 
 
-class SegmentationLoss(nn.Module):
-    """The weighted sum of the terms of a `LossConfig`; pixels that are labelled by a set of classes join cross-entropy's."""
+class SegmentationLoss(Loss):
+    """A weighted sum of losses; pixels that are labelled by a set of classes join cross-entropy's."""
 
     _FROM_PIXELS = frozenset({"cross_entropy", "dice"})
 
-    def __init__(self, config: LossConfig, class_weights: Tensor | None, class_sets: Sequence[Sequence[int]] = (),
-                 classes: int = 0) -> None:
-        """Builds the terms.
+    def __init__(self, cross_entropy: float = 1.0, dice: float = 0.0, lovasz: float = 0.0, focal: float = 0.0,
+                 others: list[OtherLoss] | None = None, class_weights: ClassWeights = "none", ohem_probability: float = 1.0,
+                 ohem_min_kept: float = 0.0625, label_smoothing: float = 0.0, pixel_stride: int = 1) -> None:
+        """Checks the settings.
 
         Args:
-            config: what to minimise.
-            class_weights: (C,) for cross-entropy, or None.
-            class_sets: see `SetLoss`; none where labels are classes.
-            classes: C; needed for sets alone.
+            cross_entropy: weight of cross-entropy.
+            dice: weight of SMP's Dice loss.
+            lovasz: weight of SMP's Lovász loss.
+            focal: weight of SMP's focal loss.
+            others: further terms: classes of your own, or of segmentation_models_pytorch.losses.
+            class_weights: of cross-entropy, one number per class, or how to compute them from the train split: enet
+                is 1 / log(1.02 + frequency), median_frequency is median / frequency; both are scaled to a mean of 1.
+            ohem_probability: OHEM counts only pixels whose true class has a probability below this; 1 counts all.
+            ohem_min_kept: the share of pixels that OHEM counts at least, the hardest ones.
+            label_smoothing: of cross-entropy, 0 to 1.
+            pixel_stride: 2 or more counts one pixel of each such square, another one in each step: neighbours say almost
+                the same, and at full size some terms take as long as the network.
 
         Raises:
-            SegError: a term is unknown, none has a weight, or a number lies outside its range.
+            SegError: no term has a weight, or a number lies outside its range.
         """
         super().__init__()
-        known = ["cross_entropy", *_SMP_TERMS]
-        for name in config.terms:
-            if name not in known:
-                raise SegError(f"There is no loss {name!r} (model.loss.terms). {did_you_mean(name, known)}")
-        if not any(config.terms.values()):
-            raise SegError(f"model.loss.terms gives no loss a weight above 0. Known are {', '.join(known)}.")
-        for name, value, low in (("ohem_probability", config.ohem_probability, 0.0), ("ohem_min_kept", config.ohem_min_kept, 0.0),
-                                 ("label_smoothing", config.label_smoothing, -1.0)):
+        weights = {"cross_entropy": cross_entropy, "dice": dice, "lovasz": lovasz, "focal": focal}
+        for name, value in weights.items() | {("others.weight", other.weight) for other in others or []}:
+            if not (math.isfinite(value) and value >= 0):
+                raise SegError(f"model.loss.{name} is {value}; a weight is a number of at least 0.")
+        self.weights = {name: weight for name, weight in weights.items() if weight}
+        self.others = nn.ModuleList(other.loss for other in others or [])
+        self.other_weights = [other.weight for other in others or []]
+        if not self.weights and not any(self.other_weights):
+            raise SegError(f"model.loss gives no loss a weight above 0. Known are {', '.join(weights)} and others.")
+        for name, value, low in (("ohem_probability", ohem_probability, 0.0), ("ohem_min_kept", ohem_min_kept, 0.0),
+                                 ("label_smoothing", label_smoothing, -1.0)):
             if not low < value <= 1:
                 raise SegError(f"model.loss.{name} is {value}; it must lie between 0 and 1.")
-        if config.pixel_stride < 1:
-            raise SegError(f"model.loss.pixel_stride is {config.pixel_stride}; it must be at least 1.")
-        cross_entropy = CrossEntropy(class_weights, ohem_probability=config.ohem_probability,
-                                     ohem_min_kept=config.ohem_min_kept, label_smoothing=config.label_smoothing)
-        self.weights = {name: weight for name, weight in config.terms.items() if weight}
-        self.terms = nn.ModuleDict({name: cross_entropy if name == "cross_entropy" else _SMP_TERMS[name]()
-                                    for name in self.weights})
+        if pixel_stride < 1:
+            raise SegError(f"model.loss.pixel_stride is {pixel_stride}; it must be at least 1.")
+        self.class_weights = class_weights
+        self.pixel_stride = pixel_stride
+        self._cross_entropy = partial(CrossEntropy, ohem_probability=ohem_probability, ohem_min_kept=ohem_min_kept,
+                                      label_smoothing=label_smoothing)
+        self.terms = nn.ModuleDict()
+        self.sets: SetLoss | None = None
+        self.from_pixels = self.weights.keys() <= self._FROM_PIXELS and not label_smoothing and not self.others
+
+    def prepare(self, classes: int, class_sets: Sequence[Sequence[int]], count_pixels: Callable[[], Counts]) -> None:
+        """Builds the terms; see `Loss`.
+
+        Raises:
+            SegError: there are not as many class weights as classes, or sets of classes without cross-entropy.
+        """
         if class_sets and "cross_entropy" not in self.weights:
-            raise SegError("Labels that are sets of classes count in cross-entropy; give model.loss.terms a cross_entropy.")
+            raise SegError("Labels that are sets of classes count in cross-entropy; give model.loss.cross_entropy a weight.")
+        smp = _smp_terms() if self.weights.keys() - {"cross_entropy"} else {}
+        weights = self._class_weights(classes, count_pixels)
+        self.terms = nn.ModuleDict({name: self._cross_entropy(weights) if name == "cross_entropy" else smp[name]()
+                                    for name in self.weights})
         self.sets = SetLoss(class_sets, classes) if class_sets else None
-        self.pixel_stride = config.pixel_stride
-        self.from_pixels = self.weights.keys() <= self._FROM_PIXELS and not config.label_smoothing
+
+    def _class_weights(self, classes: int, count_pixels: Callable[[], Counts]) -> Tensor | None:
+        if self.class_weights == "none":
+            return None
+        if isinstance(self.class_weights, str):
+            return class_weights_from_counts(count_pixels(), self.class_weights)
+        if len(self.class_weights) != classes:
+            raise SegError(f"model.loss.class_weights has {len(self.class_weights)} numbers; the data have {classes} classes.")
+        return torch.tensor(self.class_weights, dtype=torch.float32)
 
     def forward(self, logits: Tensor, labels: Tensor, step: int = 0) -> Tensor:
-        """Returns the loss, ().
-
-        Args:
-            logits: (N, C, h, w) float, of the decoder's own size.
-            labels: (N, H, W) int64: a class, C + the number of a set of classes, or 255.
-            step: of the training; decides which pixels count where not all do.
-        """
+        """Returns the loss, see `Loss`; the step decides which pixels count where not all do."""
         if self.pixel_stride > 1:
             logits, labels = thin_out(logits, labels, self.pixel_stride, step)
         if self.from_pixels and logits.device.type == "cpu":
@@ -254,9 +289,11 @@ class SegmentationLoss(nn.Module):
         scores = scores.float()
         in_set = (labels >= scores.shape[1]) & (labels != IGNORE)
         classes = labels if self.sets is None else labels.masked_fill(in_set, IGNORE)
-        nothing = bool(self.weights.keys() & _SMP_TERMS.keys()) and bool((classes == IGNORE).all())
-        losses = [scores.sum() * 0 if nothing and name in _SMP_TERMS else weight * self.terms[name](scores, classes)
-                  for name, weight in self.weights.items()]  # some of SMP's would be NaN without a label
+        terms = [*((name, self.terms[name], weight) for name, weight in self.weights.items()),
+                 *(("other", loss, weight) for loss, weight in zip(self.others, self.other_weights, strict=True))]
+        nothing = len(terms) > len(self.weights.keys() & {"cross_entropy"}) and bool((classes == IGNORE).all())
+        losses = [scores.sum() * 0 if nothing and name != "cross_entropy" else weight * loss(scores, classes)
+                  for name, loss, weight in terms]  # some of SMP's would be NaN without a label
         if self.sets is not None:
             place, weight = list(self.weights).index("cross_entropy"), self.weights["cross_entropy"]
             losses[place] = weight * self._with_sets(losses[place] / weight, self.sets(scores, labels), in_set, labels)

@@ -24,14 +24,15 @@ from seg.training.checkpoints import last_good
 from seg.training.ema import EMA
 from seg.training.finite import Found, LossWatch
 from seg.training.layers import speed_up
-from seg.training.losses import LossConfig, SegmentationLoss, class_weights_from_counts
+from seg.training.losses import Counts, Loss, SegmentationLoss
 from seg.training.memory import keep_freed_memory
 from seg.training.record import RunRecord
 from seg.training.schedules import Schedule, learning_rate_factor
 from seg.training.teacher import Distillation, DistillationLoss, load_teacher
 
 CHECKPOINT_KEY = "lraspp"
-HELPERS = {"distillation.": ("a teacher of features", "model.teacher and model.distillation.features"),
+HELPERS = {"loss.": ("another loss, which learns,", "model.loss"),
+           "distillation.": ("a teacher of features", "model.teacher and model.distillation.features"),
            "auxiliary.": ("an auxiliary head", "model.auxiliary")}  # what is trained beside the network and not exported
 UNFOLDING_PICTURES = 24
 
@@ -48,7 +49,7 @@ class SegmentationTask(LightningModule):
         schedule: Schedule = "poly",
         poly_power: float = 0.9,
         warmup_steps: int = 100,
-        loss: LossConfig = LossConfig(),  # noqa: B008  (never changed, and jsonargparse shows its fields)
+        loss: Loss | None = None,
         ema_decay: float = 0.998,
         init_from: str | None = None,
         init_classes: dict[str, str | list[str] | None] | None = None,
@@ -56,8 +57,8 @@ class SegmentationTask(LightningModule):
         channels_last: bool = True,
         class_sets: list[tuple[int, ...]] | None = None,
         teacher: str | None = None,
-        distillation: Distillation = Distillation(),  # noqa: B008  (as `loss`)
-        auxiliary: Auxiliary = Auxiliary(),  # noqa: B008  (as `loss`)
+        distillation: Distillation = Distillation(),  # noqa: B008  (never changed, and jsonargparse shows its fields)
+        auxiliary: Auxiliary = Auxiliary(),  # noqa: B008  (as before)
     ) -> None:
         """Builds the task.
 
@@ -69,7 +70,7 @@ class SegmentationTask(LightningModule):
             schedule: how the learning rate falls after the warm-up, step by step: poly, cosine or constant.
             poly_power: of the poly schedule.
             warmup_steps: over which the learning rate rises first.
-            loss: what is minimised.
+            loss: what is minimised; None is a SegmentationLoss as it is by default.
             ema_decay: of the averaged weights, which are validated and exported; 0 for none.
             init_from: weights to start from, a file or a shipped name. A class starts from the one of the same name there.
             init_classes: where names differ, the class or classes of `init_from` that a class starts from; null starts it anew.
@@ -94,7 +95,6 @@ class SegmentationTask(LightningModule):
         self.schedule: Schedule = schedule
         self.poly_power = poly_power
         self.warmup_steps = warmup_steps
-        self.loss_config = loss
         self.class_sets = class_sets or []
         self.init_from = init_from
         self.network = network
@@ -108,7 +108,7 @@ class SegmentationTask(LightningModule):
         if channels_last:
             self.network.to(memory_format=torch.channels_last)
         self.ema = EMA(self.network, ema_decay) if ema_decay else None
-        self.loss: SegmentationLoss | None = None
+        self.loss = SegmentationLoss() if loss is None else loss
         self.teacher, self.distillation_config = teacher, distillation
         self.distillation: DistillationLoss | None = None
         self.auxiliary_config = auxiliary
@@ -157,7 +157,7 @@ class SegmentationTask(LightningModule):
                                "give --model.teacher FILE, or leave them out.")
             if self.auxiliary_config.weight:
                 self.auxiliary = AuxiliaryHead(self.auxiliary_config, self.network, len(self.label_set))
-            self.loss = SegmentationLoss(self.loss_config, self._class_weights(), self.class_sets, len(self.label_set))
+            self.loss.prepare(len(self.label_set), self.class_sets, self._count_pixels)
             self._unfold_norms()
             if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":  # it exists for GPUs alone
                 self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
@@ -182,27 +182,18 @@ class SegmentationTask(LightningModule):
             self.ema.network.load_state_dict(self.network.state_dict())
         rank_zero_info(f"The encoder's batch norms have statistics of {len(chosen)} training pictures now.")
 
-    def _class_weights(self) -> Tensor | None:
-        rule = self.loss_config.class_weights
-        if rule == "none":
-            return None
-        classes = len(self.label_set)
-        if isinstance(rule, list):
-            if len(rule) != classes:
-                raise SegError(f"model.loss.class_weights has {len(rule)} numbers; the label set {self.label_set.name!r} has "
-                               f"{classes} classes.")
-            return torch.tensor(rule, dtype=torch.float32)
+    def _count_pixels(self) -> Counts:
+        """Returns the pixels of each class (C,) in the train split of the first data set."""
         reader = self.trainer.datamodule.reader("train")  # type: ignore[attr-defined]
         counts = torch.zeros(IGNORE + 1, dtype=torch.int64)
         for index in range(len(reader)):
             counts += torch.bincount(torch.from_numpy(reader.read(index)[1]).flatten().long(), minlength=IGNORE + 1)
-        return class_weights_from_counts(counts[:classes].numpy(), rule)
+        return counts[:len(self.label_set)].numpy()
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
         """Returns the loss of a batch."""
         images, labels = batch["image"], batch["labels"]
         logits = self.network.logits(images)
-        assert self.loss is not None
         loss: Tensor = self.loss(logits, labels, self.global_step)
         if self.auxiliary is not None:
             loss = loss + self.auxiliary_config.weight * self.loss(self.auxiliary(), labels, self.global_step)
@@ -245,7 +236,7 @@ class SegmentationTask(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Returns optimizer and per-step schedule; norms and biases are spared by weight decay."""
-        modules = [module for module in (self.network, self.distillation, self.auxiliary) if module is not None]
+        modules = [module for module in (self.network, self.loss, self.distillation, self.auxiliary) if module is not None]
         learned = [parameter for module in modules for parameter in module.parameters()]
         decayed = [p for p in learned if p.requires_grad and p.ndim > 1]
         spared = [p for p in learned if p.requires_grad and p.ndim <= 1]
