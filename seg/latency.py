@@ -41,14 +41,14 @@ def warm_up(run: Callable[[], float], size_hw: tuple[int, int], runs: int | None
     Args:
         run: gives the milliseconds that it took.
         size_hw: of the frames.
-        runs: how many; None for as many as it takes, at most 30 and about 10 s.
+        runs: how many; None for as many as it takes, at most 30 and about 10 s behind the first, which may compile.
     """
     if runs is not None:
         for _ in range(runs):
             run()
         return WarmUp(size_hw, runs, True)
     times = list[float]()
-    while len(times) < _MOST_RUNS and (sum(times) < _MOST_MS or len(times) < 2):
+    while len(times) < _MOST_RUNS and sum(times[1:]) < _MOST_MS:
         times.append(run())
         before, latest = times[-2 * _COMPARED:-_COMPARED], times[-_COMPARED:]
         if len(before) == _COMPARED and statistics.median(latest) >= _FASTER * statistics.median(before):

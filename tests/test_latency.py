@@ -70,7 +70,9 @@ def test_warming_up_ends_when_it_becomes_no_faster() -> None:
     falling = (1000 * 0.9**i for i in itertools.count())
     assert warm_up(lambda: next(falling), SIZE) == WarmUp(SIZE, 30, False)
     slow = iter([6000.0] * 9)
-    assert warm_up(lambda: next(slow), SIZE).runs == 2, "minutes are not waited for"
+    assert warm_up(lambda: next(slow), SIZE).runs == 3, "minutes are not waited for"
+    compiling = iter([60_000.0, *[20.0] * 6])
+    assert warm_up(lambda: next(compiling), SIZE) == WarmUp(SIZE, 6, True), "the first run may compile as long as it likes"
     assert warm_up(lambda: 1.0, SIZE, 2) == WarmUp(SIZE, 2, True)
 
 

@@ -71,7 +71,7 @@ class _Setting:
         self.address = None if arguments.serve is None else parse_address(arguments.serve)
         self.in_window = arguments.show or (arguments.output is None and self.address is None)
         if arguments.show and not has_display():
-            raise SegError("There is no display for --show.")
+            raise SegError("There is no display for --show; leave it out, and show the video to browsers with --serve.")
         if self.in_window and not has_display():
             raise SegError("There is no display to show the video on; show it to browsers with --serve, or write a file "
                            "with --output FILE.mp4.")
