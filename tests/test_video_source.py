@@ -1,5 +1,6 @@
 """Frames come upright, in their own time and number, from whatever holds them; what is cut off is named, what is whole isn't."""
 
+import gc
 import os
 import threading
 import time
@@ -71,6 +72,24 @@ def test_a_file_cut_out_without_encoding_is_whole(tmp_path: Path) -> None:
     assert len(read(tmp_path / "cut.mp4")) == count_frames(tmp_path / "cut.mp4") == 12
     write_video(tmp_path / "fragments.mp4", FRAMES, options={"movflags": "frag_keyframe+empty_moov"})
     assert len(read(tmp_path / "fragments.mp4")) == 12
+
+
+def test_frames_are_freed_as_they_go(tmp_path: Path) -> None:
+    """And not by Python's search for cycles, which comes once in thousands of frames; nor does each leave threads behind."""
+    path = write_video(tmp_path / "clip.mp4", [noise(i, 240, 320) for i in range(30)])
+    with opened(source := open_source(path)):
+        source.take()
+        gc.collect()
+        gc.disable()
+        try:
+            threads = len(list(Path("/proc/self/task").iterdir())) if Path("/proc/self/task").is_dir() else 0
+            for _ in range(25):
+                source.take()
+            assert sum(type(thing) is av.VideoFrame for thing in gc.get_objects()) < 5
+            if threads:
+                assert len(list(Path("/proc/self/task").iterdir())) <= threads + 2
+        finally:
+            gc.enable()
 
 
 def test_files_put_one_after_the_other_are_whole(tmp_path: Path) -> None:

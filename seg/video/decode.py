@@ -19,6 +19,7 @@ from av.container import InputContainer
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideType
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 
 from seg.errors import SegError
 from seg.files import UInt8Array
@@ -30,6 +31,8 @@ _PLAYLISTS = frozenset({"hls", "dash"})
 _ASPECTS = (Fraction(1, 16), Fraction(16))  # of a pixel; what lies outside is a damaged header
 _JOINT_PACKETS = 3  # before a joint of files: what a demuxer marks there as damaged is whole
 _LATE = Fraction(1, 4)  # s that Matroska's duration may lie behind its last packet: a long frame of sound, rounding
+
+Matrix = tuple[int, int, int, int]  # the signs of a display matrix: what x adds to x' and y', and y to both
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,8 @@ class Container:
         video.thread_type = "SLICE" if is_live or self.endless else "AUTO"
         self.fault: str | None = None
         self._length = length
-        self._joints = Joints()
+        self._joints, self._converter = Joints(), VideoReformatter()
+        self._matrices = dict[int, Matrix | None]()
         self._aspect = video.sample_aspect_ratio or video.codec_context.sample_aspect_ratio or Fraction(1)
         if not _ASPECTS[0] <= self._aspect <= _ASPECTS[1]:
             self._aspect = Fraction(1)
@@ -185,8 +189,20 @@ class Container:
             width = max(1, round(width * self._aspect))
         else:
             height = max(1, round(height / self._aspect))
-        image = frame.reformat(width, height, "bgr24").to_ndarray().astype(np.uint8, copy=False)
-        return Decoded(_upright(image, frame), time, duration)
+        # One converter for all frames: each would start one of its own, with threads, as `frame.reformat` does.
+        image = self._converter.reformat(frame, width, height, "bgr24", threads=1).to_ndarray().astype(np.uint8, copy=False)
+        return Decoded(_upright(image, self._matrix(frame)), time, duration)
+
+    def _matrix(self, frame: VideoFrame) -> Matrix | None:
+        """Returns a frame's display matrix, as four signs; None for none.
+
+        It is read of the first frame with each rotation. Who reads it of every one keeps every one: a frame and its side data
+        refer to each other, so that only Python's rare search for cycles would free them.
+        """
+        turn = frame.rotation
+        if turn not in self._matrices:
+            self._matrices[turn] = _display_matrix(frame)
+        return self._matrices[turn]
 
     def spread(self, count: int) -> Iterator[UInt8Array]:
         """Yields up to `count` frames spread over the whole, from the middle of each part; the first one where it can't seek."""
@@ -203,13 +219,20 @@ class Container:
                 continue
 
 
-def _upright(image: UInt8Array, frame: VideoFrame) -> UInt8Array:
-    """Applies the display matrix, which turns by quarters and may mirror; other angles are left as they are."""
+def _display_matrix(frame: VideoFrame) -> Matrix | None:
     sides = cast(Iterable[SideData], frame.side_data)  # its stub says that it is a mapping
     data = next((side for side in sides if side.type == SideType.DISPLAYMATRIX), None)
     if data is None:
+        return None
+    a, b, _, c, d = np.sign(np.frombuffer(bytes(data), np.int32)[:5]).tolist()
+    return a, b, c, d
+
+
+def _upright(image: UInt8Array, matrix: Matrix | None) -> UInt8Array:
+    """Applies a display matrix, which turns by quarters and may mirror; other angles are left as they are."""
+    if matrix is None:
         return image
-    a, b, _, c, d = np.sign(np.frombuffer(bytes(data), np.int32)[:5]).tolist()  # x' = a x + c y, y' = b x + d y
+    a, b, c, d = matrix  # x' = a x + c y, y' = b x + d y
     if a == d == 0 and b and c:
         image = cv2.transpose(image).astype(np.uint8, copy=False)  # x' = y, y' = x
         a, d = c, b
