@@ -162,7 +162,8 @@ class Machine:
 
     def __str__(self) -> str:
         features = f" ({', '.join(self.cpu_features)})" if self.cpu_features else ""
-        return f"{self.cpu}{features}, {self.cores} usable core{'' if self.cores == 1 else 's'}, {self.memory_gib:g} GiB, {self.system}"
+        cores = f"{self.cores} usable core{'' if self.cores == 1 else 's'}"
+        return f"{self.cpu}{features}, {cores}, {self.memory_gib:g} GiB, {self.system}"
 
 
 def describe() -> Machine:
