@@ -2,10 +2,11 @@
 
 A batch is a dict: `image` uint8 (N, 3, H, W) RGB, `labels` (N, H, W) with 255 ignored and, in training, sets of classes from the
 number of classes up (see `datasets.mixture`), `index` int64 (N,), the sample's place in its data sets. Loaders give uint8 labels,
-an eighth of the bytes; they are int64 when they have reached the device. Under several processes a split for evaluation may be
-filled up with samples of index -1, whose labels are all ignored.
+an eighth of the bytes; those of training are int64 when they have reached the device. Under several processes a split for
+evaluation may be filled up with samples of index -1, whose labels are all ignored.
 """
 
+import math
 import os
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -27,15 +28,16 @@ from datasets.base import Reader, UInt8Array, check_not_tiny
 from datasets.cache import Store
 from datasets.mixture import ClassSets, OtherData, check_shares, mixed_order
 from datasets.sampling import PADDING, EvalBatches, Key, Loader, ResumableLoader, TrainBatches
-from datasets.sizes import size_of
+from datasets.sizes import share_hw, size_of
 from datasets.transforms import MEAN_RGB, Augmentation, Scaled, paste_class
 from seg import machine
 from seg.architecture import MIN_SIZE
 from seg.errors import SegError, did_you_mean
-from seg.files import read_image_bgr
+from seg.files import spread
 from seg.label_sets import IGNORE, known
 
 MEMORY = "memory"
+_LOOKED_AT = 64  # pictures, for whether they fill the crop
 
 
 class _Place(NamedTuple):
@@ -209,7 +211,7 @@ class SegmentationData(pl.LightningDataModule):
         others: further data sets to learn from. The first one decides classes and is validated on.
         seed: decides order and augmentation, together with epoch and sample.
         cache: `memory` (or true) keeps decoded frames in memory, for a data set that fits there; a folder names the caches that
-            `python -m datasets.cache` has written; false decodes files anew each time.
+            `lraspp cache` has written; false decodes files anew each time.
         verify: read all files before the start and list every fault.
     """
 
@@ -278,6 +280,21 @@ class SegmentationData(pl.LightningDataModule):
             self._verify(splits)
         for split in splits:
             self._dataset(split)
+        if stage == "fit":
+            self._say_padding()
+
+    def largest_hw(self, split: str) -> tuple[int, int]:
+        """Returns height and width of a split's largest frame [px], by the heads of the files."""
+        return max((size_of(sample.image_path) for sample in self.reader(split).samples), key=math.prod)
+
+    def _say_padding(self) -> None:
+        """Says where pictures are too small for the crop, whatever they are scaled by; it looks at some of them."""
+        largest = self.scale_range[1]
+        filled = [min(1.0, largest * size[0] / self.size_hw[0]) * min(1.0, largest * size[1] / self.size_hw[1])
+                  for size in (size_of(sample.image_path) for sample in spread(self.reader("train").samples, _LOOKED_AT))]
+        if max(filled) < 1:
+            rank_zero_info(f"The pictures don't fill the crop of {self.size_hw[0]}x{self.size_hw[1]}, even scaled by "
+                           f"{largest:g}: {1 - max(filled):.0%} of each sample and more is padding. Lower --data.crop_hw.")
 
     def train_dataloader(self) -> ResumableLoader:
         """Returns augmented batches, shuffled anew each epoch; an incomplete last one is left out."""
@@ -303,8 +320,8 @@ class SegmentationData(pl.LightningDataModule):
         return self._eval_loader("test")
 
     def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> dict[str, torch.Tensor]:
-        """Gives labels the type that losses count in."""
-        return {**batch, "labels": batch["labels"].long()}
+        """Gives the labels of training samples the type that losses count in; whole frames are counted in bands."""
+        return {**batch, "labels": batch["labels"].long()} if self.trainer is None or self.trainer.training else batch
 
     def _batches(self, counts: list[int], rank: int, world_size: int) -> TrainBatches:
         order = lru_cache(2)(lambda epoch: mixed_order(counts, self.shares, self.seed, epoch).tolist()) if counts[1:] else None
@@ -334,8 +351,7 @@ class SegmentationData(pl.LightningDataModule):
         samples = READERS[self.dataset](self.root, "train", strict=False).samples
         if not samples:
             raise SegError(f"No picture of the split 'train' below {self.root} has labels.")
-        height, width, _ = read_image_bgr(samples[0].image_path).shape
-        return max(32, round(height * crop_hw / 32) * 32), max(32, round(width * crop_hw / 32) * 32)
+        return share_hw(size_of(samples[0].image_path), crop_hw)
 
     def _places(self, split: str) -> list[_Place]:
         """Returns which data sets a split is read from, the first one before the others."""
@@ -364,7 +380,7 @@ class SegmentationData(pl.LightningDataModule):
         said = f"{sum(map(len, parts))} frames takes {needed / 1e9:.2f} GB of memory"
         if available is not None and needed > available / 2:
             raise SegError(f"Keeping {said}, more than half of the {available / 1e9:.1f} GB that are free. Map them from the "
-                           f"disk instead: python -m datasets.cache {self.root} --dataset {self.dataset} --output DIR, then "
+                           f"disk instead: lraspp cache {self.root} --dataset {self.dataset} --output DIR, then "
                            "--data.cache DIR.")
         rank_zero_info(f"Keeping {said}{'' if available is None else f'; {available / 1e9:.1f} GB are free'}.")
         for part in parts:

@@ -7,7 +7,18 @@ from PIL import Image, UnidentifiedImageError
 from seg.errors import SegError
 from seg.files import read_image_bgr
 
+# At the peak, of a pixel that is trained on with the network of configs/folder_small.yaml, and of one that is validated;
+# what seg.training.footprint finds.
+STEP_BYTES_PER_PIXEL = 400
+VALIDATION_BYTES_PER_PIXEL = 200
+
 _ORIENTATION = 0x0112  # of Exif 2.32 (CIPA DC-008); above 4 a picture is shown on its side
+
+
+def share_hw(size_hw: tuple[int, int], share: float) -> tuple[int, int]:
+    """Returns the crop that is a share of a picture: to whole 32 px, and 32 at least."""
+    height, width = (max(32, round(side * share / 32) * 32) for side in size_hw)
+    return height, width
 
 
 def size_of(path: Path) -> tuple[int, int]:

@@ -220,6 +220,21 @@ def test_verify_reports_all_then_stops(root: Path, tmp_path: Path) -> None:
         make(tmp_path, verify=True).setup("fit")
 
 
+def test_pictures_that_do_not_fill_the_crop_are_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = list[str]()
+    monkeypatch.setattr("datasets.module.rank_zero_info", said.append)
+    make(root, crop_hw=(64, 64)).setup("fit")
+    assert not said
+    make(root, crop_hw=(128, 96)).setup("fit")
+    assert "don't fill the crop of 128x96, even scaled by 2: 38% of each sample and more is padding" in said[0]
+
+
+def test_the_largest_frame_is_known_by_its_head(tmp_path: Path) -> None:
+    for name, size_hw in (("a.png", (40, 40)), ("b.png", (48, 64)), ("c.png", (40, 70))):
+        write_pair(tmp_path, "val", name, size_hw)
+    assert make(tmp_path).largest_hw("val") == (48, 64)
+
+
 @pytest.mark.parametrize(("options", "message"), [
     ({"dataset": "camvld"}, "Did you mean 'camvid'"),
     ({"batch_size": 0}, "batch_size is 0"),

@@ -140,7 +140,7 @@ def test_a_stale_cache_is_refused_and_written_anew(change: Any, words: str, root
                                                    capsys: pytest.CaptureFixture[str]) -> None:
     assert write(root, cache) == 0
     change(root)
-    with pytest.raises(SegError, match=f"{words}. Make it anew: python -m datasets.cache .* --split train"):
+    with pytest.raises(SegError, match=f"{words}. Make it anew: lraspp cache .* --split train"):
         samples(root, cache=str(cache))
     samples(root, "val", cache=str(cache))
     capsys.readouterr()
@@ -244,7 +244,7 @@ def test_frames_that_can_not_be_read_are_named_and_the_others_kept(root: Path, c
 
 
 def test_what_can_not_be_is_a_sentence(root: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SegError, match=r"holds no cache of the split 'train' of .* Make it: python -m datasets.cache"):
+    with pytest.raises(SegError, match=r"holds no cache of the split 'train' of .* Make it: lraspp cache"):
         samples(root, cache=str(cache))
     assert write(root, cache) == 0
     twin = make_set(tmp_path / "elsewhere" / "set")

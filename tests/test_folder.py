@@ -424,6 +424,10 @@ def test_the_whole_folder_is_summed_up(root: Path, capsys: pytest.CaptureFixture
     assert any("rail" in line and f"{share:.1%}" in line for line in text.splitlines())
     assert f"{(labels == 255).mean():.1%} of all pixels ignored" in text
     assert f"--config configs/folder_small.yaml --data.root {root}" in text
+    summary = check(root)
+    assert summary.decoded_bytes == 9 * 4 * summary.size_hw[0] * summary.size_hw[1]
+    said = " ".join(text.split())
+    assert "a step on 4 samples of" in said and f"take {summary.decoded_bytes / 1e6:.1f} MB, in memory or on disk" in said
 
 
 def test_one_picture_in_two_splits_is_a_fault(root: Path) -> None:

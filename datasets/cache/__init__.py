@@ -1,4 +1,4 @@
-"""Decoded pictures and labels on disk, to be mapped into memory: see `python -m datasets.cache --help`."""
+"""Decoded pictures and labels on disk, to be mapped into memory: see `lraspp cache --help`."""
 
 from datasets.cache.store import Store
 

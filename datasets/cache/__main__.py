@@ -1,7 +1,7 @@
 """Decodes a data set once, so that training reads just the windows that it needs.
 
-    python -m datasets.cache data/cityscapes --dataset cityscapes --output cache
-    python train_seg.py fit --config configs/cityscapes_small.yaml --data.root data/cityscapes --data.cache cache
+    lraspp cache data/cityscapes --dataset cityscapes --output cache
+    lraspp train fit --config cityscapes_small --data.root data/cityscapes --data.cache cache
 
 Each split becomes one file of uint8 pictures and labels, which training maps into memory. Its size is said
 beforehand, and the free space is looked at. A file gets its name when it is whole. Given again, the command goes on
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> None:
-    parser = Parser(prog="python -m datasets.cache", description=__doc__)
+    parser = Parser(prog="lraspp cache", description=__doc__)
     parser.add_argument("root", metavar="ROOT", help="the data set's folder, as for training")
     parser.add_argument("--dataset", required=True, metavar="NAME", help=f"what it is: {', '.join(KINDS)}")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="the folder that the caches go into")

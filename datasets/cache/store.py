@@ -72,7 +72,7 @@ def path_of(folder: Path, reader: Reader, kind: str) -> Path:
 
 def command(folder: Path, reader: Reader, kind: str) -> str:
     """Returns what writes that file."""
-    return f"python -m datasets.cache {reader.root} --dataset {kind} --split {reader.split} --output {folder}"
+    return f"lraspp cache {reader.root} --dataset {kind} --split {reader.split} --output {folder}"
 
 
 class Store:

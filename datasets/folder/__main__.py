@@ -9,6 +9,7 @@ images 1.1") or Roboflow (COCO, or semantic segmentation masks).
 
 import argparse
 import shlex
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from datasets.folder.classes import FILE
 from datasets.folder.masks import masks_below
 from datasets.folder.propose import share_text, suggest, survey, to_yaml
 from datasets.folder.reader import find_root
+from datasets.sizes import STEP_BYTES_PER_PIXEL, VALIDATION_BYTES_PER_PIXEL, share_hw
 from seg.cli.common import Parser, run
 from seg.document import (
     Block,
@@ -43,9 +45,11 @@ from seg.document import (
 from seg.document.model import number
 from seg.document.words import count
 from seg.errors import SegError
-from seg.files import write_text
+from seg.files import read_yaml, write_text
 from seg.label_sets import IGNORE, Color
+from seg.machine import available_memory_bytes
 
+CONFIG = Path(__file__).resolve().parents[2] / "configs/folder_small.yaml"  # which the check recommends
 LARGE_PX = 3_000_000
 MOST_OVERLAPS = 12
 _T = TypeVar("_T")
@@ -143,6 +147,8 @@ def _checked(root: Path, summary: Summary) -> Document:
     if height * width > LARGE_PX:
         notes.append(f"The largest picture is {width}x{height}. Pictures and masks of about {LARGE_PX / 1e6:g} million pixels at "
                      "most train in a fraction of the time, and a network sees more of the scene at once: shrink both alike.")
+    if not summary.faults:
+        notes += _memory(root, summary)
     blocks: list[Block] = [_counted(summary), Notes(notes)]
     frames = " and ".join(f"{number} for {split}" for split, number in summary.frames.items())
     if not summary.faults and "val" not in summary.frames:
@@ -152,6 +158,26 @@ def _checked(root: Path, summary: Summary) -> Document:
         command = f"python train_seg.py fit --config configs/folder_small.yaml --data.root {shlex.quote(str(root))}"
         blocks += [Text(f"All pictures and masks are sound: {frames}. Next: train on them."), Listing(command, "bash")]
     return Document(f"The pictures and masks of {root}", blocks)
+
+
+def _memory(root: Path, summary: Summary) -> list[str]:
+    """Says what training and a cache take beside what this machine has."""
+    data = read_yaml(CONFIG, missing=f"There is no file {CONFIG}.")["data"]
+    crop_hw, frame_px = share_hw(summary.size_hw, data["crop_hw"]), summary.size_hw[0] * summary.size_hw[1]
+    step = STEP_BYTES_PER_PIXEL * data["batch_size"] * crop_hw[0] * crop_hw[1]
+    free, disk = available_memory_bytes(), shutil.disk_usage(root).free
+    has = f"{'' if free is None else f'{_gigabytes(free)} of memory and '}{_gigabytes(disk)} of disk are free here"
+    notes = [f"As configs/{CONFIG.name} has it, a step on {data['batch_size']} samples of {crop_hw[0]}x{crop_hw[1]} takes about "
+             f"{_gigabytes(step)} of memory, validation about {_gigabytes(VALIDATION_BYTES_PER_PIXEL * frame_px)}; all frames "
+             f"decoded (--data.cache) take {_gigabytes(summary.decoded_bytes)}, in memory or on disk. {has}."]
+    if free is not None and max(step, VALIDATION_BYTES_PER_PIXEL * frame_px) > free:
+        notes.append("That is more memory than is free: shrink pictures and masks, or lower --data.crop_hw and "
+                     "--data.batch_size.")
+    return notes
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def _counted(summary: Summary) -> Table:

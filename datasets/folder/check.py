@@ -27,6 +27,7 @@ class Summary:
         pixels: (256,) by train id, all splits together; 255 is ignored.
         files: (256,) by split: how many frames hold each train id.
         size_hw: of the largest picture.
+        decoded_bytes: what all frames take as pixels and train ids.
         faults: a sentence for each.
         notes: what is no fault but worth knowing.
     """
@@ -36,6 +37,7 @@ class Summary:
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
     files: dict[str, np.ndarray] = field(default_factory=dict)
     size_hw: tuple[int, int] = (0, 0)
+    decoded_bytes: int = 0
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -83,6 +85,7 @@ def _read(reader: Folder, summary: Summary, seen: dict[bytes, tuple[str, Path]],
         summary.frames[split] += 1
         summary.pixels += counts
         summary.files[split] += counts > 0
+        summary.decoded_bytes += image_rgb.nbytes + train_ids.nbytes
         summary.size_hw = max(summary.size_hw, (image_rgb.shape[0], image_rgb.shape[1]), key=lambda size: size[0] * size[1])
         other_split, other = seen.setdefault(hashlib.blake2b(image_rgb.tobytes(), digest_size=16).digest(), (split, path))
         if other_split != split:

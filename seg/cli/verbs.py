@@ -43,6 +43,7 @@ VERBS = {
     "infer": Verb("seg.cli.infer", "segment pictures, a video or a data set, without torch", _readers),
     "compare": Verb("seg.report.compare", "which network is better, by its reports; limits that they must keep"),
     "folder": Verb("datasets.folder.__main__", "make a data set of your own pictures and masks, and check it"),
+    "cache": Verb("datasets.cache.__main__", "decode a data set once, so that training reads only the windows that it needs"),
     "train": Verb("seg.cli.train", "train and validate a network (needs the extra train)", _data_class),
     "weights": Verb("seg.cli.weights", "the best weights of a training run that was interrupted (train)"),
     "export": Verb("seg.cli.export", "weights to ONNX, OpenVINO or torch's export, int8 too (needs the extra export)"),

@@ -17,9 +17,10 @@ from seg.files import spread
 from seg.label_sets import IGNORE, LabelSet
 from seg.metrics import Scores
 from seg.models import SegmentationNetwork, init_from
-from seg.models.network import resize
 from seg.models.pretrained import norms_are_folded, unfold_norms
+from seg.training import footprint
 from seg.training.auxiliary import Auxiliary, AuxiliaryHead
+from seg.training.bands import bands
 from seg.training.checkpoints import last_good
 from seg.training.ema import EMA
 from seg.training.finite import Found, LossWatch
@@ -164,7 +165,19 @@ class SegmentationTask(LightningModule):
             if self._on_processor:
                 keep_freed_memory()
                 speed_up(self.network)
+                self._check_memory()
             self.record.start()
+
+    def _check_memory(self) -> None:
+        """Says what a step and a validation take of the memory, and refuses what there isn't."""
+        data, loss = self.trainer.datamodule, self.loss  # type: ignore[attr-defined]
+        if not hasattr(data, "largest_hw"):  # another's
+            return
+        assert loss is not None
+        kept = footprint.kept_bytes_per_pixel(self.network, lambda scores, labels: loss(scores, labels, 0))
+        validated = bool(self.trainer.limit_val_batches)
+        footprint.check_memory(kept, self.train_size_hw, data.batch_size, data.largest_hw("val") if validated else None,
+                               data.val_batch_size)
 
     @property
     def _on_processor(self) -> bool:
@@ -300,15 +313,16 @@ class SegmentationTask(LightningModule):
         self.confusion.zero_()
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
-        """Counts a batch of whole frames and returns its train ids (N, H, W)."""
-        labels = batch["labels"]
-        predicted = resize(self.averaged.logits(batch["image"]), labels.shape[1:]).argmax(1)  # frames may be scaled, labels never
-        counted = labels != IGNORE
-        classes = len(self.confusion)
-        # Pixels that don't count fall into a bin behind the matrix: indexing by a mask would wait for the GPU.
-        bins = (labels * classes + predicted).where(counted, classes * classes).flatten()
-        self.confusion += torch.bincount(bins, minlength=classes * classes + 1)[:-1].view(classes, classes)
-        return predicted
+        """Counts a batch of whole frames and returns its train ids (N, H, W) uint8."""
+        labels, classes = batch["labels"], len(self.confusion)
+        found = torch.empty_like(labels, dtype=torch.uint8)
+        for rows, predicted in bands(self.averaged.logits(batch["image"]).float(), labels.shape[1:]):
+            truth = labels[:, rows].long()
+            # Pixels that don't count fall into a bin behind the matrix: indexing by a mask would wait for the GPU.
+            bins = (truth * classes + predicted).where(truth != IGNORE, classes * classes).flatten()
+            self.confusion += torch.bincount(bins, minlength=classes * classes + 1)[:-1].view(classes, classes)
+            found[:, rows] = predicted
+        return found
 
     def on_validation_epoch_end(self) -> None:
         """Sums the confusion matrix over processes and scores it."""

@@ -1,0 +1,71 @@
+"""What a training and its validation take of the machine's memory, so that one too large is refused before it begins."""
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import torch
+from pytorch_lightning.utilities import rank_zero_info
+from torch import Tensor
+
+from seg.errors import SegError
+from seg.machine import available_memory_bytes
+from seg.models import SegmentationNetwork
+
+_PROBE_HW = (128, 128)
+_BACKWARD = 1.25  # the peak of a step, in terms of what the forward pass keeps for the backward one
+_VALIDATION_BYTES_PER_PIXEL = 200  # at the peak, of a frame
+
+
+def kept_bytes_per_pixel(network: SegmentationNetwork, loss: Callable[[Tensor, Tensor], Tensor]) -> float:
+    """Returns what the forward pass keeps for the backward one, for each pixel of a batch; tried on a tiny one.
+
+    Args:
+        network: is left as it is.
+        loss: of scores (N, C, h, w) and labels (N, H, W).
+    """
+    tried, storages = deepcopy(network).train(), dict[int, torch.UntypedStorage]()
+    own = {parameter.untyped_storage().data_ptr() for parameter in tried.parameters()}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            storages[storage.data_ptr()] = storage  # which stays, so that no other takes its place
+        return tensor
+
+    images = torch.zeros(2, 3, *_PROBE_HW, dtype=torch.uint8, device=next(tried.parameters()).device)
+    labels = torch.zeros(2, *_PROBE_HW, dtype=torch.int64, device=images.device)
+    with torch.random.fork_rng(devices=[]), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        loss(tried.logits(images), labels)
+    return sum(storage.nbytes() for storage in storages.values()) / labels.numel()
+
+
+def check_memory(kept_per_pixel: float, crop_hw: tuple[int, int], batch_size: int, frame_hw: tuple[int, int] | None,
+                 val_batch_size: int, available: int | None = None) -> None:
+    """Says what a step and a validation take, and refuses what the machine hasn't.
+
+    Args:
+        kept_per_pixel: see `kept_bytes_per_pixel`.
+        crop_hw: of the training samples.
+        batch_size: of a step, in this process.
+        frame_hw: the largest that is validated; None where nothing is.
+        val_batch_size: frames at once in validation.
+        available: what may be taken [bytes]; None asks the system.
+
+    Raises:
+        SegError: it hasn't.
+    """
+    free = available_memory_bytes() if available is None else available
+    needs = [(_BACKWARD * kept_per_pixel * batch_size * crop_hw[0] * crop_hw[1],
+              f"a step on {batch_size} samples of {crop_hw[0]}x{crop_hw[1]}", "Lower --data.batch_size or --data.crop_hw.")]
+    if frame_hw is not None:
+        needs.append((_VALIDATION_BYTES_PER_PIXEL * val_batch_size * frame_hw[0] * frame_hw[1],
+                      f"validation on frames of up to {frame_hw[0]}x{frame_hw[1]}", "Shrink pictures and labels alike."))
+    said = " and ".join(f"{what} about {needed / 1e9:.1f} GB" for needed, what, _ in needs)
+    if free is None:
+        rank_zero_info(f"Of memory, {said}.")
+        return
+    for needed, what, remedy in needs:
+        if needed > free:
+            raise SegError(f"{what[0].upper()}{what[1:]} takes about {needed / 1e9:.1f} GB of memory, and "
+                           f"{free / 1e9:.1f} GB are free. {remedy}")
+    rank_zero_info(f"Memory: {said}; {free / 1e9:.1f} GB are free.")
