@@ -284,8 +284,10 @@ class SegmentationData(pl.LightningDataModule):
             self._say_padding()
 
     def largest_hw(self, split: str) -> tuple[int, int]:
-        """Returns height and width of a split's largest frame [px], by the heads of the files."""
-        return max((size_of(sample.image_path) for sample in self.reader(split).samples), key=math.prod)
+        """Returns height and width of the largest frame that a split for evaluation gives [px], by the heads of the files."""
+        height, width = max((size_of(sample.image_path) for sample in self.reader(split).samples), key=math.prod)
+        factor = 1.0 if self._scaled is None else self._scaled.long_side / max(height, width)
+        return round(factor * height), round(factor * width)
 
     def _say_padding(self) -> None:
         """Says where pictures are too small for the crop, whatever they are scaled by; it looks at some of them."""

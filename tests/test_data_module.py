@@ -233,6 +233,7 @@ def test_the_largest_frame_is_known_by_its_head(tmp_path: Path) -> None:
     for name, size_hw in (("a.png", (40, 40)), ("b.png", (48, 64)), ("c.png", (40, 70))):
         write_pair(tmp_path, "val", name, size_hw)
     assert make(tmp_path).largest_hw("val") == (48, 64)
+    assert make(tmp_path, val_long_side=128).largest_hw("val") == (96, 128)
 
 
 @pytest.mark.parametrize(("options", "message"), [
