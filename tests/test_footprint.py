@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from seg.models import LRASPP
 from seg.training import bands as bands_module
 from seg.training import footprint
 from seg.training.bands import bands
-from seg.training.losses import LossConfig, SegmentationLoss
+from seg.training.losses import SegmentationLoss
 
 
 class Largest(TorchDispatchMode):
@@ -58,7 +59,8 @@ def test_what_is_kept_is_counted_and_the_network_left_alone() -> None:
     assert footprint.kept_bytes_per_pixel(network, lambda scores, labels: scores.sum()) == 4 * (3 + 5)
     large = LRASPP("mobilenet_v3_small_rf2", classes=5)
     before, state = {name: value.clone() for name, value in large.state_dict().items()}, torch.random.get_rng_state()
-    loss = SegmentationLoss(LossConfig(), None, [], 5)
+    loss = SegmentationLoss()
+    loss.prepare(5, (), lambda: np.ones(5, np.int64))
     kept = footprint.kept_bytes_per_pixel(large, lambda scores, labels: loss(scores, labels, 0))
     assert all(torch.equal(value, before[name]) for name, value in large.state_dict().items())
     assert torch.equal(state, torch.random.get_rng_state())

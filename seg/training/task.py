@@ -1,6 +1,7 @@
 """The one training task: a network, its loss, its optimizer and schedule, averaged weights, and validation by mIoU."""
 
 import math
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -170,10 +171,9 @@ class SegmentationTask(LightningModule):
 
     def _check_memory(self) -> None:
         """Says what a step and a validation take of the memory, and refuses what there isn't."""
-        data, loss = self.trainer.datamodule, self.loss  # type: ignore[attr-defined]
+        data, loss = self.trainer.datamodule, deepcopy(self.loss)  # type: ignore[attr-defined]
         if not hasattr(data, "largest_hw"):  # another's
             return
-        assert loss is not None
         kept = footprint.kept_bytes_per_pixel(self.network, lambda scores, labels: loss(scores, labels, 0))
         validated = bool(self.trainer.limit_val_batches)
         footprint.check_memory(kept, self.train_size_hw, data.batch_size, data.largest_hw("val") if validated else None,
