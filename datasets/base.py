@@ -28,7 +28,7 @@ Layout = TypeVar("Layout")
 
 MIN_SIDE = 32  # of a picture to train on [px]: the networks' deepest features are 32 times smaller
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
-_UPRIGHT = "save it upright and without that entry, so that picture and labels lie alike."
+_UPRIGHT = "save it upright and without that entry, so that picture and labels have the same orientation."
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Reader:
         return image_rgb, self.to_train_ids(labels, sample.label_path)
 
     def _check_fits(self, image_path: Path, image_rgb: UInt8Array, label_path: Path, labels: UInt8Array) -> None:
-        """Checks that labels lie as their picture does. OpenCV turns pictures by their EXIF orientation, and labels never."""
+        """Checks that labels are oriented like their picture. OpenCV turns pictures by EXIF, but never labels."""
         orientation = _orientation(image_path)
         (h, w), (label_h, label_w) = image_rgb.shape[:2], labels.shape[:2]
         if (h, w) != (label_h, label_w):
@@ -242,12 +242,12 @@ def locate(root: Path, detect: Callable[[Path], Layout | None], wanted: str) -> 
     for others, where in ((children + grandchildren, "below"), (list(absolute.parents)[:2], "above")):
         for other in others:
             if detect(other) is not None:
-                raise SegError(f"{root} is not the root of the data set; it lies {where}: give {other} instead.")
+                raise SegError(f"{root} is not the root of the data set; it is {where}: give {other} instead.")
     entries = entries_in(root)
     archives = [name for name in entries if Path(name).suffix.lower() in _ARCHIVES]
     if archives:
-        raise SegError(f"{root} holds the archive {archives[0]}. Unpack it there first. Wanted is {wanted}.")
-    raise SegError(f"{root} is not the root of the data set: it holds {listing(entries) or 'nothing'}. Wanted is {wanted}.")
+        raise SegError(f"{root} holds the archive {archives[0]}. Unpack it there first. Expected is {wanted}.")
+    raise SegError(f"{root} is not the root of the data set: it holds {listing(entries) or 'nothing'}. Expected is {wanted}.")
 
 
 def match_pairs(images: dict[str, Path], labels: dict[str, Path], split: str, label_dir: Path) -> Found:
@@ -261,7 +261,7 @@ def match_pairs(images: dict[str, Path], labels: dict[str, Path], split: str, la
 
 
 def pictures_in(folder: Path, name_of: Callable[[Path], str | None]) -> dict[str, Path]:
-    """Returns the pictures that lie directly in `folder` by the name of their frame, without those that `name_of` gives None.
+    """Returns the pictures that are directly in `folder` by the name of their frame, without those that `name_of` gives None.
 
     Raises:
         SegError: the folder can't be listed, or two pictures have the same name.
@@ -294,7 +294,7 @@ def _add(pictures: dict[str, Path], name: str, path: Path) -> None:
 
 
 def entries_in(folder: Path) -> list[str]:
-    """Returns the names of all that lies in `folder`, sorted.
+    """Returns the names of all that is in `folder`, sorted.
 
     Raises:
         SegError: it can't be read.

@@ -65,7 +65,7 @@ _WANTED = ("a folder with train/ and trainannot/ (SegNet's form), with train/ an
 
 
 class _Folders(NamedTuple):
-    """Where pictures and labels lie, and whether those labels are colours."""
+    """Where pictures and labels are, and whether those labels are colours."""
 
     images: Path
     labels: Path

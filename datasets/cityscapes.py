@@ -92,12 +92,12 @@ class Cityscapes(Reader):
         return Found(samples, faults)
 
     def _check_splits(self) -> None:
-        """Refuses folders of Cityscapes' names whose pictures lie in no split and city."""
+        """Refuses folders of Cityscapes' names whose pictures are in no split and city."""
         for kind in ("leftImg8bit", "gtFine", "gtCoarse"):
             folder = self.root / kind
             if folder.is_dir() and not any((folder / split).is_dir() for split in _CITIES):
                 raise SegError(f"{folder} holds {listing(entries_in(folder), 3) or 'nothing'} and none of the folders "
-                               f"{', '.join(_CITIES)}: pictures lie in SPLIT/CITY/ below it, as the archives have them.")
+                               f"{', '.join(_CITIES)}: pictures are in SPLIT/CITY/ below it, as the archives have them.")
 
     def _find(self, split: str, kind: str) -> Found:
         """Finds the pairs of one folder of pictures; labels without their picture belong to a copy that is not whole."""
@@ -109,7 +109,7 @@ class Cityscapes(Reader):
                            f"comes with {archive}.zip. Found are {', '.join(there) or 'none'}.")
         images = _frames(image_dir, split, "_leftImg8bit")
         if not images:
-            raise SegError(f"{image_dir} holds no pictures CITY/FRAME_leftImg8bit.png; in it lie "
+            raise SegError(f"{image_dir} holds no pictures CITY/FRAME_leftImg8bit.png; it holds "
                            f"{listing(folders_in(image_dir)) or 'no cities'}.")
         labels = _frames(label_dir, split, f"_{kind}_labelIds") if label_dir else {}
         if split == "test":

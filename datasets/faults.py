@@ -43,7 +43,7 @@ def sum_up(errors: Sequence[UnknownLabels], most: int = 20) -> list[str]:
         hold = "file holds" if len(files[what]) == 1 else "files hold"
         sentences.append(f"{len(files[what])} {hold} {what} in {pixels[what]} pixels ({places}); {errors[0].known}.")
     if len(worst) > most:
-        sentences.append(f"{len(worst) - most} more such values stand in {sum(pixels[what] for what in worst[most:])} pixels. "
+        sentences.append(f"{len(worst) - most} more such values are in {sum(pixels[what] for what in worst[most:])} pixels. "
                          "So many come of smoothing, resizing or JPEG compression; export the labels again without it.")
     return sentences
 

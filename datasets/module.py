@@ -172,7 +172,7 @@ class SegmentationDataset(Dataset[Any]):
         return [self.image_path(index) for pid, index in self._reading.tolist() if pid in pids]
 
     def _place(self, index: int) -> tuple[Part, int]:
-        """Returns the data set that `index` lies in, and its place there."""
+        """Returns the data set that `index` is in, and its place there."""
         part = bisect_right(self._starts, index) - 1
         return self.parts[part], index - self._starts[part]
 
@@ -299,7 +299,7 @@ class SegmentationData(pl.LightningDataModule):
                            f"{largest:g}: {1 - max(filled):.0%} of each sample and more is padding. Lower --data.crop_hw.")
 
     def train_dataloader(self) -> ResumableLoader:
-        """Returns augmented batches, shuffled anew each epoch; an incomplete last one is left out."""
+        """Returns augmented batches, shuffled again each epoch; an incomplete last one is left out."""
         dataset, trainer = self._dataset("train"), self.trainer
         rank, world_size = self._share()
         batches = self._batches([len(part) for part in dataset.parts], rank, world_size)

@@ -13,6 +13,6 @@ class Pictures(Reader):
         """Finds the pictures.
 
         Raises:
-            SegError: a folder can't be read, or two pictures have the same name but for their suffix.
+            SegError: a folder can't be read, or two pictures have the same name except for their suffix.
         """
         return Found([Sample(name, path, None) for name, path in sorted(pictures_below(self.root).items())], [])

@@ -1,8 +1,8 @@
 """Functions that Numba compiles once per machine.
 
-What it compiled it keeps on disk by its own rules: NUMBA_CACHE_DIR, else beside the function's file, else the user's cache
+What it compiled it keeps on disk by its own rules: NUMBA_CACHE_DIR, else next to the function's file, else the user's cache
 folder; keyed by that file, the processor and Numba's version. A cache on disk is only a help: where none can be written or what
-is there is damaged, this process compiles anew.
+is there is damaged, this process compiles again.
 """
 
 from collections.abc import Callable

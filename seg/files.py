@@ -75,7 +75,7 @@ class TooManyPixels(ValueError):
 
 
 def decode(data: npt.NDArray[np.uint8], flags: int) -> np.ndarray | None:
-    """Decodes a picture that lies in memory; None where it is damaged or none.
+    """Decodes a picture that is in memory; None where it is damaged or none.
 
     Raises:
         TooManyPixels: its header claims more than OpenCV's limit, which is looked at before memory is taken.
@@ -265,7 +265,7 @@ def is_hidden(path: Path) -> bool:
 def files_below(folder: Path) -> Iterator[Path]:
     """Yields the files in `folder` and the folders below, sorted, without what is hidden.
 
-    Links are followed, but never into a folder that they lie in themselves.
+    Links are followed, but never into a folder that they are in themselves.
 
     Raises:
         SegError: a folder can't be read.

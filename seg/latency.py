@@ -16,7 +16,7 @@ _MOST_RUNS, _MOST_MS = 30, 10_000.0
 MOST_SPREAD = 0.10  # interquartile range by median
 MOST_DRIFT = 0.05  # last third of the frames against the first
 MOST_OTHERS = 0.10  # of a core, taken by other processes
-MOST_UNACCOUNTED = 0.02  # of a frame's time, that lies in no stage
+MOST_UNACCOUNTED = 0.02  # of a frame's time, that is in no stage
 FEWEST_FRAMES = 20
 
 
@@ -119,7 +119,7 @@ class Steadiness:
         frames: how many were timed.
         spread: interquartile range, as a share of the median.
         drift: how much longer the last third of the frames took than the first, as a share.
-        unaccounted: share of a frame's time that lies in none of its stages.
+        unaccounted: share of a frame's time that is in none of its stages.
         other_cores: that other processes kept busy meanwhile; None where nobody knows.
         outliers: frames that took more than twice the median.
         settled: whether the network had stopped to become faster before the first frame was counted.
@@ -157,7 +157,7 @@ class Steadiness:
         if not self.warm_up_runs:
             found.append("nothing warmed up before the first frame")
         if abs(self.unaccounted) > MOST_UNACCOUNTED:
-            found.append(f"{self.unaccounted:.1%} of a frame's time lie in no stage")
+            found.append(f"{self.unaccounted:.1%} of a frame's time is in no stage")
         return found
 
     def to_dict(self) -> dict[str, Any]:

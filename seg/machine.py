@@ -146,7 +146,7 @@ def peak_memory_mib() -> float | None:
 
 @dataclass(frozen=True)
 class Machine:
-    """Describes where something ran; every figure in a report stands beside one of these."""
+    """Describes where something ran; every figure in a report is next to one of these."""
 
     cpu: str
     cpu_features: tuple[str, ...]

@@ -95,7 +95,7 @@ class Export:
     """What an exported file says of how it was made, and of how near it comes to the network.
 
     Attributes:
-        precision: "fp32", "bf16" or "int8": of the weights and, but for `kept_fp32`, of the arithmetic.
+        precision: "fp32", "bf16" or "int8": of the weights and, except for `kept_fp32`, of the arithmetic.
         output: "scores" of the decoder's own size, or "labels" of the frame's.
         size_hw: the only (H, W) that it takes; None for any.
         largest_difference: of scores from the network's, in units of the standard deviation of those. Of labels: by how
@@ -140,7 +140,7 @@ class Export:
             values["size_hw"] = values["size_hw"] and tuple(values["size_hw"])
             return cls(**values)
         except (ValueError, TypeError, KeyError):
-            raise SegError(f"{source} doesn't say as expected how it was exported; export it anew: "
+            raise SegError(f"{source} doesn't say as expected how it was exported; export it again: "
                            "lraspp export") from None
 
 
@@ -223,7 +223,7 @@ def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def describe_anew(path: str | Path, **changes: Any) -> list[Path]:
-    """Changes attributes of the description in a weights file and in its exports beside it; returns the changed files.
+    """Changes attributes of the description in a weights file and in its exports next to it; returns the changed files.
 
     Raises:
         SegError: a file can't be read or written, or is damaged.
@@ -254,7 +254,7 @@ def describe_anew(path: str | Path, **changes: Any) -> list[Path]:
 
 
 def int8_file(weights: Path) -> Path:
-    """Returns where the same network in int8 is looked for: NAME_int8.onnx beside NAME.safetensors or NAME.onnx."""
+    """Returns where the same network in int8 is looked for: NAME_int8.onnx next to NAME.safetensors or NAME.onnx."""
     return weights.with_name(f"{weights.stem}_int8.onnx")
 
 

@@ -11,7 +11,7 @@ from seg.label_sets import CITYSCAPES
 
 SIZE_HW = (48, 96)
 CITIES: dict[str, dict[str, int]] = {"train": {"aachen": 2, "ulm": 2}, "val": {"frankfurt": 2, "lindau": 1}}
-# label ids of what stands in the street, with the share of the frame's height that it is about high
+# label ids of what is in the street, with the share of the frame's height that it is about high
 _THINGS = {24: 0.3, 25: 0.3, 26: 0.25, 27: 0.4, 28: 0.5, 29: 0.3, 30: 0.2, 31: 0.5, 32: 0.2, 33: 0.2}
 
 

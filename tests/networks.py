@@ -52,5 +52,5 @@ def write_weights(folder: Path, name: str = "tiny", seed: int = 0, label_set: La
 
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The safetensors of a tiny network, its ONNX beside it. Not to be written to."""
+    """The safetensors of a tiny network, its ONNX next to it. Not to be written to."""
     return write_weights(tmp_path_factory.mktemp("weights"))

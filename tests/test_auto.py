@@ -27,7 +27,7 @@ BF16, INT8, TORCH = Cell("openvino", "bf16"), Cell("openvino", "int8"), Cell("to
 
 
 class Fake:
-    """An engine whose labels are two halves, but for a share of them, and that takes its time.
+    """An engine whose labels are two halves, except for a share of them, and that takes its time.
 
     Scores have the frame's own size, so that the share is exact.
     """
@@ -284,13 +284,13 @@ def test_a_frame_counts_as_a_whole_where_memory_is_short(monkeypatch: pytest.Mon
 
 
 def test_nobody_waits_for_what_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[str]) -> None:
-    """It is compiled beside the work; once it is there, it is tried against what was chosen, and nothing else is."""
+    """It is compiled in the background; once it is there, it is tried against what was chosen, and nothing else is."""
     states = {FUSED: "to compile"}
     monkeypatch.setattr(auto, "_state", lambda cell: states.get(cell, "kept"))
     fakes = [Fake(FP32, 8), Fake(FUSED, 1), Fake(ORT, 3)]
     first = automatic(*fakes, cache=Cache(tmp_path))
     assert (chosen(first), fakes[1].runs, started) == (ORT, 0, ["start"])
-    assert "fused fp32 is compiled for this processor beside the work now" in said(first)
+    assert "fused fp32 is compiled for this processor in the background now" in said(first)
     assert chosen(automatic(*fakes, cache=Cache(tmp_path))) == ORT
     assert started == ["start"] * 2, "the first may have been ended"
     states.clear()
@@ -319,7 +319,7 @@ def test_alone_it_is_compiled_at_once(monkeypatch: pytest.MonkeyPatch, started: 
     monkeypatch.setattr(auto, "_state", lambda cell: "to compile" if cell == FUSED else "kept")
     engine = failing({FP32: SegError("Broken.")}, Fake(FUSED))
     assert (chosen(engine), started) == (FUSED, [])
-    assert "beside the work" not in said(engine)
+    assert "in the background" not in said(engine)
 
 
 def test_what_would_be_compiled_at_each_start_is_left_out(monkeypatch: pytest.MonkeyPatch, started: list[str]) -> None:
@@ -451,9 +451,9 @@ def test_a_damaged_onnx_is_told_and_our_own_engine_runs_the_weights(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("engine", "precision", "says"), [
-    ("openvino", "int8", r"There is no tiny_int8.onnx beside .*--precision int8 --calibrate FOLDER"),
-    ("onnxruntime", "int8", r"There is no tiny_int8.onnx beside"),
-    ("auto", "int8", r"There is no tiny_int8.onnx beside"),
+    ("openvino", "int8", r"There is no tiny_int8.onnx next to .*--precision int8 --calibrate FOLDER"),
+    ("onnxruntime", "int8", r"There is no tiny_int8.onnx next to"),
+    ("auto", "int8", r"There is no tiny_int8.onnx next to"),
     ("fused", "int9", r"There is no precision 'int9'. Did you mean 'int8'"),
     ("fuse", "fp32", r"There is no engine 'fuse'. Did you mean 'fused'"),
     ("torch", "bf16", r"'torch' computes in fp32 here, not in bf16; for that take 'openvino'"),
@@ -470,7 +470,7 @@ def test_an_export_of_other_weights_is_passed_over_and_told(tmp_path: Path, comp
     predictor(FRAME)
     assert predictor.engine == "fused"
     assert "openvino fp32 was left out" in " ".join(predictor.notes)
-    assert "it is of other weights. Make it anew: lraspp export" in " ".join(predictor.notes)
+    assert "it is of other weights. Make it again: lraspp export" in " ".join(predictor.notes)
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 500), (33, 2)])

@@ -190,7 +190,7 @@ def made_up(kind: str, time_ms: float, gmacs: float) -> Layer:
 
 
 def pair(measured: float, published: float | None = 0.65) -> Pair:
-    """The fast one has half of the multiply-adds, and layers beside them that the slow one doesn't have."""
+    """The fast one has half of the multiply-adds, and layers next to them that the slow one doesn't have."""
     slow = [made_up("1x1", 800, 9), made_up("depthwise", 200, 1)]
     fast = [made_up("1x1", 400, 4.5), made_up("depthwise", 150, 0.5), made_up("squeeze-and-excite", 50, 0)]
     return Pair("row 1", "row 7", published, Spread.of([measured] * 3), slow, fast, 15.0)

@@ -247,7 +247,7 @@ def test_what_a_start_costs_is_compared_with_the_engine_that_was_chosen(tiny_wei
 
 def test_a_predictor_alone_is_timed_in_a_process_of_its_own(tiny_weights: Path, tmp_path: Path,
                                                             monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.alone._CACHE_VARIABLES", ("LRASPP_CACHE_DIR",))  # the kernel need not be compiled anew
+    monkeypatch.setattr("benchmarks.alone._CACHE_VARIABLES", ("LRASPP_CACHE_DIR",))  # the kernel need not be compiled again
     found = alone.start("benchmarks.start_alone", [str(tiny_weights), "onnxruntime", "fp32", "1", "48", "64"], tmp_path)
     assert found.ran == "onnxruntime fp32"
     assert found.cpu_s > 0 and 0 < found.held_mib <= found.peak_mib

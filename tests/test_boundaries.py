@@ -26,7 +26,7 @@ def neighbours(y: int, x: int, shape: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def outline(labels: np.ndarray, train_id: int | None = None) -> list[tuple[int, int]]:
-    """Returns the pixels of a class, or of any, with another class that isn't ignored beside them."""
+    """Returns the pixels of a class, or of any, with another class that isn't ignored next to them."""
     return [(y, x) for y, x in itertools.product(*map(range, labels.shape))
             if labels[y, x] != IGNORE and train_id in (None, labels[y, x])
             and any(labels[near] not in (labels[y, x], IGNORE) for near in neighbours(y, x, labels.shape))]

@@ -168,15 +168,15 @@ def test_roots_that_are_none(segnet: Path, tmp_path: Path) -> None:
                           (archive, r"camvid\.zip is an archive\. Unpack it"),
                           (archive.parent, r"holds the archive camvid\.zip\. Unpack"),
                           (segnet / "train" / "f0.png", "is a file"),
-                          (tmp_path, rf"it lies below: give {segnet} instead"),
-                          (segnet / "train", rf"it lies above: give {segnet} instead")):
+                          (tmp_path, rf"it is below: give {segnet} instead"),
+                          (segnet / "train", rf"it is above: give {segnet} instead")):
         with pytest.raises(SegError, match=message):
             CamVid(root, "train")
 
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "a" / "b" / "other" / "things").mkdir(parents=True)
-    with pytest.raises(SegError, match=r"it holds things\. Wanted is a folder with train/ and trainannot/"):
+    with pytest.raises(SegError, match=r"it holds things\. Expected is a folder with train/ and trainannot/"):
         CamVid(tmp_path / "a" / "b" / "other", "train")
 
 

@@ -113,9 +113,9 @@ def refusal(root: Path, split: str = "val") -> str:
 
 
 def test_roots_that_are_none(root: Path, tmp_path: Path) -> None:
-    assert f"it lies below: give {root} instead" in refusal(tmp_path)
+    assert f"it is below: give {root} instead" in refusal(tmp_path)
     for too_low in ("leftImg8bit", "gtFine", "leftImg8bit/val"):
-        assert f"it lies above: give {root} instead" in refusal(root / too_low)
+        assert f"it is above: give {root} instead" in refusal(root / too_low)
     assert "There is no folder" in refusal(root / "nowhere")
     archive = tmp_path / "archives" / "leftImg8bit_trainvaltest.zip"
     archive.parent.mkdir()
@@ -124,7 +124,7 @@ def test_roots_that_are_none(root: Path, tmp_path: Path) -> None:
     assert "holds the archive leftImg8bit_trainvaltest.zip. Unpack it there first" in refusal(archive.parent)
     (root / "gtFine").rename(tmp_path / "labels")
     message = refusal(root)
-    assert "it holds leftImg8bit. Wanted is a folder with leftImg8bit/ (pictures) and gtFine/" in message
+    assert "it holds leftImg8bit. Expected is a folder with leftImg8bit/ (pictures) and gtFine/" in message
 
 
 def test_pictures_without_split_and_city_are_told_where_they_belong(root: Path) -> None:
@@ -134,7 +134,7 @@ def test_pictures_without_split_and_city_are_told_where_they_belong(root: Path) 
     for split in ("train", "val"):
         shutil.rmtree(flat / split)
     assert "leftImg8bit holds aachen_" in (message := refusal(root))
-    assert "pictures lie in SPLIT/CITY/ below it" in message
+    assert "pictures are in SPLIT/CITY/ below it" in message
 
 
 def test_splits_that_are_not_there(root: Path) -> None:
@@ -142,7 +142,7 @@ def test_splits_that_are_not_there(root: Path) -> None:
     message = refusal(root, "train_extra")
     assert "no folder leftImg8bit/train_extra, which comes with leftImg8bit_trainextra.zip. Found are train, val." in message
     (root / "leftImg8bit/train_extra/bayreuth").mkdir(parents=True)
-    assert "holds no pictures CITY/FRAME_leftImg8bit.png; in it lie bayreuth" in refusal(root, "train_extra")
+    assert "holds no pictures CITY/FRAME_leftImg8bit.png; it holds bayreuth" in refusal(root, "train_extra")
     write_frame(root, "train_extra", "bayreuth_000000_000019", make_frame())  # with fine labels, which there are none of
     assert "no folder gtCoarse/train_extra, which comes with gtCoarse.zip" in refusal(root, "train_extra")
 

@@ -200,7 +200,7 @@ def lists(train: str, val: str) -> Callable[[Path], None]:
     (no_split, r"nothing divides the pictures.*split: \{val: 0\.2\}"),
     (lambda r: (r / "train.txt").write_text("p0"), r"lists and split in classes\.yaml divide the pictures; keep one"),
     (lists("p0\np1\np2", "p2\np3\np1"), r"train\.txt and val\.txt share p1, p2\."),
-    (lists("p0", "\n"), r"split 'val' is empty: no picture stands in .*val\.txt"),
+    (lists("p0", "\n"), r"split 'val' is empty: no picture is in .*val\.txt"),
     (lambda r: (no_split(r), (r / "val.txt").write_text("p0")), r"no split 'train': .*train\.txt is missing\. Found are val\."),
     (lambda r: (no_split(r), (r / "images/train").mkdir(), (r / "images/val").mkdir()), r"'train' is empty: .*images/train/"),
 ])
@@ -226,8 +226,8 @@ def test_roots_that_are_none(root: Path, tmp_path: Path) -> None:
     write(bare / "images" / "a.png", picture(0))
     write(bare / "labels" / "a.png", VALUES[which(0)])
     (tmp_path / "yard.zip").write_bytes(b"")
-    for place, message in ((bare, r"bare has images/ but no masks/; beside images/ it holds labels\. Wanted is"),
-                           (root / "images", rf"it lies above: give {root} instead"),
+    for place, message in ((bare, r"bare has images/ but no masks/; next to images/ it holds labels\. Expected is"),
+                           (root / "images", rf"it is above: give {root} instead"),
                            (tmp_path / "yard.zip", r"yard\.zip is an archive\. Unpack it"),
                            (tmp_path / "nowhere", r"no folder .*nowhere")):
         with pytest.raises(SegError, match=message):
@@ -246,10 +246,10 @@ def test_roots_that_are_none(root: Path, tmp_path: Path) -> None:
     ("classes: [{name: road, colour: [0, 0, 0]}]", r"class 1 has the unknown key 'colour'\. Did you mean 'color'"),
     ("classes: [{value: 1}]", r"class 1 has no name"),
     ("classes: [{name: no, value: 1}]", r"class 1 has the name False; it must be text, in quotes"),
-    ("classes: [{name: a, value: 1}, {name: a, value: 2}]", r"the name 'a' stands there 2 times"),
-    ("classes: [{name: a, value: 1}, {name: b, value: 1}]", r"the value 1 stands there 2 times"),
-    ("{classes: [{name: a, value: 1}], ignore: [1]}", r"the value 1 stands there 2 times"),
-    ("classes: [{name: a, color: [1, 2, 3]}, {name: b, color: [1, 2, 3]}]", r"the color \(1, 2, 3\) stands there 2 times"),
+    ("classes: [{name: a, value: 1}, {name: a, value: 2}]", r"the name 'a' is there 2 times"),
+    ("classes: [{name: a, value: 1}, {name: b, value: 1}]", r"the value 1 is there 2 times"),
+    ("{classes: [{name: a, value: 1}], ignore: [1]}", r"the value 1 is there 2 times"),
+    ("classes: [{name: a, color: [1, 2, 3]}, {name: b, color: [1, 2, 3]}]", r"the color \(1, 2, 3\) is there 2 times"),
     ("classes: [{name: a, value: 256}]", r"the value of 'a' is 256; .*0 to 255"),
     ("classes: [{name: a, value: true}]", r"the value of 'a' is True"),
     ("classes: [{name: a, color: red}]", r"the color of 'a' is 'red'; colours are \[red, green, blue\]"),

@@ -124,7 +124,7 @@ def test_scores_are_torchs_in_shorter_vectors(lanes: int, tmp_path: Path) -> Non
 
 def test_weights_are_packed_in_the_order_in_which_they_are_read() -> None:
     matrix = np.arange(8 * 3 * LANES).reshape(8, 3 * LANES)
-    assert pack(matrix, depth=2)[:4].tolist() == [0, 3 * LANES, 1, 3 * LANES + 1]  # two inputs beside each other
+    assert pack(matrix, depth=2)[:4].tolist() == [0, 3 * LANES, 1, 3 * LANES + 1]  # two inputs next to each other
     np.testing.assert_array_equal(np.sort(pack(matrix, chunk=LANES, depth=4)), np.arange(matrix.size))
     np.testing.assert_array_equal(pack(matrix, chunk=LANES)[:matrix.size // 3], matrix[:, :LANES].ravel())
     taps = np.arange(2 * 9).reshape(2, 1, 3, 3)

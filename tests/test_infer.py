@@ -37,7 +37,7 @@ class Sample:
 
 
 class Reader:
-    """A data set of random frames, whose truth is the network's own answer but for one class."""
+    """A data set of random frames, whose truth is the network's own answer except for one class."""
 
     label_set = LABEL_SET
     remark = ""

@@ -43,7 +43,7 @@ def test_even_times_on_a_quiet_machine_are_stable() -> None:
     (latency([10.0] * 60), WARM, 0.9, "other work kept 0.9 of the cores busy"),
     (latency([10.0] * 60), [WarmUp(SIZE, 30, False)], 0.0, "it still became faster after 30 runs"),
     (latency([10.0] * 60), [], 0.0, "nothing warmed up"),
-    (latency([10.0] * 60, share=0.97), WARM, 0.0, "3.0% of a frame's time lie in no stage"),
+    (latency([10.0] * 60, share=0.97), WARM, 0.0, "3.0% of a frame's time is in no stage"),
     (latency([10.0] * 5), WARM, 0.0, "5 frames are too few"),
 ])
 def test_each_reason_against_it_is_said(made: Latency, warm_ups: list[WarmUp], others: float, doubt: str) -> None:

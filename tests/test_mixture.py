@@ -160,7 +160,7 @@ def test_shares_that_sum_to_nothing(roots: tuple[Path, Path]) -> None:
 
 def test_an_empty_one_is_named(roots: tuple[Path, Path], tmp_path: Path) -> None:
     empty = make_folder(tmp_path / "empty", count=0)
-    with pytest.raises(SegError, match=r"empty: no picture stands in .*empty"):
+    with pytest.raises(SegError, match=r"empty: no picture is in .*empty"):
         make((roots[0], empty)).setup("fit")
 
 

@@ -85,7 +85,7 @@ def wait_until(tab: Any, expression: str) -> None:
 
 
 def wait_for_pixel(tab: Any, at: tuple[float, float], rgb: Any) -> None:
-    """Waits until the picture that is seen has a colour, but for JPEG's loss; `at` is a share of its width and height."""
+    """Waits until the picture that is seen has a colour, except for JPEG's loss; `at` is a share of its width and height."""
     deadline_s = time.monotonic() + 10
     while np.abs(np.subtract(seen := tab.evaluate(PIXEL, at), rgb)).max() > 12:
         assert time.monotonic() < deadline_s, f"{seen} is seen, and not {rgb}"

@@ -141,7 +141,7 @@ def test_fp32_means_fp32_where_openvino_would_choose_bf16(compiled: list, tiny_w
 
 @pytest.fixture(scope="module")
 def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shipped weights with their ONNX and an int8 file beside them; returns the safetensors."""
+    """Shipped weights with their ONNX and an int8 file next to them; returns the safetensors."""
     folder = tmp_path_factory.mktemp("int8")
     for seed in range(4):
         cv2.imwrite(str(folder / f"{seed}.png"), make_frame(96, 128, seed))

@@ -156,7 +156,7 @@ def test_stretch_runs_at_the_size_and_answers_at_the_frames(tiny_weights: Path, 
 
 
 def test_letterbox_is_cut_off_exactly(tiny_weights: Path, predictor: Predictor) -> None:
-    """The frame's label map equals the part of the padded image's label map where the frame lies."""
+    """The frame's label map equals the part of the padded image's label map where the frame is."""
     frame = make_frame(64, 160)
     mean_bgr = [round(value * 255) for value in predictor.description.mean[::-1]]
     padded = np.full((128, 160, 3), mean_bgr, np.uint8)
@@ -264,7 +264,7 @@ def test_a_missing_engine_is_a_sentence_and_auto_falls_back(tiny_weights: Path, 
     predictor = Predictor.load(tiny_weights)
     assert predictor.engine == "fused"
     assert "pip install openvino" in predictor.notes[0]
-    alone = shutil.copy(tiny_weights.with_suffix(".onnx"), tmp_path / "alone.onnx")  # without a safetensors beside it
+    alone = shutil.copy(tiny_weights.with_suffix(".onnx"), tmp_path / "alone.onnx")  # without a safetensors next to it
     predictor = Predictor.load(alone)
     assert predictor.engine == "onnxruntime"
     assert "openvino can't be used here (pip install openvino)." in predictor.notes
@@ -303,7 +303,7 @@ def test_what_is_done_once_is_told(tiny_weights: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["openvino", "fused", "onnxruntime"])
 def test_imports_no_torch_and_sends_nothing(engine: str, tiny_weights: Path, tmp_path: Path) -> None:
-    """No socket is opened, none of another host is looked up, and nothing but our own cache lies in the home folder."""
+    """No socket is opened, none of another host is looked up, and nothing but our own cache is in the home folder."""
     code = f"""
 import socket, sys
 def refuse(*args, **kwargs):

@@ -218,7 +218,7 @@ def test_a_halved_texture_keeps_its_colour_and_what_is_mostly_there() -> None:
     half = packed.texels[begin : begin + rows * columns].reshape(rows, columns, 4)
     assert (rows, columns) == (4, 4) and packed.tables.shape[1] == LEVELS
     np.testing.assert_array_equal(half[..., 3] > 0, [[True, True, True, False]] * 4)
-    assert (np.abs(half[:, :3, :3].astype(int) - (40, 80, 120)) <= 1).all(), "holes don't darken what is beside them"
+    assert (np.abs(half[:, :3, :3].astype(int) - (40, 80, 120)) <= 1).all(), "holes don't darken what is next to them"
 
 
 def test_a_light_has_colours_that_can_be_encoded(parts: Catalog) -> None:

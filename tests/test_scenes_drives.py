@@ -26,7 +26,7 @@ def renderer(parts: Catalog) -> Renderer:
 
 
 def projected(scene: Scene, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns row and column of the pixels that points (N, 3) [m] lie in, and which of them the picture shows."""
+    """Returns row and column of the pixels that points (N, 3) [m] are in, and which of them the picture shows."""
     height, width = SIZE_HW
     seen = (points - scene.camera[:3]) @ scene.camera[3:12].reshape(3, 3).T
     ahead = np.maximum(seen[:, 2], 0.1)

@@ -78,7 +78,7 @@ def test_labels_and_instances_are_those_of_what_a_ray_meets_first(family: str, p
     part = np.where(shown, seen.part, 0)
     for drawn, table in ((frame.label_ids, scene.things.part_labels), (frame.instance_ids, scene.things.part_instances)):
         wrong = drawn != np.where(shown, table[seen.thing, part], ground)
-        assert wrong[~seen.ragged].mean() < 0.004, "but for pixels whose middle an edge cuts"
+        assert wrong[~seen.ragged].mean() < 0.004, "except for pixels whose middle an edge cuts"
         assert wrong.mean() < 0.06, "holes follow a halved texture where a texel is smaller than a pixel"
     assert shown.mean() > 0.008
 

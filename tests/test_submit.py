@@ -125,7 +125,7 @@ def test_frames_without_instance_ids_have_no_iiou(tmp_path: Path, weights: Path,
     ("--submit out --split train", "--submit is for --split test, or val"),
     ("--submit taken", "taken/other.png, which would be taken for predictions. Give an empty folder"),
     ("--submit file", "Can't write into file"),
-    ("--submit ROOT", "lies in --submit"),
+    ("--submit ROOT", "is in --submit"),
     ("--submit out --weights OTHER", "Choose weights trained on these classes"),
     ("--submit out --split val --dataset plain", "plain has none"),
 ])
@@ -157,7 +157,7 @@ def test_no_zip_of_an_interrupted_run_or_an_earlier_one(root: Path, weights: Pat
     arguments = ["--split", "val", "--submit", str(tmp_path), "--quiet"]
     assert infer(root, weights, *arguments) == 0
     assert (tmp_path / "cityscapes_val.zip").is_file()
-    assert infer(root, weights, *arguments) == 0, "its own files are written anew"
+    assert infer(root, weights, *arguments) == 0, "its own files are written again"
     monkeypatch.setattr(Cityscapes, "read", lambda self, index, read=Cityscapes.read: (
         os.kill(os.getpid(), signal.SIGINT) if index == 1 else None, read(self, index))[1])
     assert infer(root, weights, *arguments) == 130

@@ -485,7 +485,7 @@ def test_old_scores_hold_where_the_picture_is_the_same_and_nowhere_else() -> Non
 
 
 def test_smoothing_steadies_a_still_picture(predictor: Predictor, tmp_path: Path) -> None:
-    """A street that stands still but for noise, as a camera sees it."""
+    """A street that stands still except for noise, as a camera sees it."""
     still, random = make_frame(96, 128), np.random.default_rng(0)
     for i in range(12):
         noisy = still + random.normal(0, 6, still.shape)
@@ -544,7 +544,7 @@ def test_a_camera_is_read_live_and_its_end_is_said(predictor: Predictor, tmp_pat
 
 def test_a_camera_that_stalls_keeps_what_was_recorded(predictor: Predictor, tmp_path: Path,
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is opened anew, in vain."""
+    """It is opened again, in vain."""
     monkeypatch.setattr(live_module, "_TIMEOUT_S", 0.3)
     monkeypatch.setattr(live_module, "_FIRST_PAUSE_S", 0.05)
     monkeypatch.setattr(live_module, "_PATIENCE_S", 1.0)

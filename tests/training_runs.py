@@ -45,7 +45,7 @@ def write_config(folder: Path) -> Path:
 
 
 def run(folder: Path, *arguments: str, subcommand: str = "fit") -> int:
-    """Runs train_seg.py within this process on what lies in `folder`; returns its exit code."""
+    """Runs train_seg.py within this process on what is in `folder`; returns its exit code."""
     return main([subcommand, "--config", str(folder / "tiny.yaml"), "--data.root", str(folder / "camvid"),
                  "--runs", str(folder / "runs"), *arguments], train_seg.data_class)
 

@@ -2,7 +2,7 @@
 
     python tools/readme_picture.py docs/images/streets.jpg
 
-The real frame is one of docs/images/highway/, whose licence lies beside it.
+The real frame is one of docs/images/highway/, with its licence next to it.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Makes the README's picture of a report: on a screen in light, and on a telephone in dark beside it.
+"""Makes the README's picture of a report: on a screen in light, and on a telephone in dark next to it.
 
     python tools/report_picture.py runs/demo/report.html docs/images/report.jpg
 
@@ -21,7 +21,7 @@ VIEWS = ((1000, "light"), (390, "dark"))
 
 
 def main(page: str, output: str) -> None:
-    """Takes both pictures and lays them beside each other."""
+    """Takes both pictures and lays them next to each other."""
     program = os.environ.get("CHROME") or shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         sys.exit("There is no browser: neither chromium nor google-chrome is on the PATH, and CHROME names none.")

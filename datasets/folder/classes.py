@@ -106,7 +106,7 @@ def _check_keys(what: str, mapping: Any, known: tuple[str, ...], needed: set[str
 def _check_once(what: str, entries: tuple[Any, ...]) -> None:
     twice = [entry for entry in dict.fromkeys(entries) if entries.count(entry) > 1]
     if twice:
-        raise SegError(f"the {what} {twice[0]!r} stands there {entries.count(twice[0])} times; it can mean one thing only.")
+        raise SegError(f"the {what} {twice[0]!r} is there {entries.count(twice[0])} times; it can mean one thing only.")
 
 
 def _value(value: Any, what: str) -> int:

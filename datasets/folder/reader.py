@@ -1,6 +1,6 @@
-"""Any folder: `images/`, `masks/` with the same names and folders, and `classes.yaml` beside them.
+"""Any folder: `images/`, `masks/` with the same names and folders, and `classes.yaml` next to them.
 
-Masks are PNGs (or BMP, TIFF, PGM, PPM) that hold ids, indices into a palette, or colours; `classes.py` says what stands in
+Masks are PNGs (or BMP, TIFF, PGM, PPM) that hold ids, indices into a palette, or colours; `classes.py` says what is in
 `classes.yaml`, `splits.py` how pictures are divided into training, validation and test.
 """
 
@@ -28,7 +28,7 @@ def find_root(root: str | Path) -> Path:
     path = check_root(root)
     if (path / "images").is_dir() and not (path / "masks").is_dir():
         others = [name for name in entries_in(path) if name != "images"]
-        raise SegError(f"{path} has images/ but no masks/; beside images/ it holds {listing(others) or 'nothing'}. Wanted is "
+        raise SegError(f"{path} has images/ but no masks/; next to images/ it holds {listing(others) or 'nothing'}. Expected is "
                        f"{_WANTED}.")
     return locate(path, lambda folder: folder if all((folder / n).is_dir() for n in ("images", "masks")) else None, _WANTED)
 

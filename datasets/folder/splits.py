@@ -43,7 +43,7 @@ def split_names(root: Path, names: Sequence[str], shares: dict[str, float]) -> d
         if split not in splits:
             raise SegError(f"There is no split {split!r}: {place} is missing. Found are {', '.join(splits)}.")
         if not splits[split]:
-            raise SegError(f"The split {split!r} is empty: no picture stands in {place}.")
+            raise SegError(f"The split {split!r} is empty: no picture is in {place}.")
     return splits
 
 
@@ -88,7 +88,7 @@ def _check_apart(splits: dict[str, list[str]]) -> None:
 def _draw(root: Path, names: Sequence[str], shares: dict[str, float]) -> dict[str, list[str]]:
     """Holds back the names whose hash is lowest.
 
-    A large split takes all whose hash lies in its share of all hashes, so that further pictures don't move others from split to
+    A large split takes all whose hash is in its share of all hashes, so that further pictures don't move others from split to
     split. A small one takes its share of the names, at least one; there, a few may move as pictures are added.
     """
     if len(names) <= len(shares):

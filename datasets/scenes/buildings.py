@@ -1,6 +1,6 @@
 """Buildings: boxes with facades, roofs, and what juts out of them.
 
-A building's front stands in the plane x = 0 and faces -x, as on the right-hand side of a street at yaw 0; from it the
+A building's front is in the plane x = 0 and faces -x, as on the right-hand side of a street at yaw 0; from it the
 building reaches to x = depth, and along z from -width / 2 to width / 2. Awnings, balconies and signs jut out to about
 x = -1.4. All of it is part 0.
 """

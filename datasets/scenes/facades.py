@@ -99,7 +99,7 @@ def window(canvas: Canvas, rng: np.random.Generator, style: Style, x: float, y: 
     if style.surround == "arch":
         canvas.ellipse(x + width / 2, y + 0.02, width / 2 + 0.14, 0.4, Texel(trim))
         canvas.ellipse(x + width / 2, y + 0.02, width / 2, 0.26, Texel((52, 50, 48), GLASS))
-    canvas.shade(x - 0.04, y - 0.03, width + 0.08, height + 0.03, 0.6)  # the reveal lies in shadow
+    canvas.shade(x - 0.04, y - 0.03, width + 0.08, height + 0.03, 0.6)  # the reveal is in shadow
     frame = 0.07
     canvas.rect(x, y, width, height, Texel(style.frame))
     panes(canvas, rng, style, x + frame, y + frame, width - 2 * frame, height - 2 * frame)

@@ -90,7 +90,7 @@ def add_figures(library: Library, rng: np.random.Generator) -> Figures:
 
 
 def _look(rng: np.random.Generator, **fixed: Any) -> Look:
-    """Returns a grown-up's look by chance, but for what is given."""
+    """Returns a grown-up's look by chance, except for what is given."""
     skin = SKINS[int(len(SKINS) * rng.random() ** 1.8)]  # the lighter ones are listed first
     hair, shoes, extra = (table[rng.integers(len(table))] for table in (HAIRS if skin in SKINS[:3] else HAIRS[:1], SHOES, DULL))
     chance = {"height_m": rng.uniform(1.6, 1.86), "girth": rng.uniform(0.93, 1.12), "head": 1.0}

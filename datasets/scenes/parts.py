@@ -201,7 +201,7 @@ def _halvings(texture: UInt8Array) -> Sequence[UInt8Array]:
         colors = cv2.resize(last[..., :3] * solid[..., None], size, interpolation=cv2.INTER_AREA)
         code = cv2.resize(last[..., 3], size, interpolation=cv2.INTER_NEAREST)
         other = last[1 : size[1] * 2 : 2, 1 : size[0] * 2 : 2, 3]
-        code = np.where(code != HOLE, code, other)  # of what is there, not of a hole beside it
+        code = np.where(code != HOLE, code, other)  # of what is there, not of a hole next to it
         halved = np.empty((size[1], size[0], 4), np.uint8)
         halved[..., :3] = colors / np.maximum(share, 1e-3)[..., None]
         halved[..., 3] = np.where((share >= 0.5) & (code == HOLE), PLAIN, np.where(share >= 0.5, code, HOLE))

@@ -111,7 +111,7 @@ def project(library: Packed, mesh: Any, placement: Any, camera: Any, view: View)
             mirrored = sx * sz < 0
             if abs(determinant) < 1e-9 or (not two_sided[mesh[thing]] and (determinant > 0) != mirrored):
                 continue
-            # the box around what of it lies in front of the near plane
+            # the box around what of it is in front of the near plane
             left, right, top, bottom = 1e9, -1e9, 1e9, -1e9
             for k in range(3):
                 j = (k + 1) % 3
@@ -223,7 +223,7 @@ def cast_shadows(library: Packed, mesh: Any, placement: Any, cells: Cells, heigh
     """Finds how high what keeps the sun from each cell of the ground reaches.
 
     A point at height y casts its shadow `shear * y` beside itself, so a point is in the shade where the height that
-    stands in the cell of its own shadow is above it.
+    is in the cell of its own shadow is above it.
 
     Args:
         library: textures and meshes.

@@ -296,7 +296,7 @@ def _ground(x: float, z: float, aside: float, there: int, across_m: float, along
 
 @compiled
 def wet_road(shown: Any, camera: Any, wet: float, labels: Any, noise: Any, image: Any) -> None:
-    """Lets the wet ground mirror what stands above it, row by row around the horizon, into `image` (H, W, 3) uint8."""
+    """Lets the wet ground mirror what is above it, row by row around the horizon, into `image` (H, W, 3) uint8."""
     height, width = shown.shape
     focal = camera[12]
     for row in range(height):

@@ -28,7 +28,7 @@ MUTED: tuple[Bgr, ...] = ((255, 255, 255), (215, 228, 235), (232, 228, 222), (20
 
 
 class Place(NamedTuple):
-    """A side of the street in one section: everything that stands there is put relative to it."""
+    """A side of the street in one section: everything that is there is put relative to it."""
 
     side: Side
     sign: int  # 1 on the right, -1 on the left

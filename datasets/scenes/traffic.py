@@ -1,6 +1,6 @@
 """Traffic: who and what moves along a street, at any time, and who has parked.
 
-A lane is a conveyor without end: its n-th place lies at `n * gap + shift + speed * time`, and what stands there follows from
+A lane is a conveyor without end: its n-th place lies at `n * gap + shift + speed * time`, and what is there follows from
 seed, lane and n alone. So every moment of a sequence can be drawn without the one before it.
 """
 
@@ -16,7 +16,7 @@ from datasets.scenes.stage import Stage
 
 BEHIND_M, AHEAD_M = 18.0, 130.0  # of the camera; what is shown
 FIGURES_M = 75.0  # further ahead, people and cycles would be a few pixels: they are left out
-JITTER = 0.13  # how far what stands in a lane may be from its place, as a share of the gap
+JITTER = 0.13  # how far what is in a lane may be from its place, as a share of the gap
 CLEAR_M = (-9.0, 9.5)  # on the camera's own lane, nothing stands nearer behind and ahead
 MOVING = ("car", "truck", "bus", "motorcycle")
 SHARES = {"city": (58, 11, 13, 18), "homes": (68, 12, 6, 14), "park": (60, 13, 11, 16), "arterial": (56, 19, 11, 14)}

@@ -27,7 +27,7 @@ class TramShape:
         rake: how far the roof's front lies behind the nose's tip.
         nose: share of the width that the nose keeps.
         doors: distance of each double door on a nose section.
-        band: whether the windows lie in one dark band.
+        band: whether the windows are in one dark band.
     """
 
     end: float

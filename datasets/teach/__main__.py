@@ -69,7 +69,7 @@ def _main(argv: Sequence[str] | None) -> None:
                   arguments.sure_within)
     teacher = load_teacher(str(path), Distillation())
     if arguments.output.resolve().is_relative_to(reader.root.resolve()):
-        raise SegError(f"--output {arguments.output} lies in {reader.root}, where it would be taken for pictures; choose "
+        raise SegError(f"--output {arguments.output} is in {reader.root}, where it would be taken for pictures; choose "
                        "another.")
     record = {"pictures": str(reader.root.resolve()), "teacher": weights.sha256(path), "size": looks.long_side,
               "scales": looks.scales, "mirror": looks.mirror, "sure": looks.sure, "sure_within": looks.sure_within,

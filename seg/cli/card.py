@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> None:
     parser = Parser(prog="lraspp card", description=__doc__)
     parser.add_argument("weights", metavar="WEIGHTS", help="name of shipped weights, or a .safetensors file")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: the .md beside the weights")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: the .md next to the weights")
     arguments = parser.parse_args(argv)
     path = find(arguments.weights)
     output = arguments.output or path.with_suffix(".md")

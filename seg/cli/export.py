@@ -36,7 +36,7 @@ def _main(argv: Sequence[str] | None) -> None:
                         "(default: %(default)s)")
     parser.add_argument("--calibrate", nargs="+", default=[], metavar="INPUT",
                         help="for int8: pictures, folders or globs of frames like those to come")
-    parser.add_argument("--file", type=Path, metavar="FILE", help="default: beside the weights, such as NAME.onnx, "
+    parser.add_argument("--file", type=Path, metavar="FILE", help="default: next to the weights, such as NAME.onnx, "
                         "NAME_int8.onnx or NAME_labels.xml")
     arguments = parser.parse_args(argv)
     choices = Choices(arguments.format, arguments.precision, arguments.output, arguments.size, arguments.calibrate)

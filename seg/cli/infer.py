@@ -40,7 +40,7 @@ def make_parser(datasets: Sequence[str] = (), program: str = PROGRAM) -> Parser:
                       "this size; without it, a container such as NUT, Matroska or MPEG-TS")
     what.add_argument("--dataset", metavar="NAME",
                       help=f"a data set to score: {', '.join(datasets)}")
-    what.add_argument("--root", metavar="DIR", help="where the data set lies")
+    what.add_argument("--root", metavar="DIR", help="where the data set is")
     what.add_argument("--split", help="which part of the data set (default: val)")
     what.add_argument("--class-map", type=Path, metavar="YAML", help="for a data set with coarser classes than the weights': "
                       "which of theirs each of its own is, a name or a list of names; scores are of the data set's classes")
@@ -150,7 +150,7 @@ def _check(arguments: argparse.Namespace, program: str) -> None:
             if getattr(arguments, option) not in (None, False):
                 raise SegError(f"--{option.replace('_', '-')} {what}; it needs --dataset NAME.")
     elif arguments.root is None:
-        raise SegError("--dataset needs --root DIR, the folder where the data set lies.")
+        raise SegError("--dataset needs --root DIR, the folder where the data set is.")
     if arguments.smooth and arguments.mode == "throughput":
         raise SegError("--smooth goes from frame to frame, and --mode throughput works on several at once; give one of them.")
     if arguments.submit is not None and arguments.limit is not None:

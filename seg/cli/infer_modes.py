@@ -147,5 +147,5 @@ def _table(arguments: Namespace, predictor: Predictor, reader: Any) -> UInt8Arra
 def _submission(folder: Path, reader: Any, zip_name: str) -> Submission:
     for sample in reader.samples:
         if sample.image_path.resolve().is_relative_to(folder.resolve()):
-            raise SegError(f"The input {sample.image_path} lies in --submit {folder}; choose another folder.")
+            raise SegError(f"The input {sample.image_path} is in --submit {folder}; choose another folder.")
     return Submission(folder, [sample.name for sample in reader.samples], reader.submission_ending, reader.label_set, zip_name)

@@ -36,7 +36,7 @@ class _Files(ABC, Generic[T]):
 
     @abstractmethod
     def _path(self, item: T) -> Path:
-        """Returns where its frame lies."""
+        """Returns where its frame is."""
 
     def open(self) -> Stream:
         return Stream(self._name, len(self._items))

@@ -38,7 +38,7 @@ NOISE = ("GPU available", "TPU available", "HPU available", "💡 Tip", "Restor"
 
 
 class _SaveConfig(SaveConfigCallback):
-    """Writes the settings to `config.yaml` in the run folder; a resumed run writes them anew."""
+    """Writes the settings to `config.yaml` in the run folder; a resumed run writes them again."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if trainer.is_global_zero and stage == "fit":

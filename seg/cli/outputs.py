@@ -82,13 +82,13 @@ class PictureWriter:
         """Checks that no picture to be written could replace an input or become one in the next run.
 
         Raises:
-            SegError: an input lies in a folder that will be written to.
+            SegError: an input is in a folder that will be written to.
         """
         targets = [(self.folder / kind).resolve() for kind in self.kinds]
         for path in inputs:
             for target in targets:
                 if path.resolve().is_relative_to(target):
-                    raise SegError(f"The input {path} lies in {target}, where results would go; choose another --output.")
+                    raise SegError(f"The input {path} is in {target}, where results would go; choose another --output.")
 
     def open(self, stream: Stream) -> None:
         """Makes sure that the folder can be written, where anything will be."""

@@ -50,7 +50,7 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]], configs: Pat
     from seg.cli.lightning import train
     from seg.training.checkpoints import Interrupted
 
-    # It goes into the weights: where the data lies is nobody else's business.
+    # It goes into the weights, and nobody else needs to know where the data is.
     command = re.sub(r"(--data\.root)[= ]\S+", r"\1 DIR", f"{program} {shlex.join(argv)}")
     command = re.sub(r"""(?<=[\s="':])~?/(?:[^\s"',/]+/)*""", "", command)  # of other paths the name alone
     try:
@@ -78,7 +78,7 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]], configs: Pat
 
 
 def _files_first(arguments: Sequence[str]) -> list[str]:
-    """Moves the files behind `--config` to the front, in their order: what is typed beside them holds, wherever it stands."""
+    """Moves the files behind `--config` to the front, in their order: what is typed next to them holds, wherever it stands."""
     if not arguments or arguments[0].startswith("-"):  # the subcommand comes first; before it stand settings of all of them
         return list(arguments)
     files, others, rest = list[str](), list[str](), iter(arguments[1:])

@@ -65,5 +65,5 @@ def write(document: Document, path: Path) -> None:
     """
     check_paths([path])
     text = _FORMS[path.suffix.lower()](document)
-    # Names of files need not be UTF-8, documents are: what isn't, stands there as in JSON.
+    # Names of files need not be UTF-8, documents are: other names are written as in JSON.
     write_text(path, text.encode("utf-8", "backslashreplace").decode())

@@ -105,7 +105,7 @@ class Column:
     bar: bool = False
 
     def text(self, cell: Cell) -> str:
-        """Returns what stands in a cell."""
+        """Returns what is in a cell."""
         if isinstance(cell, Swatch):
             return cell.name
         if isinstance(cell, str):
@@ -190,7 +190,7 @@ Block: TypeAlias = Heading | Verdict | Text | Notes | Listing | Figures | Facts 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where figures come from: command, time and machine stand beside each."""
+    """Where figures come from: command, time and machine are next to each."""
 
     command: str
     created: datetime

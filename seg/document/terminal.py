@@ -91,7 +91,7 @@ def _table(table: Table) -> RichTable:
 
 
 def _cells(column: Column, cell: Cell, color: Color | None, style: str = "") -> list[RichText]:
-    """Returns what stands in a column, and its bar where it has one."""
+    """Returns what is in a column, and its bar where it has one."""
     text = RichText(column.text(cell), _STYLES.get(type(cell), style))
     if isinstance(cell, Swatch):
         text = RichText.assemble(("  ", f"on {_rgb(cell.color)}"), " ", text)

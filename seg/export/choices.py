@@ -55,7 +55,7 @@ class Choices:
             raise SegError(f"--calibrate is for --precision int8, and {self.precision} was asked for.")
 
     def file(self, weights: Path) -> Path:
-        """Returns the default name, beside the weights: NAME.onnx, NAME_int8.onnx, NAME_labels.onnx, ..."""
+        """Returns the default name, next to the weights: NAME.onnx, NAME_int8.onnx, NAME_labels.onnx, ..."""
         parts = [weights.stem]
         parts += [self.precision] if self.precision != "fp32" else []
         parts += [self.output] if self.output != "scores" else []

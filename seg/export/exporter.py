@@ -16,7 +16,7 @@ class Artifact(Protocol):
     """An export that is made and not yet written."""
 
     def runners(self) -> Sequence[Runner]:
-        """Returns what runs it as it will lie in the file, for the comparison."""
+        """Returns what runs it as it will be in the file, for the comparison."""
         ...
 
     def write(self, path: Path, metadata: dict[str, str]) -> None:
@@ -34,7 +34,7 @@ def export_weights(weights: str | Path, path: str | Path | None = None,
 
     Args:
         weights: name or file.
-        path: of the export; by default beside the weights, see `Choices.file`.
+        path: of the export; by default next to the weights, see `Choices.file`.
         choices: ONNX in float32 that takes any size and gives scores, by default.
 
     Returns:

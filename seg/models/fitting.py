@@ -1,4 +1,4 @@
-"""Fits the tensors of one network to another that is its twin but for RF2, larger kernels or gates.
+"""Fits the tensors of one network to another that is its twin except for RF2, larger kernels or gates.
 
 Layers that RF2 halves take the strongest half of the twin's channels; a smaller depthwise kernel goes into the middle of a
 larger one; squeeze-and-excite that the twin lacks starts as a gate that changes nothing.

@@ -47,7 +47,7 @@ def encoder_from_torchvision(state: dict[str, Tensor], encoder: "MobileNetEncode
             modules |= {f"{ours}.{name}.{leaves[0]}": f"{theirs}.{part}{first}",
                         f"{ours}.{name}.{leaves[1]}": f"{theirs}.{part}{second}"}
             part += 1
-        if is_v2:  # there the projection and its norm stand beside the other parts, not in a part of their own
+        if is_v2:  # there the projection and its norm are next to the other parts, not in a part of their own
             modules |= {f"{ours}.project.conv": f"{theirs}.{part - 1}", f"{ours}.project.norm": f"{theirs}.{part}"}
     if is_v2:
         return _rename(state, modules)

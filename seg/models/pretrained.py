@@ -118,7 +118,7 @@ def unfold_norms(encoder: nn.Module, batches: Iterable[Tensor]) -> None:
     """Gives batch norms the statistics that their inputs have, and changes their weights so that the function stays.
 
     Args:
-        encoder: what it maps stays the same but for rounding.
+        encoder: what it maps stays the same except for rounding.
         batches: normalised images (N, C, H, W), such as it will be trained on.
     """
     norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]

@@ -121,7 +121,7 @@ def _rows(origin: str | list[str] | None, theirs: Sequence[str], path: Path) -> 
 
 def _read(path: Path) -> tuple[files.Description, dict[str, Tensor]]:
     if path.suffix == ".onnx":
-        raise SegError(f"{path} is an exported network; its weights can't be loaded back. Give the .safetensors beside it.")
+        raise SegError(f"{path} is an exported network; its weights can't be loaded back. Give the .safetensors next to it.")
     description = files.read_description(path)
     try:
         return description, load_file(path)

@@ -1,4 +1,4 @@
-"""Several reports beside each other as a document, the first one being what the others are compared with."""
+"""Several reports next to each other as a document, the first one being what the others are compared with."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,6 +1,6 @@
 """What reports have more than the first of them, and whether that is more than noise.
 
-That is asked of the frames: they are drawn anew, with replacement, as many as there are, and the
+That is asked of the frames: they are drawn with replacement, as many as there are, and the
 difference is taken again, two thousand times (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993). Both reports get
 the same frames each time, so that what makes a frame hard for both doesn't count.
 """
@@ -19,7 +19,7 @@ from seg.report.stored import StoredReport
 
 RESAMPLINGS = 2000
 _MOST_NUMBERS = 20_000_000  # of all resamplings together; of more frames fewer are drawn
-COVERED = 95  # percent of the resamplings lie in an interval
+COVERED = 95  # percent of the resamplings are in an interval
 _SHOWN_FRAMES = 5  # on either side
 
 Float64Array = npt.NDArray[np.float64]
@@ -27,7 +27,7 @@ Float64Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """A value, and where it lies in most resamplings."""
+    """A value, and where it is in most resamplings."""
 
     value: float
     low: float
@@ -141,7 +141,7 @@ def _difference(first: StoredReport, other: StoredReport, seed: int) -> Differen
 
 
 def common(first: StoredReport, other: StoredReport) -> tuple[list[int], list[int]]:
-    """Returns where the frames of the same names stand in both."""
+    """Returns where the frames of the same names are in both."""
     places = {name: i for i, name in enumerate(other.frames)}
     pairs = [(i, places[name]) for i, name in enumerate(first.frames) if name in places]
     return [i for i, _ in pairs], [i for _, i in pairs]

@@ -63,7 +63,7 @@ def error_map(frame_bgr: UInt8Array, truth: UInt8Array, prediction: UInt8Array) 
 
 @dataclass(frozen=True)
 class _Kept:
-    """An example as it lies in memory: compressed, frame by JPEG, labels by PNG."""
+    """An example as it is in memory: compressed, frame by JPEG, labels by PNG."""
 
     name: str
     miou: float | None

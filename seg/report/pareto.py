@@ -14,8 +14,8 @@ class Point(NamedTuple):
     """One network.
 
     Attributes:
-        label: short; it stands beside the point.
-        name: long; it stands in the list beside the panels.
+        label: short; it is next to the point.
+        name: long; it is in the list next to the panels.
         group: points of one group share a colour.
         filled: filled and hollow points tell a second property apart.
         latency_ms, accuracy: where it stands.
@@ -123,7 +123,7 @@ def _list_names(figure: Any, panels: Sequence[Panel], colors: dict[str, str],
 
 
 def _place_labels(axis: Any, panel: Panel, colors: dict[str, str]) -> None:
-    """Writes each label beside its point, where it covers the least: no point and no other label, lines if need be."""
+    """Writes each label next to its point, where it covers the least: no point and no other label, lines if need be."""
     from matplotlib.patheffects import withStroke
 
     unit = axis.figure.dpi / 72  # pixels of a typographic point

@@ -13,7 +13,7 @@ from seg.document import FORMAT_VERSION
 from seg.errors import SegError
 from seg.report.data import KIND, dense
 
-# What the first version didn't have, with what stands there now; see `schema.json`.
+# What the first version didn't have, with what is there now; see `schema.json`.
 _NEW_IN_2: dict[str, Any] = {
     "kind": KIND, "title": "", "command": "", "per_class_precision": None, "per_class_recall": None, "per_class_share": None,
     "confusion": None, "boundaries": None, "calibration": None, "frames_per_second": None, "steadiness": None, "warm_ups": [],
@@ -78,7 +78,7 @@ def _checked(path: Path) -> dict[str, Any]:
         data = _upgraded(data)
     elif version != FORMAT_VERSION:
         raise SegError(f"{path} has format_version {version}; this lraspp reads 1 and {FORMAT_VERSION}. "
-                       "Make the report anew, or use the lraspp that made it.")
+                       "Make the report again, or use the lraspp that made it.")
     return data
 
 
@@ -101,7 +101,7 @@ def _stored(path: Path, data: dict[str, Any], name: str) -> StoredReport:
         confusions = np.stack([dense(frame["confusion"], classes) for frame in labelled]) if labelled else None
         return StoredReport(name, data, confusions, tuple(str(frame["name"]) for frame in labelled))
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise SegError(f"{path} is damaged: {type(error).__name__} {error}. Make the report anew.") from None
+        raise SegError(f"{path} is damaged: {type(error).__name__} {error}. Make the report again.") from None
 
 
 def figures(data: Any, prefix: str = "") -> Iterator[tuple[str, float]]:

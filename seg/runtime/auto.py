@@ -81,7 +81,7 @@ class AutoEngine:
 
         Args:
             frames_bgr: (H, W, 3) uint8.
-            complete: whether loops that have yet to be compiled are compiled first, and not beside the work: for who measures.
+            complete: whether loops that have yet to be compiled are compiled first, and not in the background: for who measures.
 
         Raises:
             SegError: no engine can run.
@@ -200,7 +200,7 @@ def _why_not(pending: Sequence[Cell], at_each_start: Sequence[Cell]) -> list[str
     sentences = []
     if pending:
         sentences.append(f"{' and '.join(map(str, pending))} {'is' if len(pending) == 1 else 'are'} compiled for this processor "
-                         "beside the work now, once, and tried at a later start.")
+                         "in the background now, once, and tried at a later start.")
     if at_each_start:
         sentences += [f"{cell} was left out: it would be compiled at each start, for its code can't be kept; let NUMBA_CACHE_DIR "
                       "name a folder." for cell in at_each_start]

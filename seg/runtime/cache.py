@@ -2,7 +2,7 @@
 
 The folder is LRASPP_CACHE_DIR (empty: nothing is kept), else `lraspp` in the system's own place for caches. An entry is one
 file: the facts that it holds for, the hash of its data, and the data. It is believed only if it carries exactly the facts
-that are asked for and its data has its hash; anything else counts as missing and is written anew. So an entry that is cut
+that are asked for and its data has its hash; anything else counts as missing and is written again. So an entry that is cut
 off, damaged, or made for other weights, another processor or another version costs time and nothing else.
 """
 

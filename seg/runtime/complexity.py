@@ -23,7 +23,7 @@ def parameters(weights: Path) -> int | None:
 def multiply_adds(weights: Path, size_hw: tuple[int, int]) -> int | None:
     """Returns those of all convolutions and matrix products for an image of (H, W).
 
-    None where there is no ONNX beside the weights, or nothing here that reads it.
+    None where there is no ONNX next to the weights, or nothing here that reads it.
     """
     path = weights.with_suffix(".onnx")
     if not path.is_file():

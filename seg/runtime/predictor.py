@@ -107,7 +107,7 @@ class Predictor:
         """Makes a predictor.
 
         Args:
-            weights: name of shipped weights, or a .safetensors or .onnx file. Of a safetensors file the .onnx beside it
+            weights: name of shipped weights, or a .safetensors or .onnx file. Of a safetensors file the .onnx next to it
                 is run, in int8 the NAME_int8.onnx, and by the engines "fused" and "torch" the file itself.
             engine: "openvino", "fused", "onnxruntime", "torch", or "auto" for the one of the first three that is fastest.
             precision: "fp32", "bf16", "int8", or "auto" for the fastest that leaves 99% of the labels as they are in
@@ -232,7 +232,7 @@ class Predictor:
 
         Args:
             frames_bgr: (H, W, 3) uint8.
-            complete: whether what has yet to be compiled for this machine is compiled first, and not beside the work, where it
+            complete: whether what has yet to be compiled for this machine is compiled first, and not in the background, where it
                 would be in the latencies.
 
         Raises:

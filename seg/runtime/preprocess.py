@@ -24,7 +24,7 @@ Size: TypeAlias = tuple[int, int] | int | Literal["best", "own"]
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a frame lies in the image that the network sees. All in that image's pixels.
+    """Where a frame is in the image that the network sees. All in that image's pixels.
 
     Attributes:
         size_hw: (H, W) of the image.

@@ -21,7 +21,7 @@ def read(path: Path, content: dict[str, Any], pictures: Path | None) -> list[Dra
     Args:
         path: of the file.
         content: what it holds; `is_coco` is true of it.
-        pictures: where the pictures are; None to look beside the file.
+        pictures: where the pictures are; None to look next to the file.
 
     Raises:
         SegError: something in it can't be, or pictures are missing.

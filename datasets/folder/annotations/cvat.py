@@ -16,7 +16,7 @@ def read(path: Path, pictures: Path | None) -> list[Drawing]:
 
     Args:
         path: of the file.
-        pictures: where the pictures are; None to look beside the file.
+        pictures: where the pictures are; None to look next to the file.
 
     Raises:
         SegError: it isn't CVAT's, something in it can't be, or pictures are missing.
@@ -52,7 +52,7 @@ def read(path: Path, pictures: Path | None) -> list[Drawing]:
 
 
 def _draw(image: ElementTree.Element, size_hw: tuple[int, int], skipped: Counter[str], path: Path) -> list[Shape]:
-    """Shapes by their z-order, those of one order as they stand in the file."""
+    """Shapes by their z-order, those of one order as they are in the file."""
     found = list[tuple[int, Shape]]()
     for element in image:
         try:

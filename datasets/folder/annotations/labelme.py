@@ -1,4 +1,4 @@
-"""LabelMe's JSON files, one beside each picture (https://github.com/wkentaro/labelme)."""
+"""LabelMe's JSON files, one next to each picture (https://github.com/wkentaro/labelme)."""
 
 import base64
 import binascii

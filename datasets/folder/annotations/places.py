@@ -1,4 +1,4 @@
-"""Where an export's pictures lie, and which split a file or folder name means."""
+"""Where an export's pictures are, and which split a file or folder name means."""
 
 import re
 from collections.abc import Iterable

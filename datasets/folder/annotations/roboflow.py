@@ -1,4 +1,4 @@
-"""Roboflow's "Semantic Segmentation Masks": NAME.jpg and NAME_mask.png beside each other, and what values mean in `_classes.csv`.
+"""Roboflow's "Semantic Segmentation Masks": NAME.jpg and NAME_mask.png, and the values' names in `_classes.csv`.
 
 Its other exports with outlines are COCO's.
 """
@@ -38,7 +38,7 @@ def read(table: Path, root: Path) -> list[Drawing]:
     for mask in sorted(path for path in files_below(table.parent) if is_image(path) and path.stem.endswith(_MASK)):
         picture = pictures.get(mask.stem.removesuffix(_MASK))
         if picture is None:
-            raise SegError(f"{mask} has no picture: {mask.stem.removesuffix(_MASK)} with any suffix is not beside it.")
+            raise SegError(f"{mask} has no picture: {mask.stem.removesuffix(_MASK)} with any suffix is not next to it.")
         name = picture.relative_to(root).with_suffix("").as_posix()
         drawings.append(_drawing(name, picture, mask, names, split_of(table.parent.name)))
     return drawings

@@ -108,7 +108,7 @@ def check_processor(precision: str) -> None:
 
 
 def _aligned(size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Returns numbers that begin at a cache line: what threads write lies in lines of their own then."""
+    """Returns numbers that begin at a cache line: what threads write is in lines of their own then."""
     unit = line(dtype)
     room = np.zeros(size + unit, dtype)
     begin = -room.ctypes.data // room.itemsize % unit

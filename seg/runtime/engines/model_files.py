@@ -9,11 +9,11 @@ from seg.runtime.protocol import Cell, UnavailablePrecision
 
 
 class MissingFile(SegError):
-    """What the engine runs does not lie beside the weights."""
+    """The file that the engine runs is not next to the weights."""
 
 
 def model_file(weights: Path, cell: Cell) -> Path:
-    """Returns the file that a cell runs: the weights themselves or an export beside them, as `table` says.
+    """Returns the file that a cell runs: the weights themselves or an export next to them, as `table` says.
 
     Args:
         weights: a .safetensors or .onnx file.
@@ -44,7 +44,7 @@ def _path(weights: Path, cell: Cell) -> Path:
     if kind == SAFETENSORS:
         path = weights.with_suffix(".safetensors")
         if not path.is_file():
-            raise MissingFile(f"The engine {cell.engine!r} runs safetensors, and beside {weights} there is no {path.name}. "
+            raise MissingFile(f"The engine {cell.engine!r} runs safetensors, and next to {weights} there is no {path.name}. "
                               "Use another engine.")
         return path
     holds_int8 = held_precision(weights) == "int8"
@@ -56,7 +56,7 @@ def _path(weights: Path, cell: Cell) -> Path:
         path = weights.with_suffix(".onnx")
     if not path.is_file():
         in_int8, options = (" in int8", " --precision int8 --calibrate FOLDER") if kind == INT8_ONNX else ("", "")
-        raise MissingFile(f"There is no {path.name} beside {weights}, and that is what the engine {cell.engine!r} runs{in_int8}. "
+        raise MissingFile(f"There is no {path.name} next to {weights}, which the engine {cell.engine!r} runs{in_int8}. "
                           f"Make it: lraspp export --weights {weights}{options}")
     return path
 
@@ -69,7 +69,7 @@ def _check_export(path: Path, weights: Path) -> None:
     """
     export = files.read_export(path) if path.suffix == ".onnx" else None
     if export is not None and export.output != "scores":
-        raise SegError(f"{path} gives {export.output}, and scores are needed here. Make it anew: lraspp export "
+        raise SegError(f"{path} gives {export.output}, and scores are needed here. Make it again: lraspp export "
                        "--output scores")
     if path == weights:
         return
@@ -78,5 +78,5 @@ def _check_export(path: Path, weights: Path) -> None:
         same = same and export.weights_sha256 == files.sha256(weights)
     if not same:
         more = f" --precision {export.precision} --calibrate FOLDER" if export and export.precision == "int8" else ""
-        raise SegError(f"{path} was not made from {weights}: it is of other weights. Make it anew: "
+        raise SegError(f"{path} was not made from {weights}: it is of other weights. Make it again: "
                        f"lraspp export --weights {weights.with_suffix('.safetensors')}{more}")

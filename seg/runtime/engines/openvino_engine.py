@@ -153,7 +153,7 @@ class OpenVINOEngine:
         if kept is not None:
             try:
                 return core().import_model(kept, "CPU", config)
-            except RuntimeError:  # what OpenVINO itself refuses is compiled anew
+            except RuntimeError:  # what OpenVINO itself refuses is compiled again
                 pass
         compiled = core().compile_model(model(), "CPU", config)
         self._cache.write("openvino", facts, compiled.export_model().getvalue())

@@ -11,7 +11,7 @@ from seg.errors import SegError, did_you_mean
 from seg.runtime.protocol import UnavailablePrecision
 
 AUTO = "auto"
-SAFETENSORS, ONNX, INT8_ONNX = "safetensors", "onnx", "int8 onnx"  # kinds of file: the weights, and exports beside them
+SAFETENSORS, ONNX, INT8_ONNX = "safetensors", "onnx", "int8 onnx"  # kinds of file: the weights, and exports next to them
 
 
 @dataclass(frozen=True)
