@@ -601,7 +601,10 @@ class Screen:
         self.waited_ms: list[int] = []
         self.closed = False
         self._keys = iter(keys)
-        for name, stand_in in (("namedWindow", lambda *arguments: None), ("resizeWindow", lambda *arguments: None),
+        self.sizes: list[tuple[int, int]] = []
+        for name, stand_in in (("namedWindow", lambda *arguments: None),
+                               ("resizeWindow", lambda title, *size_wh: self.sizes.append(size_wh)),
+                               ("getWindowImageRect", lambda title: (0, 0, *self.sizes[-1])),
                                ("imshow", lambda title, picture: self.shown.append(picture.copy())), ("waitKey", self.wait),
                                ("getWindowProperty", lambda *arguments: 1.0), ("destroyAllWindows", self.close)):
             monkeypatch.setattr(window_module.cv2, name, stand_in)
@@ -652,6 +655,8 @@ def test_keys_of_the_window(predictor: Predictor, monkeypatch: pytest.MonkeyPatc
     assert (screen.shown[5][below] == frame[below]).all()
     assert (cv2.imread(str(tmp_path / "snapshot_000000.png")) == screen.shown[5]).all()
     assert said == [f"Snapshot: {tmp_path / 'snapshot_000000.png'}"]
+    tall = screen.shown[0].shape[0]
+    assert screen.sizes == [(64, tall), (64, 48), (64, 24), (64, 48)], "the window takes the picture's shape"
 
 
 def test_a_pause_ends_where_it_is_wished_to_stop(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,7 @@ class Window:
         self.delays_ms: dict[int, float] = {}
         self._painter, self._snapshots, self._say = painter, snapshots, say
         self._opened = False
+        self._shown_hw: tuple[int, int] | None = None
         self.was_quit = False
         self.stop: Callable[[], bool] = lambda: False
 
@@ -60,7 +61,6 @@ class Window:
                 self._opened = True
                 os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # it misses fonts that OpenCV's packages don't bring
                 cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-                cv2.resizeWindow(self._title, picture.shape[1], picture.shape[0])
                 self._start_s = time.perf_counter() - item.time_s
             return self._show(item, picture)
         except cv2.error as error:
@@ -68,7 +68,7 @@ class Window:
 
     def _show(self, item: Segmented, picture: UInt8Array) -> bool:
         """Shows a picture until its time is over and the user doesn't pause; returns whether the window is still wanted."""
-        cv2.imshow(self._title, picture)
+        self._put(picture)
         now_s = time.perf_counter()
         wait_s = 0.0 if self._stream.live else max(0.0, self._start_s + item.time_s - now_s)
         self.delays_ms[item.index] = (now_s - item.sample.captured_s) * 1000
@@ -83,12 +83,22 @@ class Window:
             paused ^= key == ord(" ")
             if self._press(key, item, picture):
                 picture = self._painter.annotated(item)
-                cv2.imshow(self._title, picture)
+                self._put(picture)
             if not paused:
                 break
         # what came late, or was waited for, isn't made up for
         self._start_s = max(self._start_s, time.perf_counter() - item.time_s)
         return True
+
+    def _put(self, picture: UInt8Array) -> None:
+        """Shows a picture; a window keeps its width and takes the shape of the picture, which it would distort."""
+        height, width = picture.shape[:2]
+        if (height, width) != self._shown_hw:
+            now_px = cv2.getWindowImageRect(self._title)[2] if self._shown_hw else width
+            shown_px = now_px if now_px > 0 else width  # where the toolkit can't say
+            cv2.resizeWindow(self._title, shown_px, round(shown_px * height / width))
+            self._shown_hw = height, width
+        cv2.imshow(self._title, picture)
 
     def _press(self, key: int, item: Segmented, picture: UInt8Array) -> bool:
         """Does what a key asks for; returns whether the picture looks otherwise now."""
