@@ -20,7 +20,7 @@ class OtherData:
     """A further data set to learn from.
 
     Attributes:
-        root: its folder.
+        root: its folder; by default the first data set's.
         dataset: its kind, as of the first; `pictures` for a folder of pictures without labels, which a teacher labels.
         share: its part of the samples, beside the shares of the others.
         classes: what its classes are in the network's: a name, or a list of names where it is coarser; null ignores a
@@ -31,7 +31,7 @@ class OtherData:
             set's own root makes a final training on all that is labelled.
     """
 
-    root: str
+    root: str = ""
     dataset: str = "folder"
     share: float = 1.0
     classes: dict[str, str | list[str] | None] | None = None

@@ -10,6 +10,7 @@ import math
 import os
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import accumulate
 from pathlib import Path
@@ -221,7 +222,7 @@ class SegmentationData(pl.LightningDataModule):
                  camera_jitter: float = 0.0, balanced_crops: float = 0.0, copy_paste: float = 0.0, share: float = 1.0,
                  others: list[OtherData] | None = None, val_long_side: int | None = None) -> None:
         super().__init__()
-        self.others = others or []
+        self.others = [replace(other, root=other.root or root) for other in others or []]
         for name, known_kinds in ((dataset, READERS), *((other.dataset, KINDS) for other in self.others)):
             if name not in known_kinds:
                 raise SegError(f"There is no data set {name!r}. {did_you_mean(name, known_kinds)}")
