@@ -75,8 +75,8 @@ lint: $(INSTALLED)  ## ruff over everything, hadolint over the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/hadolint Dockerfile
 
-types: $(INSTALLED)  ## mypy over the package
-	$(BIN)/mypy seg
+types: $(INSTALLED)  ## mypy over everything
+	$(BIN)/mypy
 
 layers: $(INSTALLED)  ## import-linter: imports run one way
 	$(BIN)/lint-imports

@@ -106,9 +106,13 @@ def _pairs() -> Iterable[tuple[str, str, str]]:
 
 def _ratio(findings: Findings, case: Case, slow: str, fast: str) -> Spread | None:
     measurement = findings.latencies[case]
-    pair = [min((id for id in measurement.latency_ms if id == name or (name.endswith("-") and id.startswith(name))),
-                key=lambda id: measurement.spread(id).median, default=None) for name in (slow, fast)]
-    return measurement.ratio(*pair) if None not in pair else None
+
+    def fastest(name: str) -> str | None:
+        fitting = (id for id in measurement.latency_ms if id == name or (name.endswith("-") and id.startswith(name)))
+        return min(fitting, key=lambda id: measurement.spread(id).median, default=None)
+
+    slower, faster = fastest(slow), fastest(fast)
+    return None if slower is None or faster is None else measurement.ratio(slower, faster)
 
 
 def _headlines(findings: Findings) -> Table:
@@ -142,7 +146,9 @@ def _systems(findings: Findings, case: Case) -> Table:
 def _stages(findings: Findings, case: Case) -> Table:
     measurement, (size_hw, threads) = findings.latencies[case], case
     rows = []
-    for system in (system for system in _ran(findings, case) if system.ours and system.network):
+    for system in _ran(findings, case):
+        if not system.ours or system.network is None:
+            continue
         medians = {stage: measurement.spread(system.id, stage).median for stage in (*STAGES, TOTAL)}
         engine, _, precision = findings.runs_in[case, system.id].partition(" ")
         # In OpenVINO's bfloat16 the conversions are those of float32: colour order and normalisation come before.

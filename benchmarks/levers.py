@@ -21,7 +21,7 @@ import yaml
 from benchmarks.output import RESULTS, Steps, write
 from datasets import READERS
 from seg.cli.common import Parser, run
-from seg.document import Code, Document, Origin, Table, Text, show
+from seg.document import Block, Code, Document, Origin, Table, Text, show
 from seg.errors import SegError
 from seg.evaluate import evaluate, merging_table, read_sample
 from seg.files import check_writable_folder, read_yaml, write_text
@@ -165,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         scores = list(pool.map(one, wanted))
     found = {name: [result for (lever, _), result in zip(wanted, scores, strict=True) if lever == name] for name in levers}
     roots = list(dict.fromkeys(root for result in scores for root in result))
-    blocks = [
+    blocks: list[Block] = [
         Text(*origin.sentence()),
         Text(Code(arguments.config.name), f" with {arguments.pictures} pictures, seeds {', '.join(map(str, arguments.seeds))}; "
              f"mIoU [%] on the validation splits, frames scaled to a longer side of {arguments.size} px; mean ± half the range."),

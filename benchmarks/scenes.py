@@ -21,7 +21,7 @@ from datasets.scenes.renderer import Renderer
 from datasets.scenes.street import Street
 from datasets.scenes.write import check_size
 from seg.cli.common import Parser, parse_size, run
-from seg.document import Code, Document, Origin, Table, Text, show
+from seg.document import Block, Code, Document, Origin, Table, Text, show
 from seg.errors import SegError
 from seg.files import check_writable_folder
 from seg.label_sets import CAMVID, CITYSCAPES, IGNORE
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     origin = Origin.here("python", "-m", "benchmarks.scenes", *(sys.argv[1:] if argv is None else argv))
     scores, rendering = measure(arguments.weights, arguments.frames, arguments.size, arguments.seed)
     height, width = arguments.size
-    blocks = [
+    blocks: list[Block] = [
         Text(*origin.sentence()),
         Text(Code(arguments.weights), f", trained on CamVid, on {arguments.frames} scenes of {height}x{width} (seed "
              f"{arguments.seed})."),

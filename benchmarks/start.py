@@ -61,7 +61,8 @@ def _main(argv: Sequence[str] | None) -> None:
             for engine in arguments.engines:
                 found = starts(weights, size_hw, engine, AUTO if engine == AUTO else next(iter(ENGINES[engine].runs)), threads,
                                steps)
-                chosen = starts(weights, size_hw, *found[-1].ran.split(), threads, steps) if engine == AUTO else None
+                name, precision = found[-1].ran.split()
+                chosen = starts(weights, size_hw, name, precision, threads, steps) if engine == AUTO else None
                 rows += _rows(size_hw, engine, found, chosen)
     origin = Origin.here("python", "-m", "benchmarks.start", *(sys.argv[1:] if argv is None else argv))
     show(Document(f"What a start of {arguments.weights} costs", [

@@ -21,7 +21,7 @@ from benchmarks.output import RESULTS, Steps, write
 from benchmarks.training_loops import STAGES, Job, render, serve
 from seg import machine
 from seg.cli.common import Parser, run
-from seg.document import Document, Origin, Table, Text, show
+from seg.document import Block, Document, Origin, Table, Text, show
 from seg.errors import SegError
 from seg.files import check_writable_folder
 
@@ -91,7 +91,7 @@ def document_of(measurement: Measurement, batch_size: int, text: Text, origin: O
         ratio = measurement.ratio(other, ours)
         speeds[f"{ours} to {other}"] = ratio.to_dict()
         ratios.append([ours, other, f"{ratio.median:.2f}", f"{ratio.q25:.2f} to {ratio.q75:.2f}"])
-    blocks = [Text(*origin.sentence()), text,
+    blocks: list[Block] = [Text(*origin.sentence()), text,
               Table.of(("", "pictures a second", "step [ms]", *(f"{stage} [ms]" for stage in STAGES)), rows),
               Text("How many times as fast, from the ratios within the rounds:"),
               Table.of(("", "as", "median", "quartiles"), ratios)]

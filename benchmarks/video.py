@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -77,7 +78,7 @@ class Bench:
         """Returns all by name."""
         runs = {"decoding alone": self.decode, "network alone": self.network, "drawing and encoding alone": self.encode,
                 SERIAL: self.serial}
-        return {**runs, **{PIPELINE[mode]: lambda mode=mode: self.pipeline(mode) for mode in MODES}}
+        return {**runs, **{PIPELINE[mode]: partial(self.pipeline, mode) for mode in MODES}}
 
     def decode(self) -> dict[str, float]:
         """Reads all frames."""
@@ -117,7 +118,8 @@ class Bench:
                 good, frame = capture.read()
                 if not good:
                     raise SegError(f"OpenCV can't decode {self._video}, so that there is nothing to compare with.")
-                picture = overlay(frame, self._predictor(frame).train_ids, self._predictor.label_set)
+                frame_bgr = frame.astype(np.uint8, copy=False)
+                picture = overlay(frame_bgr, self._predictor(frame_bgr).train_ids, self._predictor.label_set)
                 writer.write(picture[:height, :width])
             writer.release()
             return start.since()

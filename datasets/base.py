@@ -118,7 +118,7 @@ class Reader:
         """
         if labels.ndim != 2:
             raise SegError(f"{path} holds colours; the labels of {self.label_set.name} are single-channel ids.")
-        train_ids: UInt8Array = cv2.LUT(labels, self._table)
+        train_ids = cv2.LUT(labels, self._table).astype(np.uint8, copy=False)
         outside = train_ids == OUTSIDE
         if outside.any():
             values, counts = np.unique(labels[outside], return_counts=True)
@@ -136,7 +136,7 @@ class Reader:
             SegError: a file is missing, can't be read, or holds what it may not; the message names it.
         """
         sample = self.samples[index]
-        image_rgb: UInt8Array = cv2.cvtColor(read_image_bgr(sample.image_path), cv2.COLOR_BGR2RGB)
+        image_rgb = cv2.cvtColor(read_image_bgr(sample.image_path), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
         if sample.label_path is None:
             return image_rgb, None
         labels = self.read_labels(sample.label_path)

@@ -1,6 +1,7 @@
 """A tiny network for tests: random, but lively enough that frames get many labels."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def make_frame(height: int, width: int, seed: int = 0) -> np.ndarray:
     return (blobs + random.integers(0, 25, (height, width, 3))).astype(np.uint8)
 
 
-def make_network(seed: int = 0, classes: int = CLASSES, pool: str = "global") -> LRASPP:
+def make_network(seed: int = 0, classes: int = CLASSES, pool: Literal["sliding", "global"] = "global") -> LRASPP:
     """A random network whose classes win about equally often."""
     torch.manual_seed(seed)
     model = LRASPP("mobilenet_v3_small_rf2", classes=classes, pool=pool).eval()

@@ -1,12 +1,16 @@
 """What comparisons with other implementations share: random networks in which nothing agrees by being 0 or 1."""
 
+from typing import TypeVar
+
 import torch
 from torch import nn
 
 TOLERANCE = 1e-4  # of the output's spread, in float32
 
+_M = TypeVar("_M", bound=nn.Module)
 
-def randomize(model: nn.Module, seed: int = 0) -> nn.Module:
+
+def randomize(model: _M, seed: int = 0) -> _M:
     """Gives `model` random weights, batch-norm statistics and affines; returns it in evaluation mode."""
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():

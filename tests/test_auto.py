@@ -159,7 +159,7 @@ def test_before_the_first_frame_nothing_is_made_and_then_the_losers_are_gone() -
     assert (engine.name, engine.precision, engine.threads, engine.choice, len(alive)) == ("openvino", "fp32", 1, None, 0)
     assert chosen(engine) == BF16
     assert most == 1, "of all of them together no machine has the memory"
-    assert [each().precision for each in alive if each() is not None] == ["bf16"]  # type: ignore[union-attr]
+    assert [each().precision for each in alive if each() is not None] == ["bf16"]
     made = len(alive)
     engine.choose([FRAME])
     assert len(alive) == made

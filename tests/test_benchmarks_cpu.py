@@ -148,7 +148,8 @@ def findings() -> Findings:
 
 def rows_of(report: Document, heading: str) -> dict[str, list[str]]:
     table = next(block for block in report.blocks if isinstance(block, Table) and block.head[0] == heading)
-    return {" ".join(row[:2]) if heading in ("", "system") else row[0]: list(row) for row in table.rows}
+    rows = [list(map(str, row)) for row in table.rows]
+    return {" ".join(row[:2]) if heading in ("", "system") else row[0]: row for row in rows}
 
 
 def test_ratios_are_of_rounds_and_the_right_way_round(findings: Findings) -> None:

@@ -32,8 +32,8 @@ def test_each_way_tells_its_stages(root: Path) -> None:
     with ExitStack() as stack:
         step = start(job("ours", root), stack)
         for _ in range(3):  # over an epoch's end
-            stages = step()
-            assert tuple(stages) == STAGES and all(value > 0 for value in stages.values())
+            found = step()
+            assert tuple(found) == STAGES and all(value > 0 for value in found.values())
 
 
 def test_ratios_are_times_as_fast_within_rounds() -> None:

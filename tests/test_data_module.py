@@ -33,7 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(root: Path, **options: Any) -> SegmentationData:
-    defaults = {"crop_hw": (32, 40), "batch_size": BATCH, "workers": 0, "seed": 3}
+    defaults: dict[str, Any] = {"crop_hw": (32, 40), "batch_size": BATCH, "workers": 0, "seed": 3}
     return SegmentationData(str(root), **defaults | options)
 
 

@@ -1,6 +1,7 @@
 """Encoders by name: tables, widths, RF2, minimalistic variants, dilation, and weights that others trained."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ def test_skip_is_the_depthwise_output_of_the_last_block_at_an_eighth(name: str, 
 # Weights that others trained
 
 
-def pretrained(monkeypatch: pytest.MonkeyPatch, name: str, seed: int = 3) -> tuple[nn.Module, list]:
+def pretrained(monkeypatch: pytest.MonkeyPatch, name: str, seed: int = 3) -> tuple[Any, list]:
     """Lets timm give random weights for `name`; returns them, and what is asked for."""
     twin, asked = randomize(timm.create_model(name), seed), []
 

@@ -36,7 +36,7 @@ def test_a_row_is_of_its_class(name: str) -> None:
 
 
 def test_the_page_on_inference_names_every_cell() -> None:
-    [head, *rows] = re.search(r"### Precisions\n\n((?:\|.*\n)+)", (ROOT / "docs/inference.md").read_text())[1].splitlines()  # type: ignore[index]
+    [head, *rows] = re.search(r"### Precisions\n\n((?:\|.*\n)+)", (ROOT / "docs/inference.md").read_text())[1].splitlines()
     names = re.findall(r"`(\w+)`", head)
     said = {Cell(name, precision) for row in rows[1:] for precision in re.findall(r"^\| `(\w+)`", row)
             for name, text in zip(names, row.split("|")[2:], strict=False) if text.strip() != "–"}

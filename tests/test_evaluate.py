@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,11 +67,12 @@ class _Slowing:
 
 def test_runs_that_warm_up_are_not_counted(predictor: Predictor) -> None:
     samples = [EvalSample("a", make_frame(40, 40)), EvalSample("b", make_frame(40, 40)), EvalSample("c", make_frame(33, 40))]
-    result = evaluate(_Slowing(predictor), samples, LABEL_SET)
+    slowing: list[Any] = [_Slowing(predictor), _Slowing(predictor)]
+    result = evaluate(slowing[0], samples, LABEL_SET)
     # 1 to 6 warm up for the first size, as long as it takes; 9 and 10 for the second, when the machine is warm
     assert result.latency.stages["total"] == [7, 8, 11]
     assert [(one.size_hw, one.runs) for one in result.warm_ups] == [((40, 40), 6), ((33, 40), 2)]
-    assert evaluate(_Slowing(predictor), samples, LABEL_SET, warm_up_runs=0).latency.stages["total"] == [1, 2, 3]
+    assert evaluate(slowing[1], samples, LABEL_SET, warm_up_runs=0).latency.stages["total"] == [1, 2, 3]
 
 
 def test_without_truth_there_are_latencies_only(predictor: Predictor) -> None:

@@ -26,7 +26,7 @@ from seg.architecture import NAMES, pool_windows
 from seg.errors import SegError
 from seg.export.onnx_export import export_onnx
 from seg.export.torch_engine import TorchEngine
-from seg.models import LRASPP, RASPP, save
+from seg.models import LRASPP, RASPP, SegmentationNetwork, save
 from seg.runtime import Predictor
 from seg.runtime.engines.fused_engine import FusedEngine
 from seg.runtime.engines.table import ENGINES
@@ -53,7 +53,7 @@ OPTIONS: tuple[dict[str, Any], ...] = (
 def weights_of(folder: Path, **arguments: Any) -> Path:
     """Writes a random network, whose batch norms don't let values grow from block to block as random ones can."""
     torch.manual_seed(0)
-    network = LRASPP(**{"encoder_name": "mobilenet_v3_small_rf2", "classes": CLASSES} | arguments)
+    network = LRASPP(**{"encoder_name": "mobilenet_v3_small_rf2", "classes": CLASSES, **arguments})
     for norm in (module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
         for tensor, low, high in ((norm.weight, 0.5, 1.5), (norm.bias, -0.2, 0.2), (norm.running_mean, -0.2, 0.2),
                                   (norm.running_var, 0.5, 1.5)):
@@ -203,7 +203,7 @@ def test_defaults_are_the_networks() -> None:
 
 @pytest.mark.parametrize("network", [RASPP("mobilenet_v3_small_rf2", classes=CLASSES),
                                      LRASPP("resnet18", classes=CLASSES, pool="global")])
-def test_refuses_other_networks_and_auto_passes_over_them(network: torch.nn.Module, tmp_path: Path) -> None:
+def test_refuses_other_networks_and_auto_passes_over_them(network: SegmentationNetwork, tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     description = save(network.eval(), path, LABEL_SET, (64, 64))
     with pytest.raises(UnavailablePrecision, match="'fused' runs LR-ASPP over MobileNets"):

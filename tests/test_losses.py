@@ -219,7 +219,7 @@ def test_the_gradient_of_pixel_losses_is_that_of_double_precision() -> None:
     ours, theirs = logits.clone().requires_grad_(), logits.double().requires_grad_()
     pixel_losses(ours, labels, with_mass=False).loss.sum().backward()
     F.cross_entropy(resize(theirs, labels.shape[1:]), labels, reduction="sum").backward()
-    torch.testing.assert_close(ours.grad, theirs.grad.float(), rtol=1e-4, atol=1e-4)  # type: ignore[union-attr]
+    torch.testing.assert_close(ours.grad, theirs.grad.float(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])

@@ -8,7 +8,7 @@ from torch import nn
 
 from seg.architecture import NAMES
 from seg.errors import SegError
-from seg.models import LRASPP, RASPP, MobileNetEncoder, SegmentationNetwork
+from seg.models import LRASPP, RASPP, MobileNetEncoder
 from seg.models.lraspp import SlidingPool
 
 BOTH = pytest.mark.parametrize("network", [LRASPP, RASPP])
@@ -44,7 +44,7 @@ def test_sliding_pool_sees_all_of_an_image() -> None:
 @pytest.mark.parametrize(("encoder", "output_stride"), [
     *((name, 16) for name in NAMES), *((name, output_stride) for name in ("mobilenet_v3_small", "mobilenet_v2_035_rf2")
                                        for output_stride in (8, 32))])
-def test_every_size_from_32_up_and_gradients_everywhere(network: type[SegmentationNetwork], encoder: str,
+def test_every_size_from_32_up_and_gradients_everywhere(network: type[LRASPP | RASPP], encoder: str,
                                                         output_stride: int) -> None:
     model = network(encoder, encoder_output_stride=output_stride, decoder_channels=16, classes=5)
     stride = 8 if network is LRASPP else output_stride
@@ -78,7 +78,7 @@ def test_our_encoders_under_smp_decoders(decoder: type[nn.Module], encoder: str)
 
 
 @BOTH
-def test_scores_stay_float32_under_bfloat16(network: type[SegmentationNetwork]) -> None:
+def test_scores_stay_float32_under_bfloat16(network: type[LRASPP | RASPP]) -> None:
     model = randomize(network("mobilenet_v3_small_rf2", classes=3))
     seen = []
     model.encoder.stem.register_forward_hook(lambda _module, _inputs, out: seen.append(out.dtype))
@@ -133,7 +133,7 @@ def test_wrong_images_are_refused(batch: torch.Tensor, words: str) -> None:
     ({"mean": (0.5,)}, "one value for each of 3"),
     ({"std": (0.5, 0.5, 0)}, "above 0"),
 ])
-def test_wrong_arguments_are_named(network: type[SegmentationNetwork], arguments: dict, words: str) -> None:
+def test_wrong_arguments_are_named(network: type[LRASPP | RASPP], arguments: dict, words: str) -> None:
     with pytest.raises(SegError, match=words):
         network(**arguments)
 

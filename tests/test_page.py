@@ -106,7 +106,7 @@ def test_snapshots_are_what_the_painter_makes(page: Page) -> None:
     painter.opacity = 0.2
     assert (picture_of(get(page, "/snapshot.png?opacity=0.2")[1]) == painter(given)).all()
     for show in ("color", "side by side", "off"):
-        expected = Painter(LABEL_SET, show, (1,))(given)  # type: ignore[arg-type]
+        expected = Painter(LABEL_SET, show, (1,))(given)
         assert (picture_of(get(page, f"/snapshot.png?show={show.replace(' ', '%20')}&classes=road")[1]) == expected).all()
 
 
@@ -139,7 +139,7 @@ def test_other_programs_read_the_stream(page: Page) -> None:
     pumping.join()
     assert stream.live and all(sample is not None for sample in found)
     expected = Painter(LABEL_SET, "color")(item(0))
-    assert np.abs(found[2].frame_bgr.astype(int) - expected).mean() < 8  # type: ignore[union-attr]
+    assert np.abs(found[2].frame_bgr.astype(int) - expected).mean() < 8
 
 
 # ---- a browser's socket

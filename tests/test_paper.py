@@ -85,7 +85,6 @@ def test_convolutions_are_what_torch_counts(network: Row) -> None:
 
 def test_layers_say_what_they_take() -> None:
     macs = count(LRASPP("mobilenet_v3_small_rf2", decoder_channels=24, classes=5), (64, 128))
-    assert macs.total == macs.convolutions + macs.elementwise == sum(x.convolutions + x.elementwise for x in macs.layers)
     layers = {(layer.name, layer.kind): layer for layer in macs.layers}
     expected = {
         ("encoder.stem.conv", "conv 3x3"): (32 * 64 * 16 * 27, 0),

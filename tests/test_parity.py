@@ -1,6 +1,7 @@
 """Encoders and networks against torchvision's and timm's, and against plain re-statements of the paper's formulas."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import timm
@@ -38,7 +39,7 @@ def test_encoders_give_timms_features_with_the_papers_dilation(name: str, output
     assert features[-1].shape[2] == -(-97 // output_stride)
 
 
-def _at_last_of_each_size(layers: nn.Sequential, x: Tensor) -> dict[int, Tensor]:
+def _at_last_of_each_size(layers: Any, x: Tensor) -> dict[int, Tensor]:
     """Runs `layers`, and returns what the last one of each height gave."""
     seen = {}
     for layer in layers:
@@ -49,7 +50,7 @@ def _at_last_of_each_size(layers: nn.Sequential, x: Tensor) -> dict[int, Tensor]
 
 @pytest.mark.parametrize("build", [mobilenet_v3_large, mobilenet_v3_small])
 @pytest.mark.parametrize("output_stride", [32, 16])
-def test_v3_encoders_give_torchvisions_features_with_its_dilation(build, output_stride: int) -> None:
+def test_v3_encoders_give_torchvisions_features_with_its_dilation(build: Any, output_stride: int) -> None:
     theirs = randomize(build(dilated=output_stride == 16))
     ours = MobileNetEncoder(build.__name__, output_stride=output_stride, dilate_first=True).eval()
     ours.load_state_dict(keymaps.encoder_from_torchvision(theirs.state_dict(), ours))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -135,7 +136,8 @@ def test_the_size_that_weights_name_is_the_default(tiny_weights: Path, tmp_path:
         assert (predictor.long_side, predictor.network_size((90, 120))) == (80, (64, 80))
         found = predictor(frame).train_ids
         assert found.shape == (90, 120) and (found == expected.train_ids).mean() > 0.999
-        for size, size_hw in (("own", (90, 120)), (160, (120, 160)), ((96, 96), (96, 96))):
+        sizes: list[tuple[Any, tuple[int, int]]] = [("own", (90, 120)), (160, (120, 160)), ((96, 96), (96, 96))]
+        for size, size_hw in sizes:
             assert predictor.at(size).network_size((90, 120)) == size_hw
 
 
@@ -147,7 +149,7 @@ def test_small_frames(engine: str, size_hw: tuple[int, int], tiny_weights: Path)
 
 def test_stretch_runs_at_the_size_and_answers_at_the_frames(tiny_weights: Path, predictor: Predictor) -> None:
     frame = make_frame(96, 160)
-    large = cv2.resize(frame, (320, 192), interpolation=cv2.INTER_NEAREST)  # shrinks back to the very same frame
+    large = cv2.resize(frame, (320, 192), interpolation=cv2.INTER_NEAREST).astype(np.uint8)  # shrinks back to the very same frame
     stretched = Predictor.load(tiny_weights, engine="openvino", size=(96, 160))(large).train_ids
     assert stretched.shape == (192, 320)
     own = predictor(frame).train_ids

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -105,7 +106,7 @@ def test_more_stays_in_fp32_where_labels_are_lost(pictures: Path, tiny_weights: 
     asked: list[set[str]] = []
     agreements = iter((0.95, 0.97, 0.96))
 
-    def nothing(network: onnx.ModelProto, dataset: object, **settings: object) -> onnx.ModelProto:
+    def nothing(network: onnx.ModelProto, dataset: object, **settings: Any) -> onnx.ModelProto:
         asked.append(set(settings["ignored_scope"].names))
         return network
 

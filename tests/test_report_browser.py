@@ -43,7 +43,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
                     confusion=confusion, latency=latency, warm_ups=warm_ups, records=records,
                     steadiness=latency.steadiness(warm_ups, 0.01), parameters=1_510_000, multiply_adds=9_740_000_000,
                     variants=[Variant("own size", (512, 1024), 0.7, {"p50": 9.0, "p90": 9.5, "p99": 10.0, "mean": 9.1})],
-                    notes=Choice("openvino", "fp32", (8, 8), 1, (Trial("openvino", "fp32", 1.0, 0.0),), ()).sentences())
+                    notes=Choice("openvino", "fp32", (8, 8), (8, 8), 1, (Trial("openvino", "fp32", 1.0, 0.0),)).sentences())
     frame, ids = random.integers(0, 255, (64, 128, 3), np.uint8), random.integers(0, 19, (64, 128), np.uint8)
     write(evaluation_report(result, origin, [Example("city_1", frame, ids, ids, "best", 0.9)]), folder / "report.html")
     reports = [stored(folder / f"{name}.json", noisy(0.8, i), noisy(10, i), name) for i, name in enumerate(("one", "two"))]

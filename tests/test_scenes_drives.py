@@ -1,6 +1,7 @@
 """Drives along procedural streets, from frame to frame, in any light and weather; and what is seen over many of them."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_haze_takes_far_things_to_the_horizons_colour_and_spares_near_ones(parts
     {"exposure": 1e6}, {"exposure": 0.0}, {"haze": 50.0}, {"sun_color": (1e5, 1e5, 1e5)}, {"cover": 5.0, "wet": 1.0},
     {"sun": (0.0, 1.0, 0.0), "drift": (1e7, -1e7)},
 ])
-def test_no_light_overflows_or_leaves_a_pixel_out(extreme: dict[str, object], parts: Catalog, renderer: Renderer) -> None:
+def test_no_light_overflows_or_leaves_a_pixel_out(extreme: dict[str, Any], parts: Catalog, renderer: Renderer) -> None:
     scene = Street(parts, "extreme").scene(0.0)
     quiet = replace(scene.lens, noise=0.0)
     with np.errstate(all="raise"):

@@ -147,7 +147,8 @@ def bare(street: Street, time_s: float = 0.0) -> Scene:
     scene = street.scene(time_s)
     stage = Stage()
     dry = street.light._replace(wet=0.0, haze=0.0, sun_color=(0.0, 0.0, 0.0))
-    return replace(scene, **dict(zip(("mesh", "placement", "things"), stage.arrays((0.0, 0.0)), strict=True)), light=dry)
+    mesh, placement, things = stage.arrays((0.0, 0.0))
+    return replace(scene, mesh=mesh, placement=placement, things=things, light=dry)
 
 
 def on_ground(scene: Scene, size_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -353,7 +354,8 @@ def test_canvas_and_panel_paint_the_same_upside_down() -> None:
     canvas, panel = Canvas(3, 2, 16), Panel(3, 2, 16)
     for _ in range(20):
         (left, right), (low, high) = np.sort(rng.integers(0, 33, (2, 2)) / 16)
-        paint = Texel(tuple(map(float, rng.integers(0, 255, 3))), int(rng.integers(1, 6)))
+        blue, green, red = map(float, rng.integers(0, 255, 3))
+        paint = Texel((blue, green, red), int(rng.integers(1, 6)))
         if right > left and high > low:
             canvas.rect(left, 2 - high, right - left, high - low, paint)
             panel.box(right, low, left, high, paint)

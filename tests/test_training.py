@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from pytorch_lightning import Trainer
@@ -275,7 +276,7 @@ def test_validation_scores_are_those_of_the_frames(folder: Path) -> None:
 
     network = load_weights(folder / "runs" / "whole" / "whole.safetensors")
     reader = READERS["camvid"](folder / "camvid", "val")
-    matrix = 0
+    matrix = np.zeros((len(CAMVID), len(CAMVID)), np.int64)
     for index in range(len(reader)):
         frame_rgb, train_ids = reader.read(index)
         with torch.inference_mode():

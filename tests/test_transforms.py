@@ -24,7 +24,8 @@ def place(window: np.ndarray, frame: np.ndarray) -> tuple[int, int]:
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
 def test_one_warp_equals_resize_then_crop(scale: float) -> None:
-    frame = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (160, 200, 3), np.uint8), (0, 0), 3)
+    noise = np.random.default_rng(0).integers(0, 256, (160, 200, 3), np.uint8)
+    frame = cv2.GaussianBlur(noise, (0, 0), 3).astype(np.uint8, copy=False)
     labels = np.random.default_rng(1).integers(0, 11, (20, 25), np.uint8).repeat(8, 0).repeat(8, 1)
     augmentation = Augmentation((48, 64), (scale, scale), flip=False, color_jitter=0)
     resized = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)

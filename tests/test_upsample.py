@@ -6,6 +6,7 @@ import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ KINDS = ("noise", "blobs", "constant", "few values", "huge and tiny", "near ties
 def make_scores(kind: str, classes: int, height: int, width: int, seed: int) -> np.ndarray:
     """Scores (C, h, w) that are hard in one way or another."""
     random = np.random.default_rng(seed)
-    noise = random.normal(size=(classes, height, width))
+    noise: np.ndarray = random.normal(size=(classes, height, width))
     if kind == "blobs":  # what networks give: large regions of one class
         noise = noise.repeat(4, 1).repeat(4, 2)[:, :height, :width]
     elif kind == "constant":
@@ -94,7 +95,8 @@ def test_confidence_is_the_softmax_in_float64(kind: str, scale: float, classes: 
 
 
 def test_confidence_that_is_no_place_to_write_is_refused() -> None:
-    for wrong in (np.zeros((4, 5), np.float32), np.zeros((4, 4)), np.zeros((4, 8), np.float32)[:, ::2]):
+    wrongs: list[Any] = [np.zeros((4, 5), np.float32), np.zeros((4, 4)), np.zeros((4, 8), np.float32)[:, ::2]]
+    for wrong in wrongs:
         with pytest.raises(SegError, match=r"confidence is float.* expected float32 \(4, 4\)"):
             upsample_argmax(np.zeros((2, 3, 3), np.float32), (4, 4), confidence=wrong)
 

@@ -334,7 +334,8 @@ def test_frames_that_change_their_size_in_mid_stream(tmp_path: Path) -> None:
 def test_what_is_piped_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = b"".join(noise(i).tobytes() for i in range(5))
     nut = write_video(tmp_path / "clip.nut", [noise(i) for i in range(5)], codec="rawvideo", pix_fmt="bgr24").read_bytes()
-    for data, settings in ((raw, {"raw": "48x64@10"}), (nut, {})):
+    cases: list[tuple[bytes, dict[str, Any]]] = [(raw, {"raw": "48x64@10"}), (nut, {})]
+    for data, settings in cases:
         receiver, sender = os.pipe()
         thread = threading.Thread(target=lambda data=data, sender=sender: (os.write(sender, data), os.close(sender)))
         thread.start()

@@ -83,7 +83,7 @@ def test_the_largest_run_is_known_before() -> None:
 ])
 def test_what_can_not_be_is_refused(make: object, words: str) -> None:
     with pytest.raises(SegError, match=words):
-        make()  # type: ignore[operator]
+        make()
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.video.stream import VideoStream
 
 TICK = Fraction(1, 1000)
 
@@ -30,6 +31,7 @@ def write_video(path: Path, frames: Sequence[np.ndarray], fps: int = 25, *, time
     """Writes frames at `times` [s], evenly spaced where there are none; sound is a tone."""
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=fps, options={"g": "10"})
+        assert isinstance(stream, VideoStream)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pix_fmt
         stream.time_base = stream.codec_context.time_base = TICK
@@ -38,7 +40,7 @@ def write_video(path: Path, frames: Sequence[np.ndarray], fps: int = 25, *, time
         if matrix:
             stream.set_display_matrix(tuple(matrix))
         if sound_s:
-            tone = container.add_stream(sound, rate=48_000, layout="mono")
+            tone: Any = container.add_stream(sound, rate=48_000, layout="mono")
             samples = np.sin(np.arange(int(48_000 * sound_s)) * 2 * np.pi * 440 / 48_000).astype(np.float32)
         for i, picture in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(picture, "bgr24")

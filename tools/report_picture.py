@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from playwright.sync_api import sync_playwright
 from seg.files import UInt8Array, write_image
 
 HEIGHT_PX, GAP_PX = 1180, 28
-VIEWS = ((1000, "light"), (390, "dark"))
+VIEWS: tuple[tuple[int, Literal["light", "dark"]], ...] = ((1000, "light"), (390, "dark"))
 
 
 def main(page: str, output: str) -> None:

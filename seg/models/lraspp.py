@@ -75,6 +75,8 @@ class LRASPP(SegmentationNetwork):
         SegError: an unknown encoder (near names are listed), output stride or other value that can't be.
     """
 
+    decoder: LRASPPDecoder
+
     CLASSIFIERS = ("deep_classifier", "skip_classifier")
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "torchvision": {

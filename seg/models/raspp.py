@@ -56,6 +56,8 @@ class RASPP(SegmentationNetwork):
         SegError: an unknown encoder (near names are listed), output stride or other value that can't be.
     """
 
+    decoder: RASPPDecoder
+
     CLASSIFIERS = ("classifier",)
 
     def __init__(

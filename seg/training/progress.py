@@ -6,7 +6,7 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import CSVLogger
-from pytorch_lightning.loggers.logger import rank_zero_experiment  # type: ignore[attr-defined]
+from pytorch_lightning.loggers.logger import rank_zero_experiment
 
 
 class CurvesInCsv(CSVLogger):

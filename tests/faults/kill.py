@@ -132,7 +132,7 @@ def kill_writers(folder: Path, times: int, random_: random.Random) -> dict[str, 
     commands: dict[str, Callable[[Path], object]] = {
         "infer.py to a folder": lambda out: infer([str(pictures), "--output", str(out), "--save", "overlay,train-ids", *how]),
         "infer.py to a video": lambda out: infer(["--video", str(folder / "in.mp4"), "--output", str(out / "out.mp4"), *how]),
-        "seg.export": lambda out: export(["--weights", str(weights), "--file", str(out / "net.onnx")]),
+        "lraspp export": lambda out: export(["--weights", str(weights), "--file", str(out / "net.onnx")]),
         "datasets.scenes": lambda out: run_command(scenes, [str(out), "--frames", "2", "--size", "64x96", "--threads", "1",
                                                             "--split", "val"]),
         "datasets.folder": proposal,

@@ -87,8 +87,8 @@ def _shape(element: ElementTree.Element, size_hw: tuple[int, int]) -> Shape | No
         pixels[top:top + height, left:left + width] = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
         return of_pixels(label, pixels)
     if element.tag == "box":
-        left, top, right, bottom = (number(key) for key in ("xtl", "ytl", "xbr", "ybr"))
-        center, half = np.array([left + right, top + bottom]) / 2, np.array([right - left, bottom - top]) / 2
+        low, high = np.array([number("xtl"), number("ytl")]), np.array([number("xbr"), number("ybr")])
+        center, half = (low + high) / 2, (high - low) / 2
         corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half
     else:
         center, half = np.array([number("cx"), number("cy")]), np.array([number("rx"), number("ry")])
