@@ -65,8 +65,8 @@ def _main(argv: Sequence[str] | None) -> None:
     from benchmarks import cpu_report, cpu_run
 
     origin = Origin.here("python", "-m", "benchmarks.cpu", *(sys.argv[1:] if argv is None else argv))
-    plan = cpu_run.Plan(systems, list(dict.fromkeys(arguments.sizes)), list(dict.fromkeys(threads)), arguments.rounds,
-                        arguments.frames)
+    plan = cpu_run.CpuRun(systems, list(dict.fromkeys(arguments.sizes)), list(dict.fromkeys(threads)), arguments.rounds,
+                          arguments.frames)
     try:
         with Steps(cpu_run.steps(plan)) as steps:
             findings = cpu_run.find_out(plan, origin, steps.done)

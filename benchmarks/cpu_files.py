@@ -14,8 +14,8 @@ import torch
 
 from benchmarks.cpu_others import export_torchvision
 from seg.errors import SegError
-from seg.export.choices import Choices
 from seg.export.exporter import export_weights
+from seg.export.options import ExportOptions
 from seg.files import find_images, read_image_bgr, write_image
 from seg.label_sets import CITYSCAPES
 from seg.models import load, save
@@ -75,12 +75,12 @@ def make(folder: Path, size_hw: Size, wanted: Collection[tuple[str, str | None]]
     for name in (name for name in NETWORKS if (name, "fp32") in wanted):
         weights = folder / f"{name}.safetensors"
         save(build(name), weights, CITYSCAPES, size_hw)
-        export_weights(weights, choices=Choices(size_hw=size_hw))
+        export_weights(weights, options=ExportOptions(size_hw=size_hw))
         done(f"exported {name}")
         if (name, "int8") not in wanted:
             continue
         try:
-            export_weights(weights, int8_file(weights), Choices(precision="int8", size_hw=size_hw, calibrate=[frames]))
+            export_weights(weights, int8_file(weights), ExportOptions(precision="int8", size_hw=size_hw, calibrate=[frames]))
         except (SegError, ModuleNotFoundError) as error:
             failed[name] = str(error)
         done(f"quantised {name}")

@@ -4,17 +4,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.bars import Bar, BarPanel, draw_bars
-from benchmarks.cpu_run import KERNEL, TORCH, Case, Findings
+from benchmarks.cpu_run import KERNEL, TORCH, Case, CpuFindings
 from benchmarks.cpu_systems import FIRST, System
 from benchmarks.measure import TOTAL, Spread
-from benchmarks.reasons import milliseconds
+from benchmarks.reasons import three_digits
 from seg.document import Block, Chart, Document, Emphasis, Heading, Strong, Table, Text
 from seg.document.words import count
 
 STAGES = ("preprocess", "network", "upsample")
 
 
-def report(findings: Findings) -> Document:
+def report(findings: CpuFindings) -> Document:
     """Returns the whole report."""
     blocks: list[Block] = [_how(findings), Heading("Against each other"), _headlines(findings), _chart(findings)]
     for case in findings.latencies:
@@ -30,7 +30,7 @@ def report(findings: Findings) -> Document:
     return Document("From frame to labels on a CPU", blocks, findings.origin, _to_dict(findings))
 
 
-def _to_dict(findings: Findings) -> dict[str, Any]:
+def _to_dict(findings: CpuFindings) -> dict[str, Any]:
     """Returns every figure, for JSON."""
     cases = []
     for case, measurement in findings.latencies.items():
@@ -56,7 +56,7 @@ def _to_dict(findings: Findings) -> dict[str, Any]:
             "left_out": findings.left_out}
 
 
-def _chart(findings: Findings) -> Chart:
+def _chart(findings: CpuFindings) -> Chart:
     """Returns the medians with all threads, one panel for each frame size."""
     threads = max(threads for _, threads in findings.latencies)
     panels = []
@@ -72,7 +72,7 @@ def _chart(findings: Findings) -> Chart:
                  size=(11, 0.3 * lines + 0.8), wide=True)
 
 
-def _how(findings: Findings) -> Text:
+def _how(findings: CpuFindings) -> Text:
     peaks = "; ".join(f"{peak:.1f} GMAC/s in {precision} with {count(threads, 'thread')}"
                       for (threads, precision), peak in sorted(findings.peaks.items()))
     return Text(
@@ -104,7 +104,7 @@ def _pairs() -> Iterable[tuple[str, str, str]]:
         yield f"{name} in our engine, its fastest, against OpenVINO's fastest", f"{network}-openvino-", f"{network}-fused-"
 
 
-def _ratio(findings: Findings, case: Case, slow: str, fast: str) -> Spread | None:
+def _ratio(findings: CpuFindings, case: Case, slow: str, fast: str) -> Spread | None:
     measurement = findings.latencies[case]
 
     def fastest(name: str) -> str | None:
@@ -115,7 +115,7 @@ def _ratio(findings: Findings, case: Case, slow: str, fast: str) -> Spread | Non
     return None if slower is None or faster is None else measurement.ratio(slower, faster)
 
 
-def _headlines(findings: Findings) -> Table:
+def _headlines(findings: CpuFindings) -> Table:
     cases = list(findings.latencies)
     rows = []
     for what, slow, fast in _pairs():
@@ -126,7 +126,7 @@ def _headlines(findings: Findings) -> Table:
     return Table.of(["times as fast, median (quartiles)", *map(_where, cases)], rows)
 
 
-def _systems(findings: Findings, case: Case) -> Table:
+def _systems(findings: CpuFindings, case: Case) -> Table:
     measurement, systems = findings.latencies[case], _ran(findings, case)
     rows = []
     for system in systems:
@@ -134,7 +134,7 @@ def _systems(findings: Findings, case: Case) -> Table:
         agreement = findings.agreements.get((case, system.id))
         starts = findings.firsts.get((case, system.id))
         rows.append([_label(system), findings.runs_in[case, system.id],
-                     *(milliseconds(value) for value in (spread.median, spread.p90, spread.p99)),
+                     *(three_digits(value) for value in (spread.median, spread.p90, spread.p99)),
                      f"{measurement.ratio(systems[0].id, system.id).median:.2f}",
                      "–" if agreement is None else f"{100 * agreement:.2f} %",
                      *(("–", "–") if starts is None else
@@ -143,7 +143,7 @@ def _systems(findings: Findings, case: Case) -> Table:
                   "first frame [s]", "memory [MiB]"], rows, left=2)
 
 
-def _stages(findings: Findings, case: Case) -> Table:
+def _stages(findings: CpuFindings, case: Case) -> Table:
     measurement, (size_hw, threads) = findings.latencies[case], case
     rows = []
     for system in _ran(findings, case):
@@ -154,29 +154,29 @@ def _stages(findings: Findings, case: Case) -> Table:
         # In OpenVINO's bfloat16 the conversions are those of float32: colour order and normalisation come before.
         counted = f"{engine} {'fp32' if (engine, precision) == ('openvino', 'bf16') else precision}"
         conversions = findings.conversions_ms.get((case, system.network, counted))
-        outside = "–" if conversions is None else milliseconds(medians[TOTAL] - medians["network"] + conversions)
+        outside = "–" if conversions is None else three_digits(medians[TOTAL] - medians["network"] + conversions)
         pace = findings.macs[system.network, size_hw] / medians["network"] / 1e6
         peak = findings.peaks.get((threads, precision))
-        rows.append([_label(system), f"{engine} {precision}", *(milliseconds(medians[stage]) for stage in STAGES), outside,
+        rows.append([_label(system), f"{engine} {precision}", *(three_digits(medians[stage]) for stage in STAGES), outside,
                      f"{pace:.1f}", "–" if peak is None else f"{100 * pace / peak:.0f} %"])
     return Table.of(["", "runs in", *STAGES, "outside", "GMAC/s", "of peak"], rows, left=2)
 
 
-def _upsampling(findings: Findings) -> Table:
+def _upsampling(findings: CpuFindings) -> Table:
     rows = []
     for case, measurement in findings.upsampling.items():
         ours, torchs = measurement.spread(KERNEL), measurement.spread(TORCH)
-        rows.append([_where(case), milliseconds(ours.median), milliseconds(torchs.median),
+        rows.append([_where(case), three_digits(ours.median), three_digits(torchs.median),
                      f"{measurement.ratio(TORCH, KERNEL).median:.1f}"])
     head = ["on the scores of the frame", "ours [ms]", "torch, interpolate and argmax [ms]", "times as fast"]
     return Table.of(head, rows)
 
 
-def _ran(findings: Findings, case: Case) -> list[System]:
+def _ran(findings: CpuFindings, case: Case) -> list[System]:
     return [system for system in findings.systems if system.id in findings.latencies[case].latency_ms]
 
 
-def _name(findings: Findings, case: Case, system: System) -> str:
+def _name(findings: CpuFindings, case: Case, system: System) -> str:
     name = system.label.replace(", upsampling and argmax in the graph", "")
     if system.network in (None, "torchvision"):
         return name

@@ -18,7 +18,7 @@ from benchmarks.layers import by_kind, profile
 from benchmarks.measure import WARM_UP_RUNS, Measurement, measure
 from benchmarks.peak import peak_gmacs
 from seg.document import Origin
-from seg.document.words import count
+from seg.document.words import count, size
 from seg.errors import SegError
 from seg.models.paper import madds
 from seg.runtime import Predictor
@@ -35,7 +35,7 @@ KERNEL, TORCH = "upsample_argmax", "torch"  # the upsampling's own contest
 
 
 @dataclass
-class Findings:
+class CpuFindings:
     """Everything that the report is made of.
 
     Attributes:
@@ -70,7 +70,7 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CpuRun:
     """What to do.
 
     Attributes:
@@ -92,13 +92,13 @@ Done = Callable[[str], None]
 """Told after each step what was done."""
 
 
-def find_out(plan: Plan, origin: Origin, done: Done) -> Findings:
+def find_out(plan: CpuRun, origin: Origin, done: Done) -> CpuFindings:
     """Does everything.
 
     Raises:
         SegError: a network can't be exported, a picture not be read, or no system runs.
     """
-    findings = Findings(origin, plan.systems, plan.rounds)
+    findings = CpuFindings(origin, plan.systems, plan.rounds)
     findings.left_out = {system.id: reason for system in plan.systems if (reason := system.missing())}
     there = [system for system in plan.systems if system.id not in findings.left_out]
     wanted = {(system.network, precision) for system in there if system.network
@@ -107,7 +107,7 @@ def find_out(plan: Plan, origin: Origin, done: Done) -> Findings:
         with TemporaryDirectory(prefix="lraspp-benchmark-") as name, _cache_in(Path(name) / "cache"):
             folder = Path(name)
             failed = cpu_files.make(folder, size_hw, wanted, plan.pictures, done)
-            findings.left_out.update({f"int8 of {network} at {_size(size_hw)}": why for network, why in failed.items()})
+            findings.left_out.update({f"int8 of {network} at {size(size_hw)}": why for network, why in failed.items()})
             _count(findings, size_hw)
             for threads in plan.threads:
                 _contest(findings, there, folder, (size_hw, threads), threads == max(plan.threads), done)
@@ -127,15 +127,15 @@ def _cache_in(folder: Path) -> Iterator[None]:
             os.environ[CACHE_VARIABLE] = before
 
 
-def _count(findings: Findings, size_hw: Size) -> None:
+def _count(findings: CpuFindings, size_hw: Size) -> None:
     for network in cpu_files.NETWORKS:
         findings.macs[network, size_hw] = madds(cpu_files.build(network), size_hw).convolutions
 
 
-def _contest(findings: Findings, systems: Sequence[System], folder: Path, case: Case, with_firsts: bool, done: Done) -> None:
+def _contest(findings: CpuFindings, systems: Sequence[System], folder: Path, case: Case, with_firsts: bool, done: Done) -> None:
     """Builds all systems, then times them in turn; then, if asked, each by itself in a process of its own."""
     size_hw, threads = case
-    where = f"{_size(size_hw)}, {count(threads, 'thread')}"
+    where = f"{size(size_hw)}, {count(threads, 'thread')}"
     setup = Setup(folder, np.load(folder / cpu_files.FRAME), threads, cpu_files.CLASSES)
     running: dict[str, Running] = {}
     for system in systems:
@@ -188,7 +188,7 @@ def _check(running: Running, size_hw: Size) -> None:
         raise SegError(f"it gives {labels.dtype} {labels.shape}, not uint8 {size_hw}")
 
 
-def _agree(findings: Findings, systems: Sequence[System], running: Mapping[str, Running], setup: Setup, case: Case) -> None:
+def _agree(findings: CpuFindings, systems: Sequence[System], running: Mapping[str, Running], setup: Setup, case: Case) -> None:
     """Compares the labels of our networks with those in torch."""
     for network in {system.network for system in systems} & set(cpu_files.NETWORKS):
         weights = setup.folder / f"{network}.safetensors"
@@ -198,7 +198,7 @@ def _agree(findings: Findings, systems: Sequence[System], running: Mapping[str, 
                 findings.agreements[case, system.id] = float((running[system.id].run()[0] == expected).mean())
 
 
-def _inside(findings: Findings, systems: Sequence[System], setup: Setup, case: Case) -> None:
+def _inside(findings: CpuFindings, systems: Sequence[System], setup: Setup, case: Case) -> None:
     """Profiles our networks in OpenVINO and in our engine, and times the upsampling against torch's."""
     networks = [name for name in cpu_files.NETWORKS if any(system.ours and system.network == name for system in systems)]
     files = {(name, "fp32"): setup.folder / f"{name}.onnx" for name in networks}
@@ -241,13 +241,9 @@ def _upsampling(path: Path, setup: Setup, rounds: int) -> Measurement:
     return measure({KERNEL: kernel, TORCH: in_torch}, rounds)
 
 
-def steps(plan: Plan) -> int:
+def steps(plan: CpuRun) -> int:
     """Returns how many steps `find_out` tells of at most."""
     there = [system for system in plan.systems if not system.missing()]
     files = len({system.network for system in there if system.network}) * 2 + 1
     each = len(there) * (1 + WARM_UP_RUNS + plan.rounds)
     return len(plan.sizes_hw) * (files + len(plan.threads) * each + len(there))
-
-
-def _size(size_hw: Size) -> str:
-    return f"{size_hw[0]}x{size_hw[1]}"

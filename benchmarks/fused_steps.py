@@ -9,10 +9,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from seg import weights as files
 from seg.runtime.engines.fused_engine import FusedEngine
 from seg.runtime.fused import kernels, program
 from seg.runtime.workers import pool
+from seg.weights import read_description, read_tensors
 
 PROFILE_RUNS = 10
 
@@ -33,7 +33,7 @@ def conversions_ms(weights: Path, frame_bgr: npt.NDArray[np.uint8], threads: int
         runs: how many are measured; the median counts.
     """
     size_hw = frame_bgr.shape[0], frame_bgr.shape[1]
-    steps = program.plan(files.read_description(weights), files.read_tensors(weights), size_hw, threads, precision)
+    steps = program.plan(read_description(weights), read_tensors(weights), size_hw, threads, precision)
     frame = np.ascontiguousarray(frame_bgr).reshape(len(frame_bgr), -1)
     lines = [np.empty(frame.shape[1] + 6, steps.numbers.dtype) for _ in range(threads)]
 

@@ -7,9 +7,9 @@ from typing import Any
 from benchmarks.layers import Layer
 from benchmarks.measure import TOTAL, Measurement, Spread
 from benchmarks.paper_rows import HEADLINES, Entry
-from benchmarks.reasons import Pair, explain, less, milliseconds
+from benchmarks.reasons import Pair, explain, less, three_digits
 from seg.document import Block, Chart, Document, Emphasis, Heading, Origin, Table, Text
-from seg.document.words import count
+from seg.document.words import count, size
 from seg.models.paper import FULL_HW, FULL_MADDS_HW, HALF_MADDS_HW, MAdds
 from seg.report.pareto import Panel, Point, draw
 
@@ -19,7 +19,7 @@ PHONE = "Pixel 3, one core (published)"
 
 
 @dataclass
-class Findings:
+class PaperFindings:
     """Everything that the report is made of.
 
     Attributes:
@@ -65,22 +65,22 @@ class Findings:
         return [(by_id[slow], by_id[fast]) for slow, fast in HEADLINES if slow in by_id and fast in by_id]
 
 
-def report(findings: Findings) -> Document:
+def report(findings: PaperFindings) -> Document:
     """Returns the whole report."""
     blocks: list[Block] = [_how(findings), *_chart(findings)]
     if findings.headlines():
         blocks += [Heading("Less time"), _headline_table(findings)]
     for size_hw in findings.sizes:
-        blocks += [Heading(f"Latency at {_size(size_hw)}"), _latency_table(findings, size_hw)]
+        blocks += [Heading(f"Latency at {size(size_hw)}"), _latency_table(findings, size_hw)]
     blocks += [Heading("Parameters and multiply-adds"), _counts(), _arithmetic_table(findings, FULL_MADDS_HW),
                _arithmetic_table(findings, HALF_MADDS_HW)]
     for pair, size_hw in _pairs(findings):
-        blocks += [Heading(f"Why: {pair.fast} against {pair.slow} at {_size(size_hw)}, "
+        blocks += [Heading(f"Why: {pair.fast} against {pair.slow} at {size(size_hw)}, "
                            f"{count(findings.profile_threads, 'thread')}"), *explain(pair)]
     return Document("The paper's networks, as published and as measured here", blocks, findings.origin, _to_dict(findings))
 
 
-def _to_dict(findings: Findings) -> dict[str, Any]:
+def _to_dict(findings: PaperFindings) -> dict[str, Any]:
     """Returns every figure, for JSON."""
     networks = []
     for entry in findings.entries:
@@ -106,16 +106,16 @@ def _to_dict(findings: Findings) -> dict[str, Any]:
     }
 
 
-def _chart(findings: Findings) -> list[Block]:
+def _chart(findings: PaperFindings) -> list[Block]:
     """Returns published accuracy on val against latency, on the phone and here with the fewest threads, where there is any."""
     shown = [entry for entry in findings.entries if entry.in_table_7]
     if not shown:
         return []
     threads = min(findings.threads)
-    panels = [Panel(f"{PHONE}, {_size(FULL_HW)}", [_point(entry, 1000 * entry.row.cpu_full_s) for entry in shown if entry.row])]
+    panels = [Panel(f"{PHONE}, {size(FULL_HW)}", [_point(entry, 1000 * entry.row.cpu_full_s) for entry in shown if entry.row])]
     for size_hw in findings.sizes:
         spreads = [(entry, findings.spread(entry, size_hw, threads, TOTAL)) for entry in shown]
-        panels.append(Panel(f"Here, {count(threads, 'thread')}, {_size(size_hw)}",
+        panels.append(Panel(f"Here, {count(threads, 'thread')}, {size(size_hw)}",
                             [_point(entry, spread.median, (spread.q25, spread.q75)) for entry, spread in spreads]))
     note = (f"Accuracy: Cityscapes val, as published (Table 7). Latency here: frame to labels, {findings.engine}, median of "
             f"{count(findings.rounds, 'round')} and interquartile range, {findings.origin.created:%Y-%m-%d}, "
@@ -131,7 +131,7 @@ def _point(entry: Entry, latency_ms: float, spread_ms: tuple[float, float] | Non
     return Point(entry.id, label, family, entry.network.decoder == "LR-ASPP", latency_ms, entry.row.miou, spread_ms)
 
 
-def _how(findings: Findings) -> Text:
+def _how(findings: PaperFindings) -> Text:
     peaks = ", ".join(f"{peak:.1f} GMAC/s with {count(threads, 'thread')}" for threads, peak in sorted(findings.peaks.items()))
     return Text(
         *findings.origin.sentence(),
@@ -150,14 +150,14 @@ def _counts() -> Text:
         "last count from the paper's figure.")
 
 
-def _headline_table(findings: Findings) -> Table:
+def _headline_table(findings: PaperFindings) -> Table:
     head, rows = ["", "frame", PHONE], list[list[str]]()
     for threads in findings.threads:
         head += [f"{count(threads, 'thread')}: network", "labels"]
     for slow, fast in findings.headlines():
         for size_hw in findings.sizes:
             published = _published_ratio(slow, fast, size_hw)
-            cells = [f"{fast.name()} against {slow.name()}", _size(size_hw), "–" if published is None else less(published)]
+            cells = [f"{fast.name()} against {slow.name()}", size(size_hw), "–" if published is None else less(published)]
             for threads in findings.threads:
                 measurement = findings.latencies[size_hw, threads]
                 for stage in (NETWORK, TOTAL):
@@ -167,7 +167,7 @@ def _headline_table(findings: Findings) -> Table:
     return Table.of(head, rows, left=2)
 
 
-def _latency_table(findings: Findings, size_hw: Size) -> Table:
+def _latency_table(findings: PaperFindings, size_hw: Size) -> Table:
     head, rows = ["N", "network", "mIoU", "Pixel 3 [ms]"], list[list[str]]()
     for threads in findings.threads:
         head += [f"{count(threads, 'thread')}: network [ms]", "labels [ms]", "of peak"]
@@ -182,9 +182,9 @@ def _latency_table(findings: Findings, size_hw: Size) -> Table:
     return Table.of(head, rows, left=2)
 
 
-def _arithmetic_table(findings: Findings, size_hw: Size) -> Table:
+def _arithmetic_table(findings: PaperFindings, size_hw: Size) -> Table:
     full = size_hw == FULL_MADDS_HW
-    where = f"GMAdds at {_size(size_hw)}"
+    where = f"GMAdds at {size(size_hw)}"
     head = ["N", "network", *(["params [M], paper", "here"] if full else []), f"{where}: paper", "convolutions",
             "with element-wise", "as the authors' graph", "difference"]
     rows = []
@@ -202,7 +202,7 @@ def _arithmetic_table(findings: Findings, size_hw: Size) -> Table:
     return Table.of(head, rows, left=2)
 
 
-def _pairs(findings: Findings) -> Iterable[tuple[Pair, Size]]:
+def _pairs(findings: PaperFindings) -> Iterable[tuple[Pair, Size]]:
     """The paper's comparisons with what explains them, by frame size."""
     threads = findings.profile_threads
     for slow, fast in findings.headlines():
@@ -225,9 +225,5 @@ def _miou(entry: Entry) -> str:
 
 
 def _spread(spread: Spread) -> str:
-    return f"{milliseconds(spread.median)} ({milliseconds(spread.iqr)})"
-
-
-def _size(size_hw: Size) -> str:
-    return f"{size_hw[0]}x{size_hw[1]}"
+    return f"{three_digits(spread.median)} ({three_digits(spread.iqr)})"
 

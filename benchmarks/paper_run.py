@@ -10,12 +10,12 @@ import torch
 from benchmarks.layers import PROFILE_RUNS, Layer, profile, total
 from benchmarks.measure import WARM_UP_RUNS, measure
 from benchmarks.networks import export, frame_to_labels, make_frame
-from benchmarks.paper_report import Findings, Size
+from benchmarks.paper_report import PaperFindings, Size
 from benchmarks.paper_rows import HEADLINES, Entry, first_alike
 from benchmarks.peak import peak_gmacs
 from benchmarks.reasons import kinds_table
 from seg.document import Block, Document, Heading, Origin, Table
-from seg.document.words import count
+from seg.document.words import count, size
 from seg.models.network import SegmentationNetwork
 from seg.models.paper import FULL_MADDS_HW, HALF_MADDS_HW, madds
 from seg.runtime import Predictor
@@ -28,7 +28,7 @@ Done = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class PaperRun:
     """What to do with which networks.
 
     Attributes:
@@ -48,7 +48,7 @@ class Plan:
     rounds: int
 
     @classmethod
-    def make(cls, entries: Sequence[Entry], sizes_hw: Sequence[Size], threads: Sequence[int], rounds: int) -> "Plan":
+    def make(cls, entries: Sequence[Entry], sizes_hw: Sequence[Size], threads: Sequence[int], rounds: int) -> "PaperRun":
         """Builds the networks, with random weights."""
         torch.manual_seed(0)
         built = {entry.id: entry.network.build() for entry in entries}
@@ -68,13 +68,13 @@ class Plan:
         return len(self.networks) + len(self.sizes_hw) * (len(self.networks) + timed + profiled)
 
 
-def find_out(plan: Plan, origin: Origin, done: Done) -> Findings:
+def find_out(plan: PaperRun, origin: Origin, done: Done) -> PaperFindings:
     """Does everything; a minute or so for each size and number of threads, ten seconds for a network.
 
     Raises:
         SegError: a network can't be exported or run, or memory doesn't suffice.
     """
-    findings = Findings(origin, plan.entries, plan.first_alike, plan.rounds, min(plan.threads))
+    findings = PaperFindings(origin, plan.entries, plan.first_alike, plan.rounds, min(plan.threads))
     sizes_counted = dict.fromkeys((FULL_MADDS_HW, HALF_MADDS_HW, *plan.sizes_hw))
     counted, parameters = {}, {}
     for id, network in plan.networks.items():
@@ -88,20 +88,20 @@ def find_out(plan: Plan, origin: Origin, done: Done) -> Findings:
             files = {}
             for id, network in plan.networks.items():
                 files[id] = export(network, Path(folder) / f"{id}.onnx", size_hw)
-                done(f"{_size(size_hw)}: exported {id}")
+                done(f"{size(size_hw)}: exported {id}")
             for threads in plan.threads:
                 _time(findings, files, size_hw, threads, done)
             _profile(findings, {id: files[id] for id in plan.profiled}, size_hw, done)
     return findings
 
 
-def _time(findings: Findings, files: dict[str, Path], size_hw: Size, threads: int, done: Done) -> None:
+def _time(findings: PaperFindings, files: dict[str, Path], size_hw: Size, threads: int, done: Done) -> None:
     """Times all networks against each other at one size and number of threads; only they are in memory meanwhile."""
     frame = make_frame(size_hw)
     predictors = {id: Predictor.load(path, engine=ENGINE, precision="fp32", threads=threads, size="own")
                   for id, path in files.items()}
     before = peak_gmacs(threads)
-    where = f"{_size(size_hw)}, {count(threads, 'thread')}"
+    where = f"{size(size_hw)}, {count(threads, 'thread')}"
     findings.latencies[size_hw, threads] = measure(
         {id: frame_to_labels(predictor, frame) for id, predictor in predictors.items()}, findings.rounds,
         on_run=lambda id: done(f"{where}: timed {id}"))
@@ -110,8 +110,8 @@ def _time(findings: Findings, files: dict[str, Path], size_hw: Size, threads: in
     findings.engine = f"{one.engine} in {one.precision}"
 
 
-def _profile(findings: Findings, files: dict[str, Path], size_hw: Size, done: Done) -> None:
-    where = f"{_size(size_hw)}, {count(findings.profile_threads, 'thread')}"
+def _profile(findings: PaperFindings, files: dict[str, Path], size_hw: Size, done: Done) -> None:
+    where = f"{size(size_hw)}, {count(findings.profile_threads, 'thread')}"
     profiles = profile(files, make_frame(size_hw), findings.profile_threads, on_run=lambda id: done(f"{where}: profiled {id}"))
     findings.profiles.update({(size_hw, id): layers for id, layers in profiles.items()})
 
@@ -130,7 +130,7 @@ def profile_one(entry: Entry, sizes_hw: Sequence[Size], threads: Sequence[int], 
             done(entry.id)
             for number in threads:
                 layers = profile({entry.id: file}, make_frame(size_hw), number, on_run=done)[entry.id]
-                blocks += [Heading(f"{_size(size_hw)}, {count(number, 'thread')}, {peak_gmacs(number):.1f} GMAC/s in a matrix "
+                blocks += [Heading(f"{size(size_hw)}, {count(number, 'thread')}, {peak_gmacs(number):.1f} GMAC/s in a matrix "
                                    "product"), _layers_table(layers), kinds_table([(entry.name(), layers)])]
     return Document(f"Where the time of {entry.name()} goes", blocks)
 
@@ -145,7 +145,3 @@ def _layers_table(layers: Sequence[Layer]) -> Table:
     rows = [(layer.name, layer.kind, layer.kernel, "x".join(map(str, layer.shape)), f"{layer.time_ms:.2f}",
              f"{100 * layer.time_ms / whole:.1f}", f"{layer.macs / 1e6:.1f}" if layer.macs else "–") for layer in layers]
     return Table.of(("layer", "kind", "kernel", "output", "ms", "%", "MMACs"), rows, left=4)
-
-
-def _size(size_hw: Size) -> str:
-    return f"{size_hw[0]}x{size_hw[1]}"

@@ -72,7 +72,7 @@ def _main(argv: Sequence[str] | None) -> None:
         return
     folder = check_writable_folder(arguments.output or output.RESULTS)
     origin = Origin.here("python", "-m", "benchmarks.paper_table", *(sys.argv[1:] if argv is None else argv))
-    plan = paper_run.Plan.make(entries, sizes, threads, ROUNDS if arguments.rounds is None else arguments.rounds)
+    plan = paper_run.PaperRun.make(entries, sizes, threads, ROUNDS if arguments.rounds is None else arguments.rounds)
     try:
         with Steps(plan.steps) as steps:
             findings = paper_run.find_out(plan, origin, steps.done)

@@ -44,7 +44,7 @@ def less(ratio: float) -> str:
     return f"{100 * abs(1 - ratio):.1f} % {'less' if ratio <= 1 else 'more'}"
 
 
-def milliseconds(value: float) -> str:
+def three_digits(value: float) -> str:
     """Returns it with three digits or so."""
     return f"{value:.{0 if value >= 100 else 1 if value >= 1 else 2}f}"
 
@@ -70,7 +70,7 @@ def _cells(share: Share | None, whole: Share) -> list[str]:
     if share is None:
         return ["–"] * 4
     arithmetic = [f"{share.macs / 1e9:.2f}", f"{share.gmacs_per_s:.1f}"] if share.macs > 1e-3 * whole.macs else ["–", "–"]
-    return [milliseconds(share.time_ms), f"{share.time_ms / whole.time_ms:.0%}".replace("%", " %"), *arithmetic]
+    return [three_digits(share.time_ms), f"{share.time_ms / whole.time_ms:.0%}".replace("%", " %"), *arithmetic]
 
 
 def _pace(pair: Pair) -> str:
@@ -100,11 +100,11 @@ def _savings(pair: Pair) -> str:
     gains = sorted((kind for kind in KINDS if saved[kind] >= least), key=lambda kind: -saved[kind])
     costs = sorted((kind for kind in KINDS if saved[kind] <= -least), key=lambda kind: saved[kind])
     whole = sum(saved.values())
-    text = f"By the profile {pair.fast} {'saves' if whole >= 0 else 'costs'} {milliseconds(abs(whole))} ms"
+    text = f"By the profile {pair.fast} {'saves' if whole >= 0 else 'costs'} {three_digits(abs(whole))} ms"
     if gains:
-        text += f": {listed(f'{kind} saves {milliseconds(saved[kind])}' for kind in gains)}"
+        text += f": {listed(f'{kind} saves {three_digits(saved[kind])}' for kind in gains)}"
     if costs:
-        text += f"{';' if gains else ':'} {listed(f'{kind} costs {milliseconds(-saved[kind])} more' for kind in costs)}"
+        text += f"{';' if gains else ':'} {listed(f'{kind} costs {three_digits(-saved[kind])} more' for kind in costs)}"
     return text + "."
 
 

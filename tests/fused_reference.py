@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seg import weights as files
 from seg.architecture import NORM_EPS, find_variant, sliding_pool
 from seg.runtime.fused.program import DEFAULTS
+from seg.weights import read_description, read_tensors
 
 Round = Callable[[Tensor], Tensor]
 
@@ -38,8 +38,8 @@ class _Reference:
     """Weights and activations are rounded; what sums up, gates and scores aren't."""
 
     def __init__(self, path: Path, rounded: Round) -> None:
-        self._description = files.read_description(path)
-        self._tensors = {name: torch.from_numpy(tensor.astype(np.float64)) for name, tensor in files.read_tensors(path).items()}
+        self._description = read_description(path)
+        self._tensors = {name: torch.from_numpy(tensor.astype(np.float64)) for name, tensor in read_tensors(path).items()}
         self._given: dict[str, Any] = DEFAULTS | self._description.arguments
         self._eps = self._given["encoder_norm_eps"] or NORM_EPS
         self._variant = find_variant(self._given["encoder_name"])

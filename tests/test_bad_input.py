@@ -16,11 +16,11 @@ from videos import write_video
 import train_seg
 from datasets.camvid import CamVid
 from datasets.folder.__main__ import main as folder_main
+from seg.cli.best_weights import main as weights_main
 from seg.cli.common import Parser, run
 from seg.cli.export import main as export_main
 from seg.cli.infer import main
 from seg.cli.train import main as train
-from seg.cli.weights import main as weights_main
 from seg.errors import SegError
 
 ROOT = Path(__file__).parent.parent

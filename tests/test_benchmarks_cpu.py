@@ -15,7 +15,7 @@ from networks import make_frame
 from benchmarks import alone, cpu, cpu_files, cpu_others, cpu_report
 from benchmarks.alone import First
 from benchmarks.cpu_first import first
-from benchmarks.cpu_run import KERNEL, TORCH, Findings, _check, _contest
+from benchmarks.cpu_run import KERNEL, TORCH, CpuFindings, _check, _contest
 from benchmarks.cpu_systems import Setup, System, all_systems, choose
 from benchmarks.measure import Measurement
 from benchmarks.start import main as start_main
@@ -23,8 +23,8 @@ from seg import machine
 from seg.document import Chart, Document, Origin, Table, to_json, to_markdown
 from seg.document.charts import to_png
 from seg.errors import SegError
-from seg.export.choices import Choices
 from seg.export.exporter import export_weights
+from seg.export.options import ExportOptions
 from seg.label_sets import CITYSCAPES
 from seg.models import load, save
 from seg.runtime import Predictor
@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cpu")
     np.save(folder / "frame.npy", make_frame(*SIZE_HW))
     save(cpu_files.build("small"), folder / "small.safetensors", CITYSCAPES, SIZE_HW)
-    export_weights(folder / "small.safetensors", choices=Choices(size_hw=SIZE_HW))
+    export_weights(folder / "small.safetensors", options=ExportOptions(size_hw=SIZE_HW))
     return folder
 
 
@@ -116,11 +116,11 @@ def test_a_system_that_gives_something_else_is_found_out(folder: Path) -> None:
 
 
 @pytest.fixture
-def findings() -> Findings:
+def findings() -> CpuFindings:
     """Of two sizes; made up so that every ratio is a round number."""
     here = machine.Machine("CPU", ("avx2",), 2, 8.0, "Linux", "3.11", {"numpy": "2"})
-    found = Findings(Origin("python -m benchmarks.cpu", datetime(2026, 1, 2, tzinfo=UTC), here),
-                     choose(["torchvision", "small", "plain-openvino-small"]), rounds=3)
+    found = CpuFindings(Origin("python -m benchmarks.cpu", datetime(2026, 1, 2, tzinfo=UTC), here),
+                        choose(["torchvision", "small", "plain-openvino-small"]), rounds=3)
     for factor, size_hw in ((4, (1024, 2048)), (1, (512, 1024))):
         case = (size_hw, 2)
         found.latencies[case] = Measurement()
@@ -152,7 +152,7 @@ def rows_of(report: Document, heading: str) -> dict[str, list[str]]:
     return {" ".join(row[:2]) if heading in ("", "system") else row[0]: row for row in rows}
 
 
-def test_ratios_are_of_rounds_and_the_right_way_round(findings: Findings) -> None:
+def test_ratios_are_of_rounds_and_the_right_way_round(findings: CpuFindings) -> None:
     rows = rows_of(cpu_report.report(findings), "times as fast, median (quartiles)")
     assert rows["ours, Small in our engine, fp32, against torchvision eager"][1:] == ["15.00 (15.00 to 15.00)"] * 2
     assert rows["ours, Small in auto, against torchvision eager"][1].startswith("18.00")
@@ -162,7 +162,7 @@ def test_ratios_are_of_rounds_and_the_right_way_round(findings: Findings) -> Non
     assert not any("bf16" in what for what in rows), "what didn't run is compared"
 
 
-def test_stages_count_conversions_as_outside(findings: Findings) -> None:
+def test_stages_count_conversions_as_outside(findings: CpuFindings) -> None:
     report = cpu_report.report(findings)
     row = rows_of(report, "")["ours, Small openvino fp32"]
     # Network 20 ms of 28 in the first case: 8 outside, and 1 of conversions. 4 GMACs in 20 ms are half of the peak.
@@ -174,7 +174,7 @@ def test_stages_count_conversions_as_outside(findings: Findings) -> None:
     assert rows_of(report, "system")["ours, Small openvino int8"][5:] == ["18.00", "99.12 %", "3.2 / 1.2", "457"]
 
 
-def test_report_is_data_and_a_picture_too(findings: Findings) -> None:
+def test_report_is_data_and_a_picture_too(findings: CpuFindings) -> None:
     report = cpu_report.report(findings)
     data = json.loads(to_json(report))
     assert [case["size_hw"] for case in data["cases"]] == [[1024, 2048], [512, 1024]]
@@ -223,7 +223,7 @@ def test_what_cannot_run_is_left_out_and_said(tmp_path: Path) -> None:
     np.save(tmp_path / "frame.npy", make_frame(*SIZE_HW))
     origin = Origin("", datetime.now(UTC), machine.describe())
     systems = choose(["plain-openvino-small-fp32", "plain-openvino-small-int8"])
-    found = Findings(origin, systems, rounds=1)
+    found = CpuFindings(origin, systems, rounds=1)
     with pytest.raises(SegError, match=r"none of the systems can run.*there is no small\.onnx.*there is no small_int8\.onnx"):
         _contest(found, systems, tmp_path, (SIZE_HW, 1), False, lambda what: None)
 

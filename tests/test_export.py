@@ -16,9 +16,9 @@ from networks import LABEL_SET, make_frame, make_network
 
 from seg.errors import SegError
 from seg.export import exporter, onnx_export
-from seg.export.choices import Choices
 from seg.export.exporter import export_weights
 from seg.export.onnx_export import export_onnx
+from seg.export.options import ExportOptions
 from seg.models import describe, load
 from seg.runtime import Predictor
 from seg.runtime.engines.openvino_engine import core
@@ -79,7 +79,7 @@ def test_an_onnx_file_of_another_project_is_named(tmp_path: Path, tiny_weights: 
 def test_a_wrong_export_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, other = make_network(seed=0), make_network(seed=1)
     trace = onnx_export.trace
-    monkeypatch.setattr(onnx_export, "trace", lambda network, choices: trace(other, choices))
+    monkeypatch.setattr(onnx_export, "trace", lambda network, options: trace(other, options))
     with pytest.raises(SegError, match="differ from the network's"):
         export_onnx(model, tmp_path / "wrong.onnx", describe(model, LABEL_SET, (96, 160)))
     assert not list(tmp_path.iterdir())
@@ -129,7 +129,7 @@ def test_a_network_that_torch_export_ties_to_sizes_needs_one(tiny_weights: Path,
     monkeypatch.setattr(torch.export, "save", lambda *_, **__: None)
     monkeypatch.setattr(torch.export, "load", lambda _: SimpleNamespace(module=lambda: guarded))
     with pytest.raises(SegError, match=r"takes no frame of 32x32 \(Guard failed: .*Fix the size: --size HxW"):
-        export_weights(tiny_weights, tmp_path / "net.pt2", Choices("pt2"))
+        export_weights(tiny_weights, tmp_path / "net.pt2", ExportOptions("pt2"))
     assert not list(tmp_path.iterdir())
 
 
@@ -145,7 +145,7 @@ def labels_of(weights: Path, images: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("size_hw", [None, (64, 80)])
 def test_labels_of_the_frames_size_come_out(size_hw: tuple[int, int] | None, tiny_weights: Path, tmp_path: Path) -> None:
-    path, export = export_weights(tiny_weights, tmp_path / "l.onnx", Choices(output="labels", size_hw=size_hw))
+    path, export = export_weights(tiny_weights, tmp_path / "l.onnx", ExportOptions(output="labels", size_hw=size_hw))
     graph = onnx.load(path).graph
     assert not {node.op_type for node in graph.node} & UNWANTED
     assert [value.name for value in graph.output] == ["labels"]
@@ -163,7 +163,7 @@ def test_labels_of_the_frames_size_come_out(size_hw: tuple[int, int] | None, tin
 
 @pytest.mark.parametrize("output", ["scores", "labels"])
 def test_openvinos_own_format(output: str, tiny_weights: Path, tmp_path: Path) -> None:
-    path, export = export_weights(tiny_weights, tmp_path / "o.xml", Choices("openvino", output=output))
+    path, export = export_weights(tiny_weights, tmp_path / "o.xml", ExportOptions("openvino", output=output))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["o.bin", "o.xml"]
     model = core().read_model(path)
     kinds = {str(node.get_element_type()) for node in model.get_ops() if node.get_type_name() == "Constant"}
@@ -184,7 +184,7 @@ def test_openvinos_own_format(output: str, tiny_weights: Path, tmp_path: Path) -
 def test_torchs_own_format(precision: str, output: str, tiny_weights: Path, tmp_path: Path) -> None:
     # Rounded to bfloat16, a random network gives other labels; a trained one has margins.
     weights = tiny_weights if precision == "fp32" else SHIPPED_FOLDER / "camvid_small.safetensors"
-    path, export = export_weights(weights, tmp_path / "t.pt2", Choices("pt2", precision, output))
+    path, export = export_weights(weights, tmp_path / "t.pt2", ExportOptions("pt2", precision, output))
     texts = {METADATA_KEY: "", EXPORT_KEY: ""}
     program = torch.export.load(path, extra_files=texts)
     assert Description.from_json(texts[METADATA_KEY], path) == read_description(weights)
@@ -205,11 +205,11 @@ def test_torchs_own_format(precision: str, output: str, tiny_weights: Path, tmp_
 def test_nothing_wrong_is_written_in_any_format(format: str, tiny_weights: Path, tmp_path: Path,
                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     other = make_network(seed=1)
-    monkeypatch.setattr(exporter, "trace", lambda network, choices: onnx_export.trace(other, choices))
+    monkeypatch.setattr(exporter, "trace", lambda network, options: onnx_export.trace(other, options))
     for output in ("scores", "labels"):
-        choices = Choices(format, output=output)
+        options = ExportOptions(format, output=output)
         with pytest.raises(SegError, match="It was not written"):
-            export_weights(tiny_weights, choices.file(tmp_path / "wrong"), choices)
+            export_weights(tiny_weights, options.file(tmp_path / "wrong"), options)
     assert not list(tmp_path.iterdir())
 
 
@@ -225,11 +225,11 @@ def test_nothing_wrong_is_written_in_any_format(format: str, tiny_weights: Path,
 ])
 def test_what_does_not_go_together_is_a_sentence(arguments: dict, says: str) -> None:
     with pytest.raises(SegError, match=says):
-        Choices(**arguments)
+        ExportOptions(**arguments)
 
 
 def test_default_names() -> None:
-    names = [Choices(*choices).file(Path("w/net.safetensors")).name for choices in (
+    names = [ExportOptions(*options).file(Path("w/net.safetensors")).name for options in (
         (), ("onnx", "int8", "scores", None, ["x"]), ("openvino", "fp32", "labels"), ("pt2", "bf16"))]
     assert names == ["net.onnx", "net_int8.onnx", "net_labels.xml", "net_bf16.pt2"]
 
@@ -237,9 +237,9 @@ def test_default_names() -> None:
 @pytest.mark.parametrize("format", ["openvino", "pt2"])
 def test_a_folder_that_is_a_file_is_a_sentence(format: str, tiny_weights: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    choices = Choices(format)
+    options = ExportOptions(format)
     with pytest.raises(SegError, match="Can't write into"):
-        export_weights(tiny_weights, choices.file(tmp_path / "file" / "net"), choices)
+        export_weights(tiny_weights, options.file(tmp_path / "file" / "net"), options)
 
 
 def test_how_it_was_exported_is_read_without_onnx(tiny_weights: Path, tmp_path: Path) -> None:

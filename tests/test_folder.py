@@ -33,7 +33,8 @@ from seg.weights import read_description
 
 SIZE_HW = (40, 64)
 COLORS = np.array([(10, 20, 30), (200, 0, 0), (0, 200, 0), (0, 0, 0)], np.uint8)  # of the classes 0 to 2, and of what is ignored
-IDS = {"classes": [{"name": "road", "value": 0}, {"name": "rail", "value": 7}, {"name": "other", "value": 200}], "ignore": [255]}
+IDS: dict[str, Any] = {"classes": [{"name": "road", "value": 0}, {"name": "rail", "value": 7}, {"name": "other", "value": 200}],
+                       "ignore": [255]}
 IN_COLORS = {"classes": [{"name": name, "color": COLORS[i].tolist()} for i, name in enumerate(("road", "rail", "other"))],
              "ignore": [[0, 0, 0]]}
 VALUES = np.array([0, 7, 200, 255], np.uint8)

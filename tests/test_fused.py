@@ -21,7 +21,6 @@ from networks import CLASSES, LABEL_SET, make_frame, write_weights
 from safetensors.numpy import load_file, save_file
 from torch.nn import functional as F
 
-from seg import weights as files
 from seg.architecture import NAMES, pool_windows
 from seg.errors import SegError
 from seg.export.onnx_export import export_onnx
@@ -36,6 +35,7 @@ from seg.runtime.fused.packing import Map, pack, pack_taps, place
 from seg.runtime.fused.processor import LANES
 from seg.runtime.once import SIZES_KEPT
 from seg.runtime.protocol import UnavailablePrecision
+from seg.weights import METADATA_KEY, read_description, read_tensors
 
 TOLERANCE = 1e-5  # of the scores' spread; torch's own float32 is about 1e-6 away from float64
 SIZES = ((64, 96), (75, 133), (32, 32), (130, 47))
@@ -142,7 +142,7 @@ def test_bfloat16_is_torchs(values: list[float]) -> None:
 def test_scores_are_torchs_at_a_size_that_is_cut_into_many_tasks(tmp_path: Path) -> None:
     """And whose maps are streamed past the caches."""
     weights = weights_of(tmp_path, encoder_name="mobilenet_v3_large_rf2")
-    found = program.plan(files.read_description(weights), files.read_tensors(weights), (544, 1056), 3)
+    found = program.plan(read_description(weights), read_tensors(weights), (544, 1056), 3)
     assert found.steps["streams"].any() and (found.steps["strips"] > 1).any() and (found.steps["chunks"] > 1).any()
     assert_as_torch(weights, (544, 1056), threads=3)
 
@@ -190,7 +190,7 @@ def test_each_step_is_timed(tiny_weights: Path) -> None:
 
 def test_memory_is_what_is_said(tmp_path: Path) -> None:
     weights = weights_of(tmp_path, encoder_name="mobilenet_v3_large", encoder_output_stride=8)
-    found = program.plan(files.read_description(weights), files.read_tensors(weights), (1024, 2048), 4)
+    found = program.plan(read_description(weights), read_tensors(weights), (1024, 2048), 4)
     taken = 4 * (found.maps_size + found.floats_size + 4 * (found.rows_size + found.lines_size) + len(found.constants)
                  + len(found.weights))
     assert taken < ENGINES["fused"].bytes_per_pixel * 1024 * 2048
@@ -222,7 +222,7 @@ def test_refuses_other_networks_and_auto_passes_over_them(network: SegmentationN
 def test_refuses_tensors_of_another_network(change: Any, says: str, tiny_weights: Path, tmp_path: Path) -> None:
     tensors, path = load_file(tiny_weights), tmp_path / "changed.safetensors"
     change(tensors)
-    save_file(tensors, path, {files.METADATA_KEY: files.read_description(tiny_weights).to_json()})
+    save_file(tensors, path, {METADATA_KEY: read_description(tiny_weights).to_json()})
     with pytest.raises(SegError, match=says):
         Predictor.load(path, engine="fused")(make_frame(40, 40))
 
@@ -254,7 +254,7 @@ def test_auto_leaves_out_what_would_be_compiled_at_each_start(tmp_path: Path, mo
 
 
 def test_tensors_are_read_without_a_package(tiny_weights: Path) -> None:
-    expected, found = load_file(tiny_weights), files.read_tensors(tiny_weights)
+    expected, found = load_file(tiny_weights), read_tensors(tiny_weights)
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         np.testing.assert_array_equal(found[name], tensor)

@@ -15,7 +15,7 @@ BLOCK = "import sys; sys.modules.update(dict.fromkeys(('torch', 'safetensors', '
 
 @pytest.mark.parametrize(("command", "package"), [
     ("import runpy; sys.argv = ['x', '--weights', 'camvid_small']; runpy.run_module('seg.export', run_name='__main__')", "torch"),
-    ("from seg.cli.weights import main; sys.exit(main(['runs/none']))", "torch"),
+    ("from seg.cli.best_weights import main; sys.exit(main(['runs/none']))", "torch"),
     ("from seg.cli.train import main; sys.exit(main(['fit'], lambda: None))", "jsonargparse"),
 ])
 def test_what_is_not_installed_is_named(command: str, package: str, tmp_path: Path) -> None:

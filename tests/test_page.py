@@ -307,16 +307,16 @@ def test_what_was_seen_is_in_the_result(predictor: Predictor, tmp_path: Path) ->
         cv2.imwrite(str(tmp_path / f"{i}.png"), make_frame(*SIZE_HW, i))
 
     def watch() -> None:
-        with look(page) as socket:
+        with look(watched) as socket:
             while (header := hear(socket)[0])["kind"] != "end":
                 if header["kind"] == "frame":
                     say(socket, shown=header["index"], next=True)
 
-    with Page(predictor, paced=True) as page:
+    with Page(predictor, paced=True) as watched:
         watching = threading.Thread(target=watch)
         watching.start()
-        page.wait_for_viewer(lambda: False)
-        done = run(open_source(tmp_path, fps=10), predictor, [page])
+        watched.wait_for_viewer(lambda: False)
+        done = run(open_source(tmp_path, fps=10), predictor, [watched])
         watching.join()
     assert done.result.video is not None and done.result.video.glass_to_glass_ms["page"]["p50"] > 0
     assert done.seconds > 0.65, "at its own pace"

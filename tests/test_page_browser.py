@@ -37,17 +37,17 @@ def page(tiny_weights: Path) -> Iterator[Page]:
     over = threading.Event()
 
     def pump() -> None:
-        page.open(Stream("rtsp://camera/a rather long name of a stream, longer than a telephone is wide", live=True))
+        served.open(Stream("rtsp://camera/a rather long name of a stream, longer than a telephone is wide", live=True))
         index = 0
         while not over.wait(0.05):
-            page.take(item(index))
+            served.take(item(index))
             index += 1
-        page.close(Ending.STOPPED)
+        served.close(Ending.STOPPED)
 
-    with Page(Predictor.load(tiny_weights, engine="openvino", precision="fp32", threads=1)) as page:
+    with Page(Predictor.load(tiny_weights, engine="openvino", precision="fp32", threads=1)) as served:
         pumping = threading.Thread(target=pump)
         pumping.start()
-        yield page
+        yield served
         over.set()
         pumping.join()
 

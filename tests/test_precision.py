@@ -10,9 +10,9 @@ import pytest
 from networks import LABEL_SET, make_frame, make_network
 
 from seg.errors import SegError
-from seg.export.choices import Choices
 from seg.export.exporter import export_weights
 from seg.export.onnx_export import trace
+from seg.export.options import ExportOptions
 from seg.models import RASPP, save
 from seg.runtime import Predictor
 from seg.runtime.cache import Cache
@@ -38,7 +38,7 @@ def test_what_is_cut_off_gives_the_scores_and_nothing_changes(network: str) -> N
     """Both parts in float32 give what the whole gives; the second holds the classifiers and their sum alone."""
     model = make_network() if network == "lraspp" else RASPP("mobilenet_v3_small_rf2", classes=5).eval()
     core = openvino_engine.core()
-    graph = core.read_model(trace(model, Choices()))
+    graph = core.read_model(trace(model, ExportOptions()))
     whole = core.compile_model(for_size(graph, FRAME.shape[:2]), "CPU", IN_FLOAT)(FRAME[None])[0]
     features, scores = split_scores(for_size(graph, FRAME.shape[:2]))
     classifiers = 2 if network == "lraspp" else 1
@@ -147,7 +147,7 @@ def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cv2.imwrite(str(folder / f"{seed}.png"), make_frame(96, 128, seed))
     for suffix in (".safetensors", ".onnx"):
         shutil.copy(SHIPPED_FOLDER / f"camvid_small{suffix}", folder / f"net{suffix}")
-    export_weights(folder / "net.safetensors", None, Choices(precision="int8", calibrate=[folder]))
+    export_weights(folder / "net.safetensors", None, ExportOptions(precision="int8", calibrate=[folder]))
     assert int8_file(folder / "net.onnx").is_file()
     return folder / "net.safetensors"
 
@@ -198,6 +198,6 @@ def test_auto_counts_int8_in_and_leaves_one_of_other_weights_out(quantized: Path
 
 def test_labels_instead_of_scores_are_refused(tmp_path: Path) -> None:
     save(make_network(), tmp_path / "net.safetensors", LABEL_SET, (96, 160))
-    export_weights(tmp_path / "net.safetensors", tmp_path / "net.onnx", Choices(output="labels"))
+    export_weights(tmp_path / "net.safetensors", tmp_path / "net.onnx", ExportOptions(output="labels"))
     with pytest.raises(SegError, match=r"gives labels, and scores are needed"):
         Predictor.load(tmp_path / "net.safetensors", engine="openvino")

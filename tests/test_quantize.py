@@ -13,10 +13,10 @@ from networks import make_frame, make_network
 
 from seg.errors import SegError
 from seg.export import quantize
-from seg.export.choices import Choices
 from seg.export.compare import Comparison, read_frames
 from seg.export.exporter import export_weights
 from seg.export.onnx_export import trace
+from seg.export.options import ExportOptions
 from seg.export.quantize import parts_of, split
 from seg.models import RASPP, load
 from seg.runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -38,7 +38,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def quantized(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Export]:
     path = int8_file(tmp_path_factory.mktemp("int8") / "net.onnx")
-    return export_weights(WEIGHTS, path, Choices(precision="int8", calibrate=[pictures]))
+    return export_weights(WEIGHTS, path, ExportOptions(precision="int8", calibrate=[pictures]))
 
 
 def test_both_engines_run_it_and_most_labels_stay(quantized: tuple[Path, Export]) -> None:
@@ -69,7 +69,7 @@ def test_weights_are_int8_but_for_scores_and_gates(quantized: tuple[Path, Export
         return all((maker := makers.get(name)) is not None and maker.op_type == "DequantizeLinear" for name in node.input[:2])
 
     in_fp32 = {node.name for node in graph.node if node.op_type == "Conv" and not is_quantized(node)}
-    parts = parts_of(onnx.load_model_from_string(trace(load(WEIGHTS), Choices())), (256, 512))
+    parts = parts_of(onnx.load_model_from_string(trace(load(WEIGHTS), ExportOptions())), (256, 512))
     kept = set().union(*(parts[part] for part in quantized[1].kept_fp32))
     assert in_fp32 == {node.name for node in graph.node if node.op_type == "Conv"} & kept
     assert {"/decoder/attention/Conv", "/decoder/Conv", "/decoder/Conv_1"} <= in_fp32
@@ -79,7 +79,7 @@ def test_weights_are_int8_but_for_scores_and_gates(quantized: tuple[Path, Export
 
 
 def test_parts_are_found_by_what_they_are() -> None:
-    lraspp = parts_of(onnx.load_model_from_string(trace(make_network(), Choices())), (256, 512))
+    lraspp = parts_of(onnx.load_model_from_string(trace(make_network(), ExportOptions())), (256, 512))
     assert {"/decoder/Conv", "/decoder/Conv_1", "/decoder/Add", "/decoder/Resize"} <= lraspp["scores"]
     assert not any(name.startswith("/encoder") for name in lraspp["scores"])
     assert {"/encoder/blocks.0/squeeze_excite/reduce/Conv", "/encoder/blocks.0/squeeze_excite/Mul", "/decoder/attention/Conv",
@@ -90,12 +90,12 @@ def test_parts_are_found_by_what_they_are() -> None:
         "/encoder/blocks.0/depthwise/conv/Conv", "/encoder/blocks.1/expand/conv/Conv"}
     assert "/encoder/blocks.1/depthwise/conv/Conv" not in lraspp["1/4"]  # at 1/8
 
-    raspp = parts_of(onnx.load_model_from_string(trace(RASPP("mobilenet_v2_050").eval(), Choices())), (256, 512))
+    raspp = parts_of(onnx.load_model_from_string(trace(RASPP("mobilenet_v2_050").eval(), ExportOptions())), (256, 512))
     assert {name for name in raspp["scores"] if name.endswith("Conv")} == {"/decoder/Conv"}
 
 
 def test_labels_have_the_same_scores_part() -> None:
-    parts = parts_of(onnx.load_model_from_string(trace(make_network(), Choices(output="labels"))), (256, 512))
+    parts = parts_of(onnx.load_model_from_string(trace(make_network(), ExportOptions(output="labels"))), (256, 512))
     assert {"/decoder/Conv", "/decoder/Conv_1", "/ArgMax"} <= parts["scores"]
     assert not any(name.startswith("/encoder") for name in parts["scores"])
 
@@ -113,14 +113,14 @@ def test_more_stays_in_fp32_where_labels_are_lost(pictures: Path, tiny_weights: 
     monkeypatch.setattr("nncf.quantize", nothing)
     monkeypatch.setattr(quantize, "compare", lambda *_: Comparison(0.1, next(agreements), 2, ("made up",)))
     network = load(tiny_weights)
-    choices = Choices(precision="int8", calibrate=[pictures])
-    given = quantize.quantize(network, trace(network, choices), choices)
+    options = ExportOptions(precision="int8", calibrate=[pictures])
+    given = quantize.quantize(network, trace(network, options), options)
     assert len(asked) == 3 and asked[0] < asked[1] < asked[2]
     assert given.kept_fp32 == ("scores", "gates", "1/2"), "not the best was taken"
 
     asked.clear()
     agreements = iter((0.985, 0.992))
-    assert quantize.quantize(network, trace(network, choices), choices).kept_fp32 == ("scores", "gates", "1/2")
+    assert quantize.quantize(network, trace(network, options), options).kept_fp32 == ("scores", "gates", "1/2")
     assert len(asked) == 2, "it went on although the goal was reached"
 
 
@@ -154,7 +154,7 @@ def test_frames_are_spread_and_held_out(pictures: Path, tmp_path: Path) -> None:
 def test_a_damaged_picture_is_named(tiny_weights: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(SegError, match=r"broken\.png is not a picture"):
-        export_weights(tiny_weights, tmp_path / "n.onnx", Choices(precision="int8", calibrate=[tmp_path / "broken.png"]))
+        export_weights(tiny_weights, tmp_path / "n.onnx", ExportOptions(precision="int8", calibrate=[tmp_path / "broken.png"]))
     assert not (tmp_path / "n.onnx").exists()
 
 
@@ -169,5 +169,5 @@ def test_a_network_that_no_engine_runs_in_int8_is_not_called_damaged(pictures: P
 
     monkeypatch.setattr(quantize, "OnnxFile", Refusing)
     with pytest.raises(SegError, match=r"can't run this network in int8 as NNCF makes it.*Some-1") as refused:
-        export_weights(tiny_weights, tmp_path / "n.onnx", Choices(precision="int8", calibrate=[pictures]))
+        export_weights(tiny_weights, tmp_path / "n.onnx", ExportOptions(precision="int8", calibrate=[pictures]))
     assert "damaged" not in str(refused.value)

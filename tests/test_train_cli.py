@@ -12,7 +12,7 @@ import torch
 from training_runs import make_camvid, run, write_config
 
 import train_seg
-from seg.cli import train, weights
+from seg.cli import best_weights, train
 from seg.cli.train import main
 from seg.cli.trust import split_trust
 from seg.errors import SegError
@@ -234,12 +234,12 @@ def test_weights_of_an_interrupted_run(folder: Path, tmp_path: Path, capsys: pyt
     assert run(folder, "--runs", str(tmp_path), "--trainer.max_steps", "2") == 0
     (tmp_path / "tiny" / "checkpoints" / "best.ckpt").unlink(missing_ok=True)
     (tmp_path / "tiny" / "tiny.safetensors").unlink()
-    assert weights.main([str(tmp_path / "tiny"), "--output", str(tmp_path / "mine.safetensors")]) == 0
+    assert best_weights.main([str(tmp_path / "tiny"), "--output", str(tmp_path / "mine.safetensors")]) == 0
     assert "mine.safetensors" in capsys.readouterr().out
     from seg import load
 
     assert load(tmp_path / "mine.safetensors").arguments["classes"] == 11
-    assert weights.main([str(tmp_path / "other")]) == 2
+    assert best_weights.main([str(tmp_path / "other")]) == 2
     assert "checkpoints" in capsys.readouterr().err
 
 
@@ -248,7 +248,7 @@ def test_a_damaged_checkpoint_and_a_malicious_one_are_refused(tmp_path: Path, ca
     checkpoint.parent.mkdir(parents=True)
     for content in (b"", b"nonsense"):
         checkpoint.write_bytes(content)
-        assert weights.main([str(tmp_path / "run")]) == 2
+        assert best_weights.main([str(tmp_path / "run")]) == 2
         assert "last.ckpt" in capsys.readouterr().err
 
     class Malice:
@@ -256,7 +256,7 @@ def test_a_damaged_checkpoint_and_a_malicious_one_are_refused(tmp_path: Path, ca
             return Path.touch, (tmp_path / "harmed",)
 
     torch.save({"lraspp": Malice()}, checkpoint)
-    assert weights.main([str(tmp_path / "run")]) == 2
+    assert best_weights.main([str(tmp_path / "run")]) == 2
     assert not (tmp_path / "harmed").exists()
 
 

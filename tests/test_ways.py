@@ -8,7 +8,7 @@ from networks import LABEL_SET, make_frame, make_network
 
 from seg.errors import SegError
 from seg.export.onnx_export import export_onnx
-from seg.models.weights import describe
+from seg.models.storage import describe
 from seg.runtime import Predictor
 from seg.runtime.ways import WHOLE, Multiscale, Slide
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from seg.cli.common import Parser, parse_size, run
 from seg.document.words import count
-from seg.export.choices import FORMATS, OUTPUTS, PRECISIONS, Choices
+from seg.export.options import FORMATS, OUTPUTS, PRECISIONS, ExportOptions
 from seg.weights import find
 
 
@@ -39,16 +39,16 @@ def _main(argv: Sequence[str] | None) -> None:
     parser.add_argument("--file", type=Path, metavar="FILE", help="default: next to the weights, such as NAME.onnx, "
                         "NAME_int8.onnx or NAME_labels.xml")
     arguments = parser.parse_args(argv)
-    choices = Choices(arguments.format, arguments.precision, arguments.output, arguments.size, arguments.calibrate)
+    options = ExportOptions(arguments.format, arguments.precision, arguments.output, arguments.size, arguments.calibrate)
     weights = find(arguments.weights)
     if arguments.file is not None:
-        choices.check_file(arguments.file)
+        options.check_file(arguments.file)
 
     # Here, because torch takes seconds, and wrong options should not wait for it.
     from seg.export.exporter import export_weights
 
-    path, export = export_weights(weights, arguments.file, choices)
-    size = sum(part.stat().st_size for part in choices.written(path)) / 2**20
+    path, export = export_weights(weights, arguments.file, options)
+    size = sum(part.stat().st_size for part in options.written(path)) / 2**20
     kept = f"; {', '.join(export.kept_fp32)} stayed in fp32" if export.kept_fp32 else ""
     print(f"{path}: {size:.1f} MiB, {export.output} in {export.precision}{kept}. In {' and '.join(export.engines)}, on "
           f"{count(export.compared_frames, 'frame')}, it differs from torch by at most {export.largest_difference:.1e} of the "

@@ -45,7 +45,7 @@ VERBS = {
     "folder": Verb("datasets.folder.__main__", "make a data set of your own pictures and masks, and check it"),
     "cache": Verb("datasets.cache.__main__", "decode a data set once, so that training reads only the windows that it needs"),
     "train": Verb("seg.cli.train", "train and validate a network (needs the extra train)", _data_class),
-    "weights": Verb("seg.cli.weights", "the best weights of a training run that was interrupted (train)"),
+    "weights": Verb("seg.cli.best_weights", "the best weights of a training run that was interrupted (train)"),
     "export": Verb("seg.cli.export", "weights to ONNX, OpenVINO or torch's export, int8 too (needs the extra export)"),
     "card": Verb("seg.cli.card", "the model card of a weights file"),
     "scenes": Verb("datasets.scenes.__main__", "render street scenes with labels"),

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seg import weights as files
 from seg.errors import SegError
-from seg.export.choices import Choices
 from seg.export.compare import Comparison, Runner, compare, made_up_frames
+from seg.export.options import ExportOptions
 from seg.files import atomic_write
 from seg.models import SegmentationNetwork
 from seg.models.lraspp import SlidingPool
 from seg.models.network import resize
 from seg.runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from seg.runtime.engines.openvino_engine import OpenVINOEngine
+from seg.weights import EXPORT_KEY, METADATA_KEY, Description, Export
 
 OPSET = 17
 INPUT = "images"
@@ -78,7 +78,7 @@ class OnnxFile:
             file.write(data)
 
 
-def export_onnx(model: SegmentationNetwork, path: str | Path, description: files.Description,
+def export_onnx(model: SegmentationNetwork, path: str | Path, description: Description,
                 size_hw: tuple[int, int] | None = None) -> Comparison:
     """Writes `model` in float32 as ONNX: `images` (N, 3, H, W) uint8 RGB to `logits` (N, C, h, w) float32.
 
@@ -97,26 +97,26 @@ def export_onnx(model: SegmentationNetwork, path: str | Path, description: files
     Raises:
         SegError: the network can't be exported so, or its export computes something else.
     """
-    choices, path = Choices(size_hw=size_hw), Path(path)
-    choices.check_file(path)
+    options, path = ExportOptions(size_hw=size_hw), Path(path)
+    options.check_file(path)
     was_training = model.training
     model.eval()
     try:
-        artifact = OnnxFile(trace(model, choices))
+        artifact = OnnxFile(trace(model, options))
         frames = made_up_frames((size_hw,)) if size_hw else made_up_frames()
-        comparison = compare(model, artifact.runners(), frames, choices.output)
+        comparison = compare(model, artifact.runners(), frames, options.output)
     finally:
         model.train(was_training)
-    comparison.check(choices.precision)
-    export = files.Export(choices.precision, choices.output, size_hw, comparison.largest_difference, comparison.agreement,
-                          comparison.compared_frames, comparison.engines)
+    comparison.check(options.precision)
+    export = Export(options.precision, options.output, size_hw, comparison.largest_difference, comparison.agreement,
+                    comparison.compared_frames, comparison.engines)
     artifact.write(path, metadata(description, export))
     return comparison
 
 
-def metadata(description: files.Description, export: files.Export) -> dict[str, str]:
+def metadata(description: Description, export: Export) -> dict[str, str]:
     """Returns the texts that every export carries: what the network is, and how it was exported."""
-    return {files.METADATA_KEY: description.to_json(), files.EXPORT_KEY: export.to_json()}
+    return {METADATA_KEY: description.to_json(), EXPORT_KEY: export.to_json()}
 
 
 def check_size_is_fixed(model: SegmentationNetwork, size_hw: tuple[int, int] | None) -> None:
@@ -130,18 +130,18 @@ def check_size_is_fixed(model: SegmentationNetwork, size_hw: tuple[int, int] | N
                        "for one frame size. Give it: --size HxW")
 
 
-def trace(model: SegmentationNetwork, choices: Choices) -> bytes:
+def trace(model: SegmentationNetwork, options: ExportOptions) -> bytes:
     """Returns ONNX in float32, by tracing. Torch's newer exporter gives the same graph, and takes fifty times as long.
 
     Raises:
         SegError: the network needs a fixed size.
     """
-    check_size_is_fixed(model, choices.size_hw)
-    height, width = choices.size_hw or (96, 128)
-    axes = {0: "batch"} if choices.size_hw else {0: "batch", 2: "height", 3: "width"}
+    check_size_is_fixed(model, options.size_hw)
+    height, width = options.size_hw or (96, 128)
+    axes = {0: "batch"} if options.size_hw else {0: "batch", 2: "height", 3: "width"}
     output_axes = {0: "batch"}
-    if choices.size_hw is None:
-        output_axes |= {2: "height_small", 3: "width_small"} if choices.output == "scores" else {1: "height", 2: "width"}
+    if options.size_hw is None:
+        output_axes |= {2: "height_small", 3: "width_small"} if options.output == "scores" else {1: "height", 2: "width"}
     buffer = io.BytesIO()
     decoder = model.decoder
     pool = decoder.pool
@@ -151,8 +151,8 @@ def trace(model: SegmentationNetwork, choices: Choices) -> bytes:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's deprecation, and the tracer's about our checks of the input
-            name = OUTPUTS[choices.output]
-            torch.onnx.export(Exported(model, choices.output).eval(), (images,),
+            name = OUTPUTS[options.output]
+            torch.onnx.export(Exported(model, options.output).eval(), (images,),
                               buffer,  # type: ignore[arg-type]  # tracing takes a buffer
                               input_names=[INPUT], output_names=[name], opset_version=OPSET, dynamo=False,
                               dynamic_axes={INPUT: axes, name: output_axes})

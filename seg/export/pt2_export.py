@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 
 from seg.errors import SegError
-from seg.export.choices import Choices
 from seg.export.compare import Frame, Runner, to_images
 from seg.export.onnx_export import Exported, check_size_is_fixed
+from seg.export.options import ExportOptions
 from seg.files import atomic_write
 from seg.models import SegmentationNetwork
 
@@ -24,16 +24,16 @@ class Pt2File:
         SegError: the network needs a fixed size.
     """
 
-    def __init__(self, model: SegmentationNetwork, choices: Choices) -> None:
-        check_size_is_fixed(model, choices.size_hw)
-        if choices.precision == "bf16":
+    def __init__(self, model: SegmentationNetwork, options: ExportOptions) -> None:
+        check_size_is_fixed(model, options.size_hw)
+        if options.precision == "bf16":
             model = _in_bfloat16(model)
         any_size = torch.export.Dim.AUTO
-        axes = {0: any_size} if choices.size_hw else {0: any_size, 2: any_size, 3: any_size}
-        height, width = choices.size_hw or (96, 160)
+        axes = {0: any_size} if options.size_hw else {0: any_size, 2: any_size, 3: any_size}
+        height, width = options.size_hw or (96, 160)
         images = torch.zeros(2, 3, height, width, dtype=torch.uint8)  # a batch of one would be taken for a constant
         try:
-            exported = Exported(model, choices.output).eval()
+            exported = Exported(model, options.output).eval()
             self._program = torch.export.export(exported, (images,), dynamic_shapes={"images": axes})
         except (RuntimeError, torch._dynamo.exc.Unsupported) as error:
             raise SegError(f"torch.export can't follow this network: {_first_line(error)}. Take another --format.") from None

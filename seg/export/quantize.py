@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seg.errors import SegError
-from seg.export.choices import Choices
 from seg.export.compare import compare, read_frames, to_images
 from seg.export.onnx_export import INPUT, OnnxFile
+from seg.export.options import ExportOptions
 from seg.files import find_images
 from seg.models import SegmentationNetwork
 
@@ -62,13 +62,13 @@ def split(inputs: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
     return [path for path in chosen if path not in compared] or chosen, compared
 
 
-def quantize(model: SegmentationNetwork, exported: bytes, choices: Choices) -> Quantized:
+def quantize(model: SegmentationNetwork, exported: bytes, options: ExportOptions) -> Quantized:
     """Quantises an ONNX export of `model`; a few seconds for each attempt.
 
     Args:
         model: that it is compared with; loaded from a file, whose description says at which size frames are taken.
         exported: in float32.
-        choices: as it was exported; names the frames.
+        options: as it was exported; names the frames.
 
     Raises:
         SegError: a frame can't be read, or no engine reads the network in int8.
@@ -78,10 +78,10 @@ def quantize(model: SegmentationNetwork, exported: bytes, choices: Choices) -> Q
     import onnx
 
     nncf.set_log_level(logging.ERROR)
-    calibration, held_out = split(choices.calibrate)
+    calibration, held_out = split(options.calibrate)
     network = onnx.load_model_from_string(exported)
-    parts = parts_of(network, choices.size_hw or _SHAPES_HW)
-    dataset = nncf.Dataset(_Pictures(calibration, choices, model))
+    parts = parts_of(network, options.size_hw or _SHAPES_HW)
+    dataset = nncf.Dataset(_Pictures(calibration, options, model))
     best, highest = Quantized(exported, (), len(calibration), held_out), -1.0
     for more in _ATTEMPTS:
         kept = (*_ALWAYS, *more)
@@ -94,13 +94,13 @@ def quantize(model: SegmentationNetwork, exported: bytes, choices: Choices) -> Q
                 # Weights have 7 bits: with 8, processors without VNNI lose what overflows 16 bits, and labels with it.
                 advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
             ).SerializeToString()
-        frames = read_frames(held_out, choices.size_hw, model)
+        frames = read_frames(held_out, options.size_hw, model)
         try:
             runners = OnnxFile(quantized).runners()
         except SegError as error:  # made a moment ago, it isn't damaged
             raise SegError("The engines can't run this network in int8 as NNCF makes it; leave it in fp32. "
                            f"({str(error).rpartition(': ')[2]:.200})") from None
-        agreement = compare(model, runners, frames, choices.output).agreement
+        agreement = compare(model, runners, frames, options.output).agreement
         if agreement > highest:
             best, highest = best._replace(network=quantized, kept_fp32=kept), agreement
         if highest >= GOAL:
@@ -111,14 +111,14 @@ def quantize(model: SegmentationNetwork, exported: bytes, choices: Choices) -> Q
 class _Pictures:
     """Pictures as NNCF wants its data: what the network takes, by the input's name, read when it is their turn."""
 
-    def __init__(self, paths: Sequence[Path], choices: Choices, model: SegmentationNetwork) -> None:
-        self._paths, self._choices, self._model = paths, choices, model
+    def __init__(self, paths: Sequence[Path], options: ExportOptions, model: SegmentationNetwork) -> None:
+        self._paths, self._options, self._model = paths, options, model
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def __iter__(self) -> Any:
-        for frame in read_frames(self._paths, self._choices.size_hw, self._model):
+        for frame in read_frames(self._paths, self._options.size_hw, self._model):
             yield {INPUT: to_images(frame)}
 
 

@@ -4,7 +4,7 @@ from seg.models.lraspp import LRASPP
 from seg.models.mobilenet import MobileNetEncoder, register_encoders
 from seg.models.network import SegmentationNetwork
 from seg.models.raspp import RASPP
-from seg.models.weights import describe, init_from, load, save
+from seg.models.storage import describe, init_from, load, save
 
 register_encoders()
 

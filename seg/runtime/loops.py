@@ -41,7 +41,7 @@ class Loop:
         return import_module(self.module).load(), (time.perf_counter() - start) * 1000
 
 
-SHRINKING, UPSAMPLING = Loop("seg.runtime.shrink"), Loop("seg.runtime.kernel")
+SHRINKING, UPSAMPLING = Loop("seg.runtime.shrink"), Loop("seg.runtime.upsample_loop")
 LOOPS = SHRINKING, UPSAMPLING  # in the order that a frame needs them
 
 

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from seg import weights as files
 from seg.errors import SegError
 from seg.label_sets import LabelSet
 from seg.machine import check_threads
@@ -29,6 +28,7 @@ from seg.runtime.preprocess import Fit, Placement, Size, check_size, fit_frame, 
 from seg.runtime.protocol import Engine
 from seg.runtime.upsample import upsample_argmax
 from seg.runtime.ways import WHOLE, Way
+from seg.weights import DEFAULT, Description, find, read_description
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Predictor:
         SegError: the size or the fit can't be, or the network doesn't take three channels.
     """
 
-    def __init__(self, engine: Engine, description: files.Description, *,
+    def __init__(self, engine: Engine, description: Description, *,
                  size: Size = "best", fit: Fit = "stretch", weights: str = "", notes: Sequence[str] = (),
                  confidence: bool = False, cache: Cache | None = None, way: Way = WHOLE) -> None:
         check_size(size, fit)
@@ -102,7 +102,7 @@ class Predictor:
         self._sizes_that_fit: set[tuple[int, int]] = set()
 
     @classmethod
-    def load(cls, weights: str | Path = files.DEFAULT, engine: str = "auto", precision: str = "auto",
+    def load(cls, weights: str | Path = DEFAULT, engine: str = "auto", precision: str = "auto",
              threads: int | None = None, size: Size = "best", fit: Fit = "stretch", confidence: bool = False) -> "Predictor":
         """Makes a predictor.
 
@@ -123,8 +123,8 @@ class Predictor:
         start = time.perf_counter()
         check_size(size, fit)
         check_names(engine, precision)
-        path = files.find(weights)
-        description = files.read_description(path)
+        path = find(weights)
+        description = read_description(path)
         thread_count = check_threads(threads)
         prepare()
         cache = Cache(default_folder())

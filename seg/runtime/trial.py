@@ -32,7 +32,7 @@ Make = Callable[[Cell], Engine]
 
 
 @dataclass
-class Findings:
+class TrialOutcome:
     """What a trial found.
 
     Attributes:
@@ -49,7 +49,7 @@ class Findings:
 
 
 def hold(cells: Sequence[Cell], reserves: Sequence[Cell], make: Make, frames_bgr: Sequence[Frame],
-         fixed_size_hw: tuple[int, int] | None = None) -> Findings:
+         fixed_size_hw: tuple[int, int] | None = None) -> TrialOutcome:
     """Tries cells on frames.
 
     Args:
@@ -136,14 +136,14 @@ class _Trial:
         near = [cell for cell, median_ms in right.items() if median_ms <= _CONTENDS * min(right.values())]
         return near if len(near) > 1 else []
 
-    def findings(self) -> Findings:
+    def findings(self) -> TrialOutcome:
         trials = [Trial(*cell, min(found.medians_ms), _share(found)) for cell, found in self.found.items()
                   if cell not in self.faults]
         # Most processors and weights don't have all precisions; that's nothing to tell.
         left_out = [f"{cell} was left out: {fault}" for cell, fault in self.faults.items()
                     if not isinstance(fault, UnavailablePrecision)]
         size_hw = self._frames[0].shape[0], self._frames[0].shape[1]
-        return Findings(trials, size_hw, len(self._frames), left_out)
+        return TrialOutcome(trials, size_hw, len(self._frames), left_out)
 
     def _run(self, cell: Cell) -> _Found:
         engine = self._make(cell)

@@ -12,7 +12,7 @@ float64, so the labels are those of the float64 computation except where two sco
 
 Confidence, if it is wanted, takes every class that adds to the softmax's sum in float32, and so every cell through step 2.
 
-The loop itself is `seg.runtime.kernel`. It runs without the interpreter's lock: threads share a frame's rows, and
+The loop itself is `seg.runtime.upsample_loop`. It runs without the interpreter's lock: threads share a frame's rows, and
 several callers run side by side.
 """
 

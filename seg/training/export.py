@@ -10,7 +10,7 @@ import yaml
 from seg.errors import SegError
 from seg.label_sets import LabelSet
 from seg.models import SegmentationNetwork, save
-from seg.models.weights import NETWORKS
+from seg.models.storage import NETWORKS
 from seg.training.task import CHECKPOINT_KEY
 
 

@@ -15,7 +15,6 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
-from seg import weights as files
 from seg.errors import SegError
 from seg.label_sets import ClassMap, LabelSet, map_classes
 from seg.machine import switch_off_telemetry
@@ -23,6 +22,7 @@ from seg.models import load
 from seg.models.fitting import check_whole, match_names
 from seg.models.network import full_precision, resize
 from seg.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, read_state
+from seg.weights import find, read_description, read_export
 
 _PROBE_HW = (128, 192)  # large enough that features at 1/16 and 1/32 differ in size
 
@@ -108,7 +108,7 @@ class OnnxTeacher:
         switch_off_telemetry()
         import onnxruntime as ort
 
-        export = files.read_export(path) if classes is None else None
+        export = read_export(path) if classes is None else None
         if export is not None and export.output != "scores":
             raise SegError(f"{path} was exported to give {export.output}; a teacher gives scores (--output scores).")
         options = ort.SessionOptions()
@@ -118,7 +118,7 @@ class OnnxTeacher:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions have no class in common but this
             raise SegError(f"{path} is no ONNX file that ONNX Runtime can run: {str(error).splitlines()[0]:.200}.") from None
-        self.classes = tuple(classes) if classes is not None else files.read_description(path).label_set.classes
+        self.classes = tuple(classes) if classes is not None else read_description(path).label_set.classes
         self._mean, self._std, self.path = mean, std, path
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         has = (f"it has {', '.join(f'{i.name} {i.type} {i.shape}' for i in inputs)} -> "
@@ -161,7 +161,7 @@ def load_teacher(name_or_path: str, config: Distillation) -> Teacher:
         raise SegError(f"model.distillation.mean {list(mean)} and .std {list(std)} must have three values each, std's above 0.")
     if config.smp is not None:
         return _smp_teacher(Path(name_or_path), config, mean, std)
-    path = files.find(name_or_path)
+    path = find(name_or_path)
     if path.suffix == ".onnx":
         return OnnxTeacher(path, config.teacher_classes, mean, std)
     network = load(path)

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from seg import weights as files
 from seg.flow import Segmented, Sink, Source
 from seg.runtime import Predictor
 from seg.video.draw import Painter, Show
 from seg.video.encode import VideoFile
 from seg.video.pipeline import Mode, Pipeline, VideoRun, run
 from seg.video.source import open_source
+from seg.weights import DEFAULT
 
 
 def segment(source: Source | str | Path, predictor: Predictor, *, mode: Mode = "latency",
@@ -40,7 +40,7 @@ def segment(source: Source | str | Path, predictor: Predictor, *, mode: Mode = "
         opened.check_end()
 
 
-def segment_file(source: Source | str | Path, output: str | Path, *, weights: str | Path = files.DEFAULT,
+def segment_file(source: Source | str | Path, output: str | Path, *, weights: str | Path = DEFAULT,
                  predictor: Predictor | None = None, show: Show = "overlay", mode: Mode = "latency", limit: int | None = None,
                  smooth: bool = False, overwrite: bool = False, sinks: Sequence[Sink] = (),
                  stop: Callable[[], bool] = lambda: False,

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -75,7 +76,7 @@ def kill_training(folder: Path, times: int, random_: random.Random) -> int:
         while not ended:
             begun = ["--ckpt_path", "last"] if (place / "last.ckpt").exists() else []
             left_s = random_.uniform(0, whole_s) if kills < times else None
-            ended = forked(lambda name=name, begun=begun: run(folder, "--name", name, *begun, *settings), left_s)
+            ended = forked(partial(run, folder, "--name", name, *begun, *settings), left_s)
             kills += not ended
             for path in place.glob("*.ckpt"):
                 torch.load(path, weights_only=True)  # raises where it isn't whole
@@ -142,18 +143,18 @@ def kill_writers(folder: Path, times: int, random_: random.Random) -> dict[str, 
     counts = {}
     for number, (name, command) in enumerate(commands.items()):
         start = time.monotonic()
-        assert forked(lambda command=command, number=number: command(folder / f"whole_{number}")), name
+        assert forked(partial(command, folder / f"whole_{number}")), name
         whole_s = time.monotonic() - start
         expected = contents(folder / f"whole_{number}")
         assert expected, f"{name} wrote nothing"
         counts[name] = 0
         for time_ in range(times):
             out = folder / f"killed_{number}_{time_}"
-            counts[name] += not forked(lambda command=command, out=out: command(out), random_.uniform(0, whole_s))
+            counts[name] += not forked(partial(command, out), random_.uniform(0, whole_s))
             for file, content in (contents(out) if out.exists() else {}).items():
                 assert content == expected[file], f"{file} of {name} is not whole"
             if name in GO_ON:
-                assert forked(lambda command=command, out=out: command(out)), name
+                assert forked(partial(command, out)), name
                 assert contents(out) == expected, f"{name} ended otherwise when it went on"
     return counts
 

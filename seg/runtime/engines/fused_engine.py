@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from seg import weights as files
 from seg.runtime.cache import Cache
 from seg.runtime.fused import processor
 from seg.runtime.fused.kernels import COUNTERS, Arrays, Scratch, load
@@ -17,6 +16,7 @@ from seg.runtime.fused.program import Program, check_network, plan
 from seg.runtime.once import BySize, timed
 from seg.runtime.protocol import UnavailablePrecision
 from seg.runtime.workers import pool
+from seg.weights import read_description, read_tensors
 
 
 class _Workspace(NamedTuple):
@@ -50,9 +50,9 @@ class FusedEngine:
         self.threads = threads
         self.first_call_ms: dict[str, float] = {}
         with timed(self.first_call_ms, "read"):
-            self._description = files.read_description(model)
+            self._description = read_description(model)
             check_network(self._description)
-            self._tensors = files.read_tensors(model)
+            self._tensors = read_tensors(model)
         self._workspaces = BySize(self._make_workspace, self.first_call_ms)
 
     def logits(self, frame_bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from seg import weights as files
 from seg.errors import SegError
 from seg.runtime.engines.table import ENGINES, INT8_ONNX, SAFETENSORS
 from seg.runtime.protocol import Cell, UnavailablePrecision
+from seg.weights import int8_file, read_description, read_export, sha256
 
 
 class MissingFile(SegError):
@@ -29,13 +29,13 @@ def model_file(weights: Path, cell: Cell) -> Path:
 
 def held_precision(path: Path) -> str:
     """Returns in what precision a weights file or an export holds its network: "fp32" unless it says otherwise."""
-    export = files.read_export(path) if path.suffix == ".onnx" else None
+    export = read_export(path) if path.suffix == ".onnx" else None
     return export.precision if export else "fp32"
 
 
 def fixed_size(path: Path) -> tuple[int, int] | None:
     """Returns the only (H, W) that a file was exported for, as far as it says so; None for any."""
-    export = files.read_export(path) if path.suffix == ".onnx" else None
+    export = read_export(path) if path.suffix == ".onnx" else None
     return export.size_hw if export else None
 
 
@@ -49,7 +49,7 @@ def _path(weights: Path, cell: Cell) -> Path:
         return path
     holds_int8 = held_precision(weights) == "int8"
     if kind == INT8_ONNX:
-        path = weights if holds_int8 else files.int8_file(weights)
+        path = weights if holds_int8 else int8_file(weights)
     elif holds_int8:
         raise UnavailablePrecision(f"{weights} holds int8; for {cell.precision} give the weights that it was made from.")
     else:
@@ -67,15 +67,15 @@ def _check_export(path: Path, weights: Path) -> None:
     Raises:
         SegError: it is such a file.
     """
-    export = files.read_export(path) if path.suffix == ".onnx" else None
+    export = read_export(path) if path.suffix == ".onnx" else None
     if export is not None and export.output != "scores":
         raise SegError(f"{path} gives {export.output}, and scores are needed here. Make it again: lraspp export "
                        "--output scores")
     if path == weights:
         return
-    same = files.read_description(path) == files.read_description(weights)
+    same = read_description(path) == read_description(weights)
     if export is not None and export.weights_sha256 is not None and weights.suffix == ".safetensors":
-        same = same and export.weights_sha256 == files.sha256(weights)
+        same = same and export.weights_sha256 == sha256(weights)
     if not same:
         more = f" --precision {export.precision} --calibrate FOLDER" if export and export.precision == "int8" else ""
         raise SegError(f"{path} was not made from {weights}: it is of other weights. Make it again: "

@@ -9,13 +9,13 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from seg import weights as files
 from seg.errors import SegError, did_you_mean
 from seg.files import atomic_write
 from seg.label_sets import LabelSet
 from seg.models.lraspp import LRASPP
 from seg.models.network import SegmentationNetwork
 from seg.models.raspp import RASPP
+from seg.weights import METADATA_KEY, Description, find, read_description
 
 NETWORKS: dict[str, type[SegmentationNetwork]] = {"LRASPP": LRASPP, "RASPP": RASPP}
 Origins: TypeAlias = Mapping[str, str | list[str] | None]  # from names of our classes to those of a weights file, see `init_from`
@@ -23,7 +23,7 @@ Origins: TypeAlias = Mapping[str, str | list[str] | None]  # from names of our c
 
 def describe(model: SegmentationNetwork, label_set: LabelSet, train_size_hw: tuple[int, int], license: str = "unknown",
              metrics: dict[str, Any] | None = None, training: dict[str, Any] | None = None,
-             long_side: int | None = None) -> files.Description:
+             long_side: int | None = None) -> Description:
     """Returns what a weights file of `model` says of itself.
 
     Raises:
@@ -32,13 +32,13 @@ def describe(model: SegmentationNetwork, label_set: LabelSet, train_size_hw: tup
     if len(label_set) != model.arguments["classes"]:
         raise SegError(f"The network has {model.arguments['classes']} classes and the label set {label_set.name!r} has "
                        f"{len(label_set)}; they must agree.")
-    return files.Description(type(model).__name__, model.arguments, label_set, model.mean, model.std, train_size_hw, license,
-                             metrics or {}, training or {}, long_side)
+    return Description(type(model).__name__, model.arguments, label_set, model.mean, model.std, train_size_hw, license,
+                       metrics or {}, training or {}, long_side)
 
 
 def save(model: SegmentationNetwork, path: str | Path, label_set: LabelSet, train_size_hw: tuple[int, int],
          license: str = "unknown", metrics: dict[str, Any] | None = None,
-         training: dict[str, Any] | None = None, long_side: int | None = None) -> files.Description:
+         training: dict[str, Any] | None = None, long_side: int | None = None) -> Description:
     """Writes `model` to `path` (safetensors, atomically) with everything that rebuilds it; returns the description.
 
     Raises:
@@ -47,7 +47,7 @@ def save(model: SegmentationNetwork, path: str | Path, label_set: LabelSet, trai
     description = describe(model, label_set, train_size_hw, license, metrics, training, long_side)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic_write(path) as file:
-        file.write(to_bytes(tensors, metadata={files.METADATA_KEY: description.to_json()}))
+        file.write(to_bytes(tensors, metadata={METADATA_KEY: description.to_json()}))
     return description
 
 
@@ -59,7 +59,7 @@ def load(name_or_path: str | Path) -> SegmentationNetwork:
     Raises:
         SegError: there are no such weights, or the file is damaged or doesn't fit the network it describes.
     """
-    path = files.find(name_or_path)
+    path = find(name_or_path)
     description, tensors = _read(path)
     model = _build(description, path)
     differing = _differing(model.state_dict(), tensors)
@@ -87,7 +87,7 @@ def init_from(model: SegmentationNetwork, name_or_path: str | Path, classes: Seq
     Raises:
         SegError: anything but the classifiers doesn't fit, or a name is unknown; the message names it.
     """
-    path = files.find(name_or_path)
+    path = find(name_or_path)
     description, tensors = _read(path)
     origins = origins or {}
     theirs = description.label_set.classes
@@ -119,17 +119,17 @@ def _rows(origin: str | list[str] | None, theirs: Sequence[str], path: Path) -> 
     return [theirs.index(name) for name in names]
 
 
-def _read(path: Path) -> tuple[files.Description, dict[str, Tensor]]:
+def _read(path: Path) -> tuple[Description, dict[str, Tensor]]:
     if path.suffix == ".onnx":
         raise SegError(f"{path} is an exported network; its weights can't be loaded back. Give the .safetensors next to it.")
-    description = files.read_description(path)
+    description = read_description(path)
     try:
         return description, load_file(path)
     except Exception as error:  # safetensors raises its own class for damage, and that is not exported in a stable place
         raise SegError(f"{path} is damaged: {error}.") from None
 
 
-def _build(description: files.Description, path: Path) -> SegmentationNetwork:
+def _build(description: Description, path: Path) -> SegmentationNetwork:
     if description.network not in NETWORKS:
         raise SegError(f"{path} describes a network {description.network!r}; known are {', '.join(NETWORKS)}.")
     try:

@@ -19,7 +19,7 @@ _WHY_NOT = {
 
 
 @dataclass(frozen=True)
-class Choices:
+class ExportOptions:
     """What is asked for.
 
     Attributes:
