@@ -7,7 +7,6 @@ With --annotations, DIR is made from what an annotation tool exports: COCO (poly
 images 1.1") or Roboflow (COCO, or semantic segmentation masks).
 """
 
-import argparse
 import shlex
 import shutil
 import sys
@@ -75,7 +74,7 @@ def _main(argv: Sequence[str] | None) -> None:
                         help="write what is found, too; .json, .md or .html; may be given several times")
     arguments = parser.parse_args(argv)
     if arguments.annotations is not None:
-        show(_converted(arguments))
+        show(_converted(arguments.annotations, Path(arguments.root), arguments.pictures, arguments.unlabelled == "ignore"))
     elif arguments.pictures is not None:
         raise SegError("--pictures says where the pictures of an export are; it needs --annotations EXPORT.")
     root = find_root(arguments.root)
@@ -93,15 +92,14 @@ def _main(argv: Sequence[str] | None) -> None:
         raise SegError("\n  ".join([f"{count(len(faults), 'fault')} in {root}:", *faults]))
 
 
-def _converted(arguments: argparse.Namespace) -> Document:
+def _converted(export: Path, root: Path, pictures: Path | None, ignored: bool) -> Document:
     """Makes the folder from an export, and tells what became of that."""
     try:
         from datasets.folder.annotations.convert import convert
     except ModuleNotFoundError as error:
         raise SegError(f"Reading annotations takes the package {error.name}, which isn't installed: make install, or "
                        "pip install '.[train]'.") from None
-    ignored = arguments.unlabelled == "ignore"
-    report = convert(arguments.annotations, Path(arguments.root), arguments.pictures, ignored, _track)
+    report = convert(export, root, pictures, ignored, _track)
     notes = []
     if report.unlabelled:
         notes.append(f"{share_text(report.unlabelled)} of all pixels have nothing drawn on them; they "

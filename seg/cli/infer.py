@@ -11,6 +11,7 @@ from typing import Any
 from seg import palettes
 from seg.cli import ways
 from seg.cli.common import Parser, run
+from seg.cli.infer_options import InferOptions
 from seg.errors import SegError
 from seg.runtime.engines.table import names, precisions
 from seg.weights import DEFAULT
@@ -106,7 +107,8 @@ def main(argv: Sequence[str] | None = None, readers: Readers | None = None, prog
 def _infer(argv: Sequence[str] | None, readers: Readers, program: str) -> None:
     arguments = make_parser(sorted(readers), program).parse_args(argv)
     _check(arguments, program)
-    arguments.command = [*program.split(), *(sys.argv[1:] if argv is None else argv)]
+    options = InferOptions.of(arguments, [*program.split(), *(sys.argv[1:] if argv is None else argv)], DEFAULT)
+    ways.check(options)
     import cv2
 
     # OpenCV and the engines take a while: not before the arguments are right
@@ -116,13 +118,13 @@ def _infer(argv: Sequence[str] | None, readers: Readers, program: str) -> None:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-    if arguments.video is not None:
-        infer_video.video(arguments)
-    elif arguments.dataset is not None:
-        work = infer_modes.find_size if arguments.find_size else infer_modes.dataset
-        work(arguments, readers)
+    if options.video is not None:
+        infer_video.video(options)
+    elif options.dataset is not None:
+        work = infer_modes.find_size if options.find_size else infer_modes.dataset
+        work(options, readers)
     else:
-        infer_modes.pictures(arguments)
+        infer_modes.pictures(options)
 
 
 def _check(arguments: argparse.Namespace, program: str) -> None:
@@ -141,7 +143,6 @@ def _check(arguments: argparse.Namespace, program: str) -> None:
                              ("overwrite", "replaces a video")):
             if getattr(arguments, option) not in (None, False):
                 raise SegError(f"--{option} {what}; it needs --video SRC.")
-    arguments.mode = arguments.mode or "latency"
     if modes != ["--dataset"]:
         for option, what in (("root", "says which data set"), ("split", "says which data set"),
                              ("submit", "writes what a data set's test server takes"),
@@ -167,7 +168,6 @@ def _check(arguments: argparse.Namespace, program: str) -> None:
         raise SegError(f"--find-size measures sizes and writes nothing but the best one; leave --{others[0]} out.")
     if arguments.fit is not None and not isinstance(arguments.size, tuple):
         raise SegError("--fit says how frames are brought to --size; give --size HxW too.")
-    ways.check(arguments)
 
 
 def _positive(text: str) -> int:

@@ -1,6 +1,5 @@
 """What the modes of `infer.py` share: loading what runs, saying what happens, reports."""
 
-from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -8,7 +7,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from seg import weights
+from seg.cli.infer_options import InferOptions
 from seg.document import Origin, show
 from seg.document import write as write_document
 from seg.errors import SegError, shortened
@@ -24,36 +23,36 @@ DRAWN: tuple[Show, ...] = ("overlay", "color")  # kinds of output that are drawn
 _T = TypeVar("_T")
 
 
-def load(arguments: Namespace, kinds: Sequence[str]) -> Predictor:
+def load(options: InferOptions, kinds: Sequence[str]) -> Predictor:
     """Loads what runs, and says how frames reach it."""
-    predictor = Predictor.load(arguments.weights or weights.DEFAULT, arguments.engine, arguments.precision, arguments.threads,
-                               arguments.size, arguments.fit or "stretch", confidence="confidence" in kinds)
+    predictor = Predictor.load(options.weights, options.engine, options.precision, options.threads,
+                               options.size, options.fit, confidence="confidence" in kinds)
     if predictor.size_hw is not None:
         how = {"stretch": "stretched to", "letterbox": "letterboxed into"}[predictor.fit]
         height, width = predictor.size_hw
-        say(arguments, f"Frames are {how} {height}x{width} (height x width); results have the frames' own size.")
+        say(options, f"Frames are {how} {height}x{width} (height x width); results have the frames' own size.")
     elif predictor.long_side is not None:
-        why = f", where {predictor.weights} is most accurate" if arguments.size == "best" else ""
-        say(arguments, f"Frames are scaled to a longer side of {predictor.long_side} px{why}; results have the frames' own "
+        why = f", where {predictor.weights} is most accurate" if options.size == "best" else ""
+        say(options, f"Frames are scaled to a longer side of {predictor.long_side} px{why}; results have the frames' own "
              "size. --size own leaves frames as they are.")
     return predictor
 
 
-def look(arguments: Namespace, label_set: LabelSet, kinds: Sequence[str]) -> tuple[LabelSet, tuple[int, ...] | None]:
+def look(options: InferOptions, label_set: LabelSet, kinds: Sequence[str]) -> tuple[LabelSet, tuple[int, ...] | None]:
     """Returns the label set in the wanted colours, and the train ids that are highlighted, None for all.
 
     Raises:
         SegError: there is no such class, or nothing is drawn that it would be seen in.
     """
-    names = None if arguments.classes is None else [name.strip() for name in arguments.classes.split(",") if name.strip()]
+    names = None if options.classes is None else [name.strip() for name in options.classes.split(",") if name.strip()]
     drawn = not set(DRAWN).isdisjoint(kinds)
     if names is not None and not drawn:
         raise SegError("--classes says what is highlighted in overlays and colours, and none are made; add --save overlay.")
-    if arguments.palette != "own" and not drawn and not arguments.report:
+    if options.palette != "own" and not drawn and not options.report:
         raise SegError("--palette says in which colours overlays are drawn, and none are made; add --save overlay.")
     if names == []:
         raise SegError("--classes names no class; write their names with commas between, such as road,car.")
-    return recolored(label_set, arguments.palette), None if names is None else label_set.train_ids_of(names)
+    return recolored(label_set, options.palette), None if names is None else label_set.train_ids_of(names)
 
 
 def choose(predictor: Predictor, frames_bgr: Iterable[UInt8Array], quiet: bool, complete: bool) -> None:
@@ -71,25 +70,25 @@ def all_of(heading: Sequence[str], faults: Sequence[str]) -> str:
     return "\n  ".join([*heading, *shortened(faults)])
 
 
-def examples_for(arguments: Namespace, table: UInt8Array | None = None) -> list[ExampleCollector]:
+def examples_for(options: InferOptions, table: UInt8Array | None = None) -> list[ExampleCollector]:
     """Returns what keeps frames for a report that shows pictures, where one is wanted."""
-    return [ExampleCollector(table)] if any(path.suffix.lower() == ".html" for path in arguments.report) else []
+    return [ExampleCollector(table)] if any(path.suffix.lower() == ".html" for path in options.report) else []
 
 
-def finish(arguments: Namespace, result: Result, examples: Sequence[ExampleCollector]) -> None:
+def finish(options: InferOptions, result: Result, examples: Sequence[ExampleCollector]) -> None:
     """Prints the result and writes the reports."""
-    result = replace(result, label_set=recolored(result.label_set, arguments.palette))
+    result = replace(result, label_set=recolored(result.label_set, options.palette))
     shown = [example for collector in examples for example in collector.examples()]
-    report = evaluation_report(result, Origin.here(*arguments.command), shown)
-    if not arguments.quiet:
+    report = evaluation_report(result, Origin.here(*options.command), shown)
+    if not options.quiet:
         show(report)
-    for path in arguments.report:
+    for path in options.report:
         write_document(report, path)
-        say(arguments, f"Report: {path}")
+        say(options, f"Report: {path}")
 
 
-def say(arguments: Namespace, text: str) -> None:
-    if not arguments.quiet:
+def say(options: InferOptions, text: str) -> None:
+    if not options.quiet:
         print(text)
 
 

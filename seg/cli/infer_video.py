@@ -2,7 +2,6 @@
 
 import re
 import sys
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext, redirect_stdout
@@ -12,6 +11,7 @@ from typing import Self
 
 from seg.cli.common import Interruption
 from seg.cli.infer_common import DRAWN, all_of, examples_for, finish, load, look, progress_bar, say
+from seg.cli.infer_options import InferOptions
 from seg.cli.outputs import PictureWriter, parse_kinds
 from seg.document import check_paths
 from seg.document.words import count
@@ -26,18 +26,19 @@ from seg.video.page import parse_address
 from seg.video.source import PIPE
 
 
-def video(arguments: Namespace) -> None:
+def video(options: InferOptions) -> None:
     """Segments videos into windows, files, pictures and a page; those of a folder in turn, whatever is wrong with some."""
+    assert options.video is not None
     # the video itself goes to standard output, where that is asked for
-    with redirect_stdout(sys.stderr) if str(arguments.output) == PIPE else nullcontext(), ExitStack() as stack:
-        setting = _Setting(arguments, stack)
-        folder = Path(arguments.video)
+    with redirect_stdout(sys.stderr) if str(options.output) == PIPE else nullcontext(), ExitStack() as stack:
+        setting = _Setting(options, stack)
+        folder = Path(options.video)
         paths = videos_in(folder) if folder.is_dir() else []
         if len(paths) > 1:
             setting.check_for_many(folder, len(paths))
             _work_on_all(setting, paths)
         else:
-            name = str(paths[0]) if paths else arguments.video
+            name = str(paths[0]) if paths else options.video
             _Video(setting, name, _stem(name)).run()
 
 
@@ -65,24 +66,24 @@ def _work_on_all(setting: "_Setting", paths: Sequence[Path]) -> None:
 class _Setting:
     """What all videos of a command share, made where it is first needed, so that what is cheap to check is checked before."""
 
-    def __init__(self, arguments: Namespace, stack: ExitStack) -> None:
-        self.arguments, self._stack = arguments, stack
-        self.kinds = parse_kinds(arguments.save or "overlay")
-        self.address = None if arguments.serve is None else parse_address(arguments.serve)
-        self.in_window = arguments.show or (arguments.output is None and self.address is None)
-        if arguments.show and not has_display():
+    def __init__(self, options: InferOptions, stack: ExitStack) -> None:
+        self.options, self._stack = options, stack
+        self.kinds = parse_kinds(options.save or "overlay")
+        self.address = None if options.serve is None else parse_address(options.serve)
+        self.in_window = options.show or (options.output is None and self.address is None)
+        if options.show and not has_display():
             raise SegError("There is no display for --show; leave it out, and show the video to browsers with --serve.")
         if self.in_window and not has_display():
             raise SegError("There is no display to show the video on; show it to browsers with --serve, or write a file "
                            "with --output FILE.mp4.")
-        if arguments.output is None and (undrawn := set(self.kinds) - set(DRAWN)):
+        if options.output is None and (undrawn := set(self.kinds) - set(DRAWN)):
             raise SegError(f"{', '.join(sorted(undrawn))} are pictures, one for each frame; say where they go: --output FOLDER.")
         self.first: Show = "color" if self.kinds[0] == "color" else "overlay"
 
     def check_for_many(self, folder: Path, videos: int) -> None:
         """Refuses what is for one video alone."""
-        output = self.arguments.output
-        if self.arguments.report or (output is None and self.address is None) or (output is not None and output.suffix):
+        output = self.options.output
+        if self.options.report or (output is None and self.address is None) or (output is not None and output.suffix):
             raise SegError(f"{folder} holds {videos} videos; they are written into a folder, without a report: --output FOLDER.")
 
     def prepare(self) -> None:
@@ -92,13 +93,13 @@ class _Setting:
     @cached_property
     def predictor(self) -> Predictor:
         """What runs."""
-        return load(self.arguments, self.kinds)
+        return load(self.options, self.kinds)
 
     @cached_property
     def look(self) -> tuple[LabelSet, tuple[int, ...] | None]:
         """Colours, and the train ids that are highlighted."""
         shown = DRAWN if self.in_window or self.address else ()
-        return look(self.arguments, self.predictor.label_set, (*self.kinds, *shown))
+        return look(self.options, self.predictor.label_set, (*self.kinds, *shown))
 
     @cached_property
     def page(self) -> Page | None:
@@ -106,7 +107,7 @@ class _Setting:
         if self.address is None:
             return None
         (label_set, shown), (host, port) = self.look, self.address
-        alone = self.arguments.output is None and not self.in_window
+        alone = self.options.output is None and not self.in_window
         return self._stack.enter_context(Page(self.predictor, label_set=label_set, host=host, port=port, show=self.first,
                                               shown=shown, paced=alone))
 
@@ -119,22 +120,23 @@ class _Video:
     """
 
     def __init__(self, setting: _Setting, name: str, stem: str) -> None:
-        arguments = setting.arguments
-        self._setting, self._arguments, self._name = setting, arguments, name
-        quiet = (lambda text: None) if arguments.quiet else None
-        self._source = open_source(name, threads=arguments.threads or 0, raw=arguments.raw, fps=arguments.fps, say=quiet)
-        self._files = _video_targets(arguments.output, name, stem, setting.kinds)
+        options = setting.options
+        self._setting, self._options, self._name = setting, options, name
+        quiet = (lambda text: None) if options.quiet else None
+        self._source = open_source(name, threads=options.threads or 0, raw=options.raw, fps=options.fps, say=quiet)
+        self._files = _video_targets(options.output, name, stem, setting.kinds)
         label_set, shown = setting.look
-        self._sinks: list[Sink] = [VideoFile(path, Painter(label_set, kind, shown), overwrite=arguments.overwrite,
-                                             threads=((arguments.threads or 0) + 1) // 2) for path, kind in self._files]
+        self._sinks: list[Sink] = [VideoFile(path, Painter(label_set, kind, shown), overwrite=options.overwrite,
+                                             threads=((options.threads or 0) + 1) // 2) for path, kind in self._files]
         pictures = [kind for kind in setting.kinds if kind not in DRAWN]
         if pictures:  # of several videos each has a folder of its own
-            self._sinks.append(PictureWriter(arguments.output, pictures, label_set, lambda item: f"{stem}/{item.index:06d}.png"))
+            assert options.output is not None  # see `_Setting`
+            self._sinks.append(PictureWriter(options.output, pictures, label_set, lambda item: f"{stem}/{item.index:06d}.png"))
         self._window = None
         if setting.in_window:
-            self._window = Window(Painter(label_set, setting.first, shown), say=lambda text: say(arguments, text))
+            self._window = Window(Painter(label_set, setting.first, shown), say=lambda text: say(options, text))
             self._sinks.append(self._window)
-        check_paths(arguments.report)
+        check_paths(options.report)
         for path, _ in self._files:
             if str(path) != PIPE:
                 check_writable_folder(path.parent)
@@ -151,26 +153,26 @@ class _Video:
         Raises:
             SegError: as `seg.video.run`, or the source ended before its end.
         """
-        arguments, examples = self._arguments, examples_for(self._arguments)
-        with Interruption() as interruption, _Bar(arguments.quiet) as bar:
+        options, examples = self._options, examples_for(self._options)
+        with Interruption() as interruption, _Bar(options.quiet) as bar:
             self._wait_for_viewer(interruption)
             if self._window is not None:
                 self._window.stop = lambda: interruption.wished
             try:
-                done = run_video(self._source, self._setting.predictor, [*self._sinks, *examples, bar], mode=arguments.mode,
-                                 limit=arguments.limit, smooth=arguments.smooth, stop=lambda: interruption.wished)
+                done = run_video(self._source, self._setting.predictor, [*self._sinks, *examples, bar], mode=options.mode,
+                                 limit=options.limit, smooth=options.smooth, stop=lambda: interruption.wished)
             except SegError as fault:
                 kept = self._kept()
                 raise SegError(f"{fault} What was written until then is kept in {kept}." if kept else str(fault)) from None
         frames = done.result.frames
         kept = self._kept()
         if frames:
-            finish(arguments, done.result, examples)
+            finish(options, done.result, examples)
             where = f" in {kept}" if kept else ""
-            say(arguments, f"{count(frames, 'frame')}{where}: {done.frames_per_second:.1f} frames per second "
-                f"from reading to {'showing' if arguments.output is None else 'writing'} ({done.seconds:.1f} s).")
-        if frames and arguments.mode == "throughput":
-            say(arguments, f"For throughput {count(self._setting.predictor.threads, 'frame')} at once were worked on, by a "
+            say(options, f"{count(frames, 'frame')}{where}: {done.frames_per_second:.1f} frames per second "
+                f"from reading to {'showing' if options.output is None else 'writing'} ({done.seconds:.1f} s).")
+        if frames and options.mode == "throughput":
+            say(options, f"For throughput {count(self._setting.predictor.threads, 'frame')} at once were worked on, by a "
                 f"thread each: {done.result.latency.summary()['p50']:.1f} ms for one, median. --mode latency takes less.")
         if interruption.wished:
             raise interruption.error(f"Kept {count(frames, 'frame')} in {kept}." if kept else "")

@@ -1,11 +1,11 @@
 """What `--eval` and `--also` ask for: predictors that look at frames another way, or at another size, on the same engine."""
 
 import argparse
-from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
 from seg.cli.common import parse_size
+from seg.cli.infer_options import InferOptions
 from seg.errors import SegError, did_you_mean
 
 EVALS = ("whole", "slide", "multiscale")
@@ -26,29 +26,29 @@ def add_arguments(group: Any) -> None:
                        "the report: at sizes as of --size, and slide, multiscale, whole")
 
 
-def check(arguments: Namespace) -> None:
+def check(options: InferOptions) -> None:
     """Refuses options that go with another way than the one that was asked for.
 
     Raises:
         SegError: there is one.
     """
-    wanted = {arguments.eval, *arguments.also}
+    wanted = {options.eval, *options.also}
     for option, way in (("window", "slide"), ("overlap", "slide"), ("scales", "multiscale")):
-        if getattr(arguments, option) is not None and way not in wanted:
+        if getattr(options, option) is not None and way not in wanted:
             raise SegError(f"--{option} is for windows or scales; give --eval {way} with it.")
-    if arguments.also and arguments.dataset is None:
+    if options.also and options.dataset is None:
         raise SegError("--also scores a data set in other ways; it needs --dataset NAME.")
-    if arguments.eval != "whole" and arguments.video is not None:
-        raise SegError(f"--eval {arguments.eval} runs the network many times for a frame; it is for pictures and data sets.")
-    if arguments.find_size and (arguments.eval != "whole" or arguments.also):
+    if options.eval != "whole" and options.video is not None:
+        raise SegError(f"--eval {options.eval} runs the network many times for a frame; it is for pictures and data sets.")
+    if options.find_size and (options.eval != "whole" or options.also):
         raise SegError("--find-size compares sizes of whole frames; leave --eval and --also out.")
 
 
-def predictors(arguments: Namespace, predictor: Any) -> tuple[Any, dict[str, Any]]:
+def predictors(options: InferOptions, predictor: Any) -> tuple[Any, dict[str, Any]]:
     """Returns the predictor that looks as --eval says, and by name those that it is compared with.
 
     Args:
-        arguments: of the command line.
+        options: of the command line.
         predictor: a `Predictor` of whole frames.
 
     Raises:
@@ -56,19 +56,19 @@ def predictors(arguments: Namespace, predictor: Any) -> tuple[Any, dict[str, Any
     """
     from seg.runtime.ways import OVERLAP, SCALES, WHOLE, Multiscale, Slide
 
-    ways: dict[str, Callable[[], Any]] = {
+    ways: dict[object, Callable[[], Any]] = {
         "whole": lambda: WHOLE,
-        "slide": lambda: Slide(arguments.window or predictor.description.train_size_hw,
-                               OVERLAP if arguments.overlap is None else arguments.overlap),
-        "multiscale": lambda: Multiscale(arguments.scales or SCALES),
+        "slide": lambda: Slide(options.window or predictor.description.train_size_hw,
+                               OVERLAP if options.overlap is None else options.overlap),
+        "multiscale": lambda: Multiscale(options.scales or SCALES),
     }
-    others = [*(["whole"] if arguments.eval != "whole" else []), *arguments.also]
+    others = [*(["whole"] if options.eval != "whole" else []), *options.also]
     made = {}
     for other in dict.fromkeys(others):
-        if other != arguments.eval:
+        if other != options.eval:
             way = ways[other]() if other in ways else WHOLE
             made[str(way) if other in ways else _name(other)] = predictor.at(None if other in ways else other, way)
-    return (predictor if arguments.eval == "whole" else predictor.at(way=ways[arguments.eval]())), made
+    return (predictor if options.eval == "whole" else predictor.at(way=ways[options.eval]())), made
 
 
 def parse_frame_size(text: str) -> tuple[int, int] | int | str:
