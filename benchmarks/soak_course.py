@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from seg.document import Chart, Document, Origin, Table, Text, Verdict
+from seg.document import Block, Chart, Document, Origin, Table, Text, Verdict
 from seg.document.charts import DASHES, SERIES
 from seg.document.words import listed
 
@@ -108,13 +108,14 @@ def document_of(course: Course, what: str, facts: Mapping[str, Any], origin: Ori
     frames, minutes = len(course.seconds), course.seconds[-1] / 60
     missed = [f"{check.what.split(',')[0]} ({check.found})" for check in checks if not check.kept]
     verdict = f"It does not stay level: {listed(missed)}." if missed else "It stays as fast, and nothing grows."
-    blocks = [Verdict(f"{frames:,} frames in {minutes:.1f} minutes. {verdict}"), Text(*origin.sentence()),
-              Text(f"A video in a loop, opened anew each time: decoded, labelled and drawn over. {what}; "
-                   f"{frames / minutes / 60:.1f} frames per second in all."),
-              Table.of(("what", "wanted", "found", ""), [(check.what, check.wanted, check.found, "yes" if check.kept else "no")
-                                                         for check in checks]),
-              Chart("Latency, memory, threads and open files over time", f"{checks[-1].what}: {checks[-1].found}. "
-                    f"Resident memory: {checks[0].found}.", partial(_draw, rows=rows), (6, 6))]
+    blocks: list[Block] = [
+        Verdict(f"{frames:,} frames in {minutes:.1f} minutes. {verdict}"), Text(*origin.sentence()),
+        Text(f"A video in a loop, opened anew each time: decoded, labelled and drawn over. {what}; "
+             f"{frames / minutes / 60:.1f} frames per second in all."),
+        Table.of(("what", "wanted", "found", ""), [(check.what, check.wanted, check.found, "yes" if check.kept else "no")
+                                                   for check in checks]),
+        Chart("Latency, memory, threads and open files over time", f"{checks[-1].what}: {checks[-1].found}. "
+              f"Resident memory: {checks[0].found}.", partial(_draw, rows=rows), (6, 6))]
     data = {"kind": "soak", **facts, "frames": frames, "minutes": minutes, "frames_per_second": frames / minutes / 60,
             "checks": [check._asdict() for check in checks], "over_time": rows}
     return Document("Soak", blocks, origin, data)

@@ -92,9 +92,9 @@ def document_of(measurement: Measurement, batch_size: int, text: Text, origin: O
         speeds[f"{ours} to {other}"] = ratio.to_dict()
         ratios.append([ours, other, f"{ratio.median:.2f}", f"{ratio.q25:.2f} to {ratio.q75:.2f}"])
     blocks: list[Block] = [Text(*origin.sentence()), text,
-              Table.of(("", "pictures a second", "step [ms]", *(f"{stage} [ms]" for stage in STAGES)), rows),
-              Text("How many times as fast, from the ratios within the rounds:"),
-              Table.of(("", "as", "median", "quartiles"), ratios)]
+                           Table.of(("", "pictures a second", "step [ms]", *(f"{stage} [ms]" for stage in STAGES)), rows),
+                           Text("How many times as fast, from the ratios within the rounds:"),
+                           Table.of(("", "as", "median", "quartiles"), ratios)]
     return Document("Training on a processor", blocks, origin,
                     {"batch_size": batch_size, "times": measurement.to_dict(), "speed_ratios": speeds})
 

@@ -47,7 +47,7 @@ def test_what_grows_is_a_fault(changed: dict[str, Callable[[int], float]], what:
     made = course(**changed)  # type: ignore[arg-type]
     assert [check.what.startswith(what) for check in made.checks() if not check.kept] == [True]
     document = document_of(made, "tiny", {}, Origin.here("python"))
-    assert what in document.blocks[0].text and "does not stay level" in document.blocks[0].text  # type: ignore[union-attr]
+    assert what in document.blocks[0].text and "does not stay level" in document.blocks[0].text
 
 
 def test_what_stays_level_is_none() -> None:

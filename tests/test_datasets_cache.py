@@ -62,7 +62,7 @@ def left_over(cache: Path) -> list[str]:
     return sorted(path.suffix for path in cache.iterdir() if path.name.startswith("."))
 
 
-def samples(root: Path, split: str = "train", **options: Any) -> list[dict[str, Any]]:
+def samples(root: Path, split: str = "train", **options: Any) -> list[Any]:
     settings = {"crop_hw": (32, 48), "batch_size": 1, "workers": 0, "seed": 3, **options}
     dataset = SegmentationData(str(root), "camvid", **settings)._dataset(split)
     return [dataset[epoch, index] for epoch in range(3) for index in range(len(dataset))]
@@ -78,7 +78,7 @@ def test_samples_are_those_of_the_files(options: dict[str, Any], root: Path, cac
     pictures = tmp_path / "pictures"
     shutil.copytree(other / "train", pictures)
     assert write(root, cache) == write(other, cache) == write(pictures, cache, "pictures") == 0
-    vehicles = {"car": ["car", "bicyclist"], "bicyclist": ["car", "bicyclist"], "sky": None}
+    vehicles: dict[str, str | list[str] | None] = {"car": ["car", "bicyclist"], "bicyclist": ["car", "bicyclist"], "sky": None}
     others = [OtherData(str(other), "camvid", 0.5, vehicles), OtherData(str(pictures), "pictures", 0.5)]
     for split in ("train", "val"):
         read, mapped = (samples(root, split, others=others, cache=place, **options) for place in (False, str(cache)))
@@ -106,7 +106,7 @@ def test_only_the_window_is_read(tmp_path: Path, cache: Path) -> None:
     dataset = SegmentationData(str(root), "camvid", (64, 64), cache=str(cache), color_jitter=0)._dataset("train")
     dataset[0, 0]
     maps = Path("/proc/self/smaps").read_text().split(NAME)[1]
-    resident_kib = int(re.search(r"Rss:\s+(\d+)", maps)[1])  # type: ignore[index]
+    resident_kib = int(re.search(r"Rss:\s+(\d+)", maps)[1])
     assert 0 < resident_kib < 0.3 * 2000 * 1500 * 4 / 1024  # a window of 128 rows at most, and what the system reads around
 
 

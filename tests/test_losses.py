@@ -77,7 +77,7 @@ def test_every_loss_falls_and_bears_empty_batches(scores: torch.Tensor, labels: 
 
 
 def test_terms_are_weighted(scores: torch.Tensor, labels: torch.Tensor) -> None:
-    one, other = (made(**{"cross_entropy": 0.0, name: 1.0})(scores, labels) for name in ("cross_entropy", "lovasz"))
+    one, other = (made((), (), **{"cross_entropy": 0.0, name: 1.0})(scores, labels) for name in ("cross_entropy", "lovasz"))
     both = made(cross_entropy=0.25, lovasz=3.0)(scores, labels)
     torch.testing.assert_close(both, 0.25 * one + 3 * other)
 
@@ -151,7 +151,7 @@ def test_sets_count_in_cross_entropy_alone_and_by_its_weight(scores: torch.Tenso
     numbered[:, :3] = CLASSES
 
     def loss(**terms: float) -> torch.Tensor:
-        return made([(0, 1)], **terms)(scores, numbered)
+        return made([(0, 1)], (), **terms)(scores, numbered)
 
     dice = made(cross_entropy=0.0, dice=1.0)(scores, numbered.masked_fill(numbered == CLASSES, 255))
     torch.testing.assert_close(loss(cross_entropy=0.5, dice=2.0), 0.5 * loss() + 2 * dice)
@@ -236,7 +236,7 @@ def test_no_full_size_scores_are_kept_for_the_backward_pass() -> None:
     logits = torch.randn(2, 19, 16, 24).requires_grad_()
     labels = torch.randint(0, 19, (2, 128, 192))
     loss = SegmentationLoss(ohem_probability=0.7, class_weights=[1.0] * 19)
-    loss.prepare(19, (), lambda: np.zeros(0))
+    loss.prepare(19, (), lambda: np.zeros(0, np.int64))
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor.numel()) or tensor, lambda tensor: tensor):
         loss(logits, labels)
     assert max(saved) <= 3 * labels.numel(), "the scores at full size would be 19 times as many as pixels"

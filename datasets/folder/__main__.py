@@ -183,9 +183,10 @@ def _counted(summary: Summary) -> Table:
     columns = [Column("class"), Column("colour"), number("pixels", lambda share: share_text(share) if share else "none"),
                *(number(f"files in {split}") for split in summary.files)]
     counted = max(1, int(summary.pixels[:IGNORE].sum()))
-    rows: list[list[Cell]] = [[name, _swatch(color), int(summary.pixels[train_id]) / counted,
-             *(int(files[train_id]) for files in summary.files.values())]
-            for train_id, (name, color) in enumerate(zip(summary.label_set.classes, summary.label_set.colors, strict=True))]
+    rows: list[list[Cell]] = [
+        [name, _swatch(color), int(summary.pixels[train_id]) / counted,
+         *(int(files[train_id]) for files in summary.files.values())]
+        for train_id, (name, color) in enumerate(zip(summary.label_set.classes, summary.label_set.colors, strict=True))]
     ignored = summary.pixels[IGNORE] / max(1, int(summary.pixels.sum()))
     return Table(columns, rows, caption=f"{share_text(ignored) if ignored else 'None'} of all pixels ignored; the shares are of "
                                         "the others")
