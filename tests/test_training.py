@@ -334,16 +334,27 @@ def test_a_checkpoint_that_can_not_be_written_leaves_the_one_before(folder: Path
         export_run(folder / "runs" / "full")
 
 
-def test_two_processes_score_as_one(folder: Path) -> None:
-    """Five frames are shared by two processes: one of them gets a frame more, and none counts twice."""
-    make_camvid(folder / "five", train=4, val=5)
-    common = ["--config", str(folder / "tiny.yaml"), "--data.root", str(folder / "five"), "--runs", str(folder / "runs")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(REPOSITORY / "train_seg.py"), "fit", *common, "--name", "two", "--trainer.devices", "2",
-               "--trainer.strategy", "ddp", "--trainer.max_epochs", "1", "--data.batch_size", "1"]
+def test_two_processes_learn_and_score_as_one(folder: Path) -> None:
+    """With the same batch, where each part of it has as many labelled pixels and norms don't look at it.
+
+    Five frames to validate on are shared by two processes: one of them gets a frame more, and none counts twice.
+    """
+    make_camvid(folder / "five", train=4, val=5, values=11)
+    common = ["--data.root", str(folder / "five"), "--trainer.max_epochs", "1", "--data.scale_range", "[1.0, 1.0]",
+              "--size_frames", "0", "--trainer.callbacks", "training_runs.NormsFrozen", "--trust", "training_runs"]
+    modules = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": modules}
+    command = [sys.executable, str(REPOSITORY / "train_seg.py"), "fit", "--config", str(folder / "tiny.yaml"), "--runs",
+               str(folder / "runs"), *common, "--name", "two", "--trainer.devices", "2", "--trainer.strategy", "ddp",
+               "--data.batch_size", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    from_two = load(folder, "two")["lraspp"]["record"]["curve"]
+    assert run(folder, *common, "--name", "one", "--data.batch_size", "2") == 0
+    two, one = load(folder, "two"), load(folder, "one")
+    for name, tensor in one["state_dict"].items():
+        torch.testing.assert_close(two["state_dict"][name], tensor, rtol=1e-3, atol=1e-5, msg=name)
+    from_two = two["lraspp"]["record"]["curve"]
+    assert from_two[0]["miou"] == pytest.approx(one["lraspp"]["record"]["curve"][0]["miou"], abs=1e-3)
     assert len(from_two) == 1
     assert from_two[0]["step"] == 2, "four samples in steps of two processes with one each"
     seen: list[Scores] = []
