@@ -56,10 +56,10 @@ def of_onnx(path: Path) -> dict[str, str]:
     found = {}
     with path.open("rb") as file:
         size = path.stat().st_size
-        for field_number, length in _protobuf_fields(file, size):
+        for field_number, length in protobuf_fields(file, size):
             end = file.tell() + length
             if field_number == _ONNX_METADATA_PROPS:
-                entry = {number: file.read(part) for number, part in _protobuf_fields(file, end)}
+                entry = {number: file.read(part) for number, part in protobuf_fields(file, end)}
                 found[entry.get(1, b"").decode()] = entry.get(2, b"").decode()
             file.seek(end)
     return found
@@ -82,7 +82,7 @@ def with_texts(path: Path, texts: dict[str, str]) -> bytes:
     kept = list[bytes]()
     with path.open("rb") as file:
         start = 0
-        for number, length in _protobuf_fields(file, len(data)):
+        for number, length in protobuf_fields(file, len(data)):
             end = file.tell() + length
             if number != _ONNX_METADATA_PROPS:
                 kept.append(data[start:end])
@@ -127,25 +127,30 @@ def _to_varint(value: int) -> bytes:
     return bytes([*encoded, value])
 
 
-def _protobuf_fields(file: IO[bytes], end: int) -> Iterator[tuple[int, int]]:
-    """Yields number and remaining length of each field up to `end`; the file then stands at the field's content.
+def protobuf_fields(file: IO[bytes], end: int) -> Iterator[tuple[int, int]]:
+    """Yields number and length of each field's content up to `end`; the file stands at the content then, and is to be moved on.
 
     Encoding: https://protobuf.dev/programming-guides/encoding
     """
     while file.tell() < end:
-        tag = _varint(file)
+        tag = varint(file)
         number, wire_type = tag >> 3, tag & 7
         if number == 0 or wire_type not in (0, 1, 2, 5):
             raise ValueError("it isn't a protobuf message")
         if wire_type == 0:
-            _varint(file)
-        length = {0: 0, 1: 8, 5: 4}[wire_type] if wire_type != 2 else _varint(file)
+            begin = file.tell()
+            varint(file)
+            length = file.tell() - begin
+            file.seek(begin)
+        else:
+            length = varint(file) if wire_type == 2 else {1: 8, 5: 4}[wire_type]
         if file.tell() + length > end:
             raise ValueError("it ends too early")
         yield number, length
 
 
-def _varint(file: IO[bytes]) -> int:
+def varint(file: IO[bytes]) -> int:
+    """Reads a number of variable length."""
     value = 0
     for shift in range(0, 64, 7):
         byte = file.read(1)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seg import headers
+from seg import headers, ranges
 from seg.errors import SegError, did_you_mean
 from seg.label_sets import LabelSet
 
@@ -220,6 +220,20 @@ def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
         entries = {name: entry for name, entry in header.items() if entry.get("dtype") in _NUMPY_TYPES}
         return {name: np.frombuffer(data[begin + entry["data_offsets"][0]:begin + entry["data_offsets"][1]],
                                     _NUMPY_TYPES[entry["dtype"]]).reshape(entry["shape"]) for name, entry in entries.items()}
+
+
+def read_ranges(path: Path) -> dict[str, ranges.Range]:
+    """Returns the ranges of activations in an int8 .onnx file, see `ranges.read`.
+
+    Raises:
+        SegError: the file is missing or damaged, or holds none.
+    """
+    with _faults_named(path):
+        found = ranges.read(path)
+    if not found:
+        raise SegError(f"{path} holds no ranges of activations, so it isn't a network in int8. Make it again: lraspp "
+                       "export --precision int8 --calibrate FOLDER")
+    return found
 
 
 def describe_anew(path: str | Path, **changes: Any) -> list[Path]:

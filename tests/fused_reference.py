@@ -4,8 +4,9 @@ Between the roundings all is exact here, and float32 there. So where a sum lies 
 coarse format, now and then the two round it differently.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seg.architecture import NORM_EPS, find_variant, sliding_pool
+from seg.ranges import Range
 from seg.runtime.fused.program import DEFAULTS
 from seg.weights import read_description, read_tensors
 
@@ -29,21 +31,43 @@ ROUNDINGS: dict[str, Round] = {"fp32": lambda values: values, "bf16": bfloat16}
 _ACTIVATIONS: dict[str, Round] = {"relu": F.relu, "relu6": F.relu6, "hard_swish": F.hardswish}
 
 
-def scores(path: Path, frame_bgr: np.ndarray, precision: str) -> np.ndarray:
-    """Returns the scores (C, h, w) of a frame."""
-    return _Reference(path, ROUNDINGS[precision]).scores(frame_bgr)
+def scores(path: Path, frame_bgr: np.ndarray, precision: str, ranges: Mapping[str, Range] = MappingProxyType({})) -> np.ndarray:
+    """Returns the scores (C, h, w) of a frame.
+
+    Args:
+        path: of the weights.
+        frame_bgr: (H, W, 3) uint8.
+        precision: "fp32" or "bf16"; of what int8 leaves as it is.
+        ranges: of the inputs of those convolutions that are computed in int8.
+    """
+    return _Reference(path, ROUNDINGS[precision], ranges).scores(frame_bgr)
+
+
+def ranges_of(path: Path, frame_bgr: np.ndarray) -> dict[str, Range]:
+    """Returns ranges of all inputs of 1x1 convolutions that can be computed in int8.
+
+    They are coarse, so that float32 hardly ever takes another level than float64, and each is too narrow below or above.
+    """
+    reference = _Reference(path, ROUNDINGS["fp32"], {})
+    reference.scores(frame_bgr)
+    found = {}
+    for i, (part, (lowest, highest)) in enumerate(reference.extremes.items()):
+        step = (highest - lowest) / 16
+        found[part] = Range(step, 255 - round(0.8 * highest / step) if i % 2 else round(-0.8 * lowest / step))
+    return found
 
 
 class _Reference:
     """Weights and activations are rounded; what sums up, gates and scores aren't."""
 
-    def __init__(self, path: Path, rounded: Round) -> None:
+    def __init__(self, path: Path, rounded: Round, ranges: Mapping[str, Range]) -> None:
         self._description = read_description(path)
         self._tensors = {name: torch.from_numpy(tensor.astype(np.float64)) for name, tensor in read_tensors(path).items()}
         self._given: dict[str, Any] = DEFAULTS | self._description.arguments
         self._eps = self._given["encoder_norm_eps"] or NORM_EPS
         self._variant = find_variant(self._given["encoder_name"])
-        self._round = rounded
+        self._round, self._ranges = rounded, ranges
+        self.extremes: dict[str, tuple[float, float]] = {}  # of what each layer was given
 
     def scores(self, frame_bgr: np.ndarray) -> np.ndarray:
         image = torch.from_numpy(frame_bgr[:, :, ::-1].transpose(2, 0, 1).astype(np.float64))[None] - 127.5
@@ -65,9 +89,9 @@ class _Reference:
             if i == skip_block:
                 skip = expanded if kind == "expansion" else x
         if self._variant.tail_channels is not None:
-            x = self._round(stem_activation(self._product(x, *self._folded("encoder.tail", self._eps))))
+            x = self._round(stem_activation(self._layer("encoder.tail", x, self._eps)))
 
-        deep = self._round(F.relu(self._product(x, *self._folded("decoder.project", self._given["decoder_norm_eps"]))))
+        deep = self._round(F.relu(self._layer("decoder.project", x, self._given["decoder_norm_eps"])))
         pooled = F.conv2d(self._pooled(x), self._tensors["decoder.attention.weight"])
         gate = (torch.sigmoid if self._given["gate"] == "sigmoid" else F.hardsigmoid)(pooled)
         deep = self._round(deep * _resized(gate, deep))
@@ -80,21 +104,34 @@ class _Reference:
         """Returns an inverted residual's output, and what its projection reads."""
         spec, part = self._variant.blocks[i], f"encoder.blocks.{i}"
         activation = _ACTIVATIONS[spec.activation]
-        expanded = self._round(activation(self._product(x, *self._folded(f"{part}.expand", self._eps)))) if i else x
+        expanded = self._round(activation(self._layer(f"{part}.expand", x, self._eps))) if i else x
         weight, bias = self._folded(f"{part}.depthwise", self._eps)
         middle = activation(F.conv2d(expanded, self._round(weight), bias, stride, spec.kernel // 2 * dilation, dilation,
                                      len(weight)))
-        weight, bias = self._folded(f"{part}.project", self._eps)
+        gate = None
         if spec.squeeze:
             names = [f"{part}.squeeze_excite.{layer}.{kind}" for layer in ("reduce", "expand") for kind in ("weight", "bias")]
             first, first_bias, second, second_bias = (self._tensors[name] for name in names)
             squeezed = F.relu(F.conv2d(middle.mean((2, 3), keepdim=True), first, first_bias))  # of what isn't rounded yet
-            weight = weight * F.hardsigmoid(F.conv2d(squeezed, second, second_bias)).view(1, -1, 1, 1)
+            gate = F.hardsigmoid(F.conv2d(squeezed, second, second_bias))
         middle = self._round(middle)
-        projected = self._product(middle, weight, bias)
+        projected = self._layer(f"{part}.project", middle, self._eps, gate)
         if stride == 1 and x.shape[1] == projected.shape[1]:
             projected = projected + x
         return self._round(projected), middle
+
+    def _layer(self, part: str, x: Tensor, eps: float, gate: Tensor | None = None) -> Tensor:
+        """Convolves with 1x1, in int8 where there is a range. A gate multiplies the weights, and there the input."""
+        weight, bias = self._folded(part, eps)
+        given = x if gate is None else x * gate
+        self.extremes[part] = min(float(given.min()), 0.0), max(float(given.max()), 0.0)
+        if part not in self._ranges:
+            return self._product(x, weight if gate is None else weight * gate.view(1, -1, 1, 1), bias)
+        step, zero = self._ranges[part]
+        levels = torch.round(given / step + zero).clamp(0, 255)
+        scale = weight.abs().amax(1, keepdim=True).clamp(min=1e-30) / 127  # of an output without weights it says nothing
+        sums = F.conv2d(levels - zero, torch.round(weight / scale))  # whole numbers, which float64 holds exactly
+        return sums * (scale.view(1, -1, 1, 1) * step) + bias.view(1, -1, 1, 1)
 
     def _product(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return F.conv2d(x, self._round(weight), bias)

@@ -43,7 +43,7 @@ def test_names_choose_systems_and_what_begins_so() -> None:
     assert [system.id for system in choose(["torchvision"])] == [
         "torchvision-eager", "torchvision-channels-last", "torchvision-compile", "torchvision-onnxruntime"]
     assert [system.id for system in choose(["small-auto", "torchvision-compile"])] == ["torchvision-compile", "small-auto"]
-    assert len(choose(["large"])) == 9 and len(choose(["plain-openvino"])) == 6
+    assert len(choose(["large"])) == 10 and len(choose(["plain-openvino"])) == 6
     with pytest.raises(SegError, match="no system 'smal'"):
         choose(["smal"])
 

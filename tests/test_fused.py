@@ -155,7 +155,8 @@ def test_nothing_is_read_that_this_frame_has_not_written(threads: int, precision
     workspace = engine._workspaces((101, 203))
     numbers, arrays = workspace.program.numbers, workspace.arrays
     nothing = numbers.round(np.array([np.nan], np.float32))[0]
-    for array in (arrays.maps, arrays.floats, *(part for own in workspace.scratch for part in own), workspace.scores):
+    for array in (arrays.maps, arrays.floats, *(part for own in workspace.scratch for part in own if part is not None),
+                  workspace.scores):
         array.fill(np.nan if array.dtype == np.float32 else nothing)
     np.testing.assert_array_equal(engine.logits(frame), expected)
     if precision == "fp32":

@@ -8,15 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from seg.errors import SegError
 from seg.runtime.cache import Cache
 from seg.runtime.fused import processor
+from seg.runtime.fused.formats import INT8
 from seg.runtime.fused.kernels import COUNTERS, Arrays, Scratch, load
 from seg.runtime.fused.packing import line
 from seg.runtime.fused.program import Program, check_network, plan
 from seg.runtime.once import BySize, timed
 from seg.runtime.protocol import UnavailablePrecision
 from seg.runtime.workers import pool
-from seg.weights import read_description, read_tensors
+from seg.weights import read_description, read_export, read_ranges, read_tensors, sha256
 
 
 class _Workspace(NamedTuple):
@@ -32,13 +34,13 @@ class FusedEngine:
     """See `Engine`. All threads work on one step at a time, each on the next of its tasks.
 
     Args:
-        model: a safetensors file.
+        model: a safetensors file; for int8 the int8 ONNX that lies beside it.
         threads: how many it may use.
-        precision: "fp32", "bf16", or None for the first.
+        precision: "fp32", "bf16", "int8", or None for the first.
         cache: not used; what was compiled is the same for all networks and kept by Numba.
 
     Raises:
-        SegError: the file can't be read, the network is of another kind, or the processor or the precision is.
+        SegError: a file can't be read or is of other weights, or the network, the processor or the precision is none that it has.
     """
 
     name = "fused"
@@ -50,9 +52,11 @@ class FusedEngine:
         self.threads = threads
         self.first_call_ms: dict[str, float] = {}
         with timed(self.first_call_ms, "read"):
-            self._description = read_description(model)
+            self._ranges = read_ranges(model) if self.precision == "int8" else None
+            weights = _weights_of(model) if self.precision == "int8" else model
+            self._description = read_description(weights)
             check_network(self._description)
-            self._tensors = read_tensors(model)
+            self._tensors = read_tensors(weights)
         self._workspaces = BySize(self._make_workspace, self.first_call_ms)
 
     def logits(self, frame_bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -85,11 +89,12 @@ class FusedEngine:
 
     def _make_workspace(self, size_hw: tuple[int, int]) -> _Workspace:
         load(self.precision)
-        program = plan(self._description, self._tensors, size_hw, self.threads, self.precision)
+        program = plan(self._description, self._tensors, size_hw, self.threads, self.precision, self._ranges)
         dtype = program.numbers.dtype
-        arrays = Arrays(program.constants, program.weights, program.tables, _aligned(program.maps_size, dtype),
+        arrays = Arrays(program.constants, program.weights, program.whole, program.tables, _aligned(program.maps_size, dtype),
                         _aligned(program.floats_size, np.float32))
-        scratch = [Scratch(_aligned(program.rows_size, dtype), _aligned(program.lines_size, np.float32))
+        scratch = [Scratch(_aligned(program.rows_size, dtype), _aligned(program.lines_size, np.float32),
+                           None if program.whole is None else _aligned(program.levels_size, INT8.dtype))
                    for _ in range(self.threads)]
         return _Workspace(program, arrays, scratch, np.empty(program.scores_shape, np.float32))
 
@@ -105,6 +110,24 @@ def check_processor(precision: str) -> None:
         other = "engine" if precision == "fp32" else "precision or engine"
         raise UnavailablePrecision(f"This processor has no {lacks} instructions, which the engine 'fused' needs for {precision}. "
                                    f"Take another {other}.")
+
+
+def _weights_of(int8_model: Path) -> Path:
+    """Returns the weights beside an int8 ONNX that it was made from.
+
+    Raises:
+        UnavailablePrecision: there are none.
+        SegError: they are others.
+    """
+    weights = int8_model.with_name(f"{int8_model.stem.removesuffix('_int8')}.safetensors")
+    if not weights.is_file():
+        raise UnavailablePrecision(f"The engine 'fused' takes its weights from safetensors, in int8 too, and beside {int8_model} "
+                                   f"there is no {weights.name}. Take another engine.")
+    export = read_export(int8_model)
+    if export is None or export.weights_sha256 not in (None, sha256(weights)):
+        raise SegError(f"{int8_model} was not made from {weights}: it is of other weights. Make it again: lraspp export "
+                       f"--weights {weights} --precision int8 --calibrate FOLDER")
+    return weights
 
 
 def _aligned(size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:

@@ -1,4 +1,4 @@
-"""A network as few steps that are compiled for this processor, in float32 or bfloat16.
+"""A network as few steps that are compiled for this processor, in float32, bfloat16 or int8.
 
 What engines made for all networks do layer by layer is done here block by block: of an inverted residual, only its input and
 its output (or, where a gate must wait for all of it, the depthwise convolution's) are ever written to memory, and a gate costs

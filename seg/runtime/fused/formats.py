@@ -2,10 +2,11 @@
 
 A loop that reads or writes activations is written once. Which format they have it finds from the type of the array that they lie
 in, while Numba compiles it: float32, or uint16 for bfloat16. Sums, biases and all arithmetic apart from products are
-float32 in any.
+float32 in both.
 
-Products read words of 32 bits: one value in float32, two neighbours in bfloat16 (`Format.depth`). One instruction multiplies the
-words of a vector by those of another and adds the products of each to a sum of its own.
+Products read words of 32 bits: one value in float32, two neighbours in bfloat16, four in int8 (`Format.depth`). One instruction
+multiplies the words of a vector by those of another and adds the products of each to a sum of its own. Only products are
+computed in int8: in front of one, numbers become levels, of which there are 256; behind it, whole sums become floats.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,8 @@ import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 
-from seg.runtime.fused import emit
-from seg.runtime.fused.processor import IS_ARM, LANES
+from seg.runtime.fused import emit, processor
+from seg.runtime.fused.processor import IS_ARM, LANES, LOWEST_LEVEL
 
 
 class Format:
@@ -58,6 +59,14 @@ class Format:
     def dot(self, build: Any, words: Any, others: Any, sums: Any) -> Any:
         """Adds the products of two vectors of words to sums, which are floats."""
         return emit.fma(build, build.bitcast(words, emit.FLOATS), build.bitcast(others, emit.FLOATS), sums)
+
+    def first_sum(self, build: Any, bias: Any) -> Any:
+        """Returns what a sum begins with."""
+        return bias
+
+    def sum_as_floats(self, build: Any, total: Any, scale: Any, bias: Any) -> Any:
+        """Returns a sum as floats; where it is whole, times the scale and with the bias."""
+        return total
 
     def store(self, build: Any, floats: Any, pointer: Any, streams: bool = False) -> None:
         """Writes a vector of floats; see `emit.store` for the last. What streams begins at a multiple of a vector."""
@@ -139,9 +148,46 @@ class BFloat16(Format):
         return (held.astype(np.uint32) << 16).view(np.float32)
 
 
-FLOAT32 = Format()
-FORMATS = {each.precision: each for each in (FLOAT32, BFloat16())}
-_BY_TYPE: dict[Any, Format] = {types.float32: FLOAT32, types.uint16: FORMATS["bf16"]}
+class Int8(Format):
+    """The inputs of a product as levels, and its weights as whole numbers from -127 to 127. Nothing else has such numbers."""
+
+    precision = "int8"
+    dtype = np.uint8
+    weights_dtype: npt.DTypeLike = np.int8
+    depth = 4
+    _element = ir.IntType(8)
+    _bytes = 1
+
+    def dot(self, build: Any, words: Any, others: Any, sums: Any) -> Any:
+        fours = ir.VectorType(self._element, 4 * LANES)
+        if (name := processor.dot_of_four()) is not None:
+            return emit.call(build, name, emit.WORDS, sums, build.bitcast(words, fours), build.bitcast(others, fours))
+        for place in range(4):  # in several instructions; the sums are the same, for nothing is ever rounded or too large
+            level = _byte(build, words, place, build.ashr if LOWEST_LEVEL < 0 else build.lshr)
+            sums = build.add(sums, build.mul(level, _byte(build, others, place, build.ashr)))
+        return sums
+
+    def first_sum(self, build: Any, bias: Any) -> Any:
+        return ir.Constant(emit.WORDS, [0] * LANES)
+
+    def sum_as_floats(self, build: Any, total: Any, scale: Any, bias: Any) -> Any:
+        return emit.fma(build, build.sitofp(total, emit.FLOATS), scale, bias)
+
+
+def _byte(build: Any, words: Any, place: int, shift_right: Any) -> Any:
+    """Returns one of the four bytes of each word."""
+    left, right = (ir.Constant(emit.WORDS, [bits] * LANES) for bits in (24 - 8 * place, 24))
+    return shift_right(build.shl(words, left), right)
+
+
+FLOAT32, INT8 = Format(), Int8()
+FORMATS = {each.precision: each for each in (FLOAT32, BFloat16())}  # of activations
+_BY_TYPE: dict[Any, Format] = {types.float32: FLOAT32, types.uint16: FORMATS["bf16"], types.uint8: INT8, types.int8: INT8}
+
+
+def format_in(precision: str) -> Format:
+    """Returns the format of activations in a precision."""
+    return FORMATS[processor.beside_int8() if precision == "int8" else precision]
 
 
 def format_of(holder: Any) -> Format:

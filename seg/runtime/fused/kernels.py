@@ -8,12 +8,15 @@ Where a value lies:
 
     constants   float32   biases, gates' weights, fractions of resizing, as `program` packs them
     weights     format    of products and depthwise convolutions
+    whole       int8      of products in int8
     maps        format    activations, channels last; gated weights
     floats      float32   sums for means, gates, scores
     rows        format    a thread's own, in its cache: lines of the frame, expanded rows, the depthwise convolution's output
     lines       float32   a thread's own: sums, resized rows
+    levels      uint8     a thread's own: inputs of a product in int8
 
 The format is one of `formats`: each precision has its own `run`, which Numba makes of the same functions by the arrays' types.
+In other precisions than int8, `whole` and `levels` are None, and Numba leaves out what has to do with them.
 """
 
 import hashlib
@@ -27,7 +30,7 @@ import numpy as np
 
 from seg import compiled
 from seg.runtime.fused import emit, formats, processor, products, vectors
-from seg.runtime.fused.formats import FORMATS, Format
+from seg.runtime.fused.formats import INT8, format_in
 from seg.runtime.fused.processor import LANES
 from seg.runtime.fused.products import depthwise, fill, panel_width, product, run_of, stem_product, taps_of
 from seg.runtime.fused.vectors import (
@@ -40,11 +43,13 @@ from seg.runtime.fused.vectors import (
     between,
     between_added,
     between_multiplied,
+    beyond,
     depth_of,
     look,
     put,
     rest,
     take,
+    to_levels,
     widen,
 )
 
@@ -62,8 +67,9 @@ _FIELDS = """
     input_runs middle_runs
     from_frame kernel stride dilation activation source_activation adds squeezes streams
     strips bands chunks strip chunk
-    source target residual sums parts skip_target gated_weights grid
+    source target residual sums parts skip_target gated_weights gated_factors grid
     mean expand_weights expand_bias depth_weights depth_bias project_weights project_bias classify_weights classify_bias
+    expand_scales expand_factors project_scales project_factors
     reduced reduce_weights reduce_bias gate_weights gate_bias smooth
     pool_rows pool_columns intervals grid_width row_axis row_fraction column_axis column_fraction
 """
@@ -79,6 +85,7 @@ class Arrays(NamedTuple):
 
     constants: Any
     weights: Any
+    whole: Any
     tables: Any  # int64: where resizing and pooling find their pixels
     maps: Any
     floats: Any
@@ -89,6 +96,7 @@ class Scratch(NamedTuple):
 
     rows: Any
     lines: Any
+    levels: Any
 
 
 _compile = numba.njit(nogil=True)
@@ -112,6 +120,49 @@ def frame_line(s: Any, frame: Any, constants: Any, row: int, first: int, last: i
             put(line, i - first * 3, np.float32(frame[row, i]) - CENTER)
     for i in range(right, last * 3):
         put(line, i - first * 3, constants[s.mean + i % 3])
+
+
+class _Whole(NamedTuple):
+    """What a layer has for int8.
+
+    Attributes:
+        weights: where they begin.
+        scales: where those of its outputs begin, by which sums become floats; `NONE` for a layer that isn't in int8.
+        factors: the first of its inputs', by which they become levels; see `to_levels`.
+        inputs: as they lie in memory.
+        first: output channel.
+    """
+
+    weights: int
+    scales: int
+    factors: Any
+    inputs: int
+    first: int
+
+
+@_compile
+def _multiply(job: Any, layer: _Whole, arrays: Arrays, levels: Any, count: int, channels: int) -> None:
+    """Computes a product, see `Product`: as it stands there, or in int8 where the layer has what that needs.
+
+    Args:
+        job: the product; its bias is that of the way it goes.
+        layer: what it has for int8.
+        arrays: as ever.
+        levels: `scratch.levels`; None, by which Numba knows that there is no int8.
+        count: pixels.
+        channels: of the output.
+    """
+    if levels is not None and layer.scales != NONE:
+        inputs, run = layer.inputs, run_of(arrays.whole)
+        for p in range(count):
+            to_levels(beyond(job.source, p * job.source_stride), layer.factors, at(levels, p * inputs), inputs // LANES)
+        runs = -(-job.runs * job.run_stride // run)
+        weights = at(arrays.whole, layer.weights + layer.first * runs * run)
+        scales = at(arrays.constants, layer.scales + layer.first)
+        product(Product(at(levels, 0), inputs, runs, run, weights, job.bias, scales, job.activation, job.added, job.added_stride,
+                        job.adds, job.target, job.target_stride, job.streams), count, channels)
+        return
+    product(job, count, channels)
 
 
 class _Part(NamedTuple):
@@ -172,14 +223,16 @@ def _expand(s: Any, frame: Any, arrays: Arrays, scratch: Scratch, part: _Part, r
             frame_line(s, frame, arrays.constants, 2 * row - 1 + r, first, last, scratch.rows[begin:begin + length])
         fill(scratch.rows, lines_at + 3 * length, lines_at + 3 * length + depth_of(arrays.weights) - 1, 0)  # a word's rest
         line = at(scratch.rows, lines_at)
-        stem_product(Product(line, 6, 3, length, at(arrays.weights, s.expand_weights), bias, s.source_activation, line, 0, 0,
-                             place, part.channels, 0), count, part.channels)
+        stem_product(Product(line, 6, 3, length, at(arrays.weights, s.expand_weights), bias, bias, s.source_activation, line, 0,
+                             0, place, part.channels, 0), count, part.channels)
     else:
         run = run_of(arrays.weights)
         pixel = at(arrays.maps, s.source + (row * s.in_width + part.in_begin) * s.in_channels)
         weights = at(arrays.weights, s.expand_weights + part.first_channel * s.input_runs * run)
-        product(Product(pixel, s.in_channels, s.input_runs, run, weights, bias, s.source_activation, pixel, 0,
-                        0, place, part.channels, 0), count, part.channels)
+        _multiply(Product(pixel, s.in_channels, s.input_runs, run, weights, bias, bias, s.source_activation, pixel, 0,
+                          0, place, part.channels, 0),
+                  _Whole(s.expand_weights, s.expand_scales, at(arrays.constants, s.expand_factors), s.in_channels,
+                         part.first_channel), arrays, scratch.levels, count, part.channels)
 
 
 @_compile
@@ -230,9 +283,12 @@ def _block(s: Any, frame: Any, arrays: Arrays, scratch: Scratch, task: int) -> N
         added, added_stride = at(arrays.maps, s.source + out_pixel * s.in_channels), s.in_channels
         if s.from_frame:
             added, added_stride = at(rows, y % part.reach * size + part.padding * channels), channels
-        product(Product(out, channels, s.middle_runs, run_of(arrays.weights), at(arrays.weights, s.project_weights),
-                        at(arrays.constants, s.project_bias), LINEAR, added, added_stride, s.adds,
-                        at(arrays.maps, s.target + out_pixel * s.out_channels), s.out_channels, s.streams), count, s.out_channels)
+        bias = at(arrays.constants, s.project_bias)
+        _multiply(Product(out, channels, s.middle_runs, run_of(arrays.weights), at(arrays.weights, s.project_weights), bias, bias,
+                          LINEAR, added, added_stride, s.adds, at(arrays.maps, s.target + out_pixel * s.out_channels),
+                          s.out_channels, s.streams),
+                  _Whole(s.project_weights, s.project_scales, at(arrays.constants, s.project_factors), channels, 0),
+                  arrays, scratch.levels, count, s.out_channels)
         if s.skip_target != NONE:
             _classified(s, arrays, out, channels, s.middle_runs, s.skip_target + out_pixel * s.classes, count)
     if s.squeezes:
@@ -244,9 +300,9 @@ def _block(s: Any, frame: Any, arrays: Arrays, scratch: Scratch, task: int) -> N
 @_compile
 def _classified(s: Any, arrays: Arrays, source: Any, stride: int, runs: int, target: int, count: int) -> None:
     """Writes the scores of some pixels, in float32."""
-    scores = at(arrays.floats, target)
-    product(Product(source, stride, runs, run_of(arrays.weights), at(arrays.weights, s.classify_weights),
-                    at(arrays.constants, s.classify_bias), LINEAR, scores, 0, 0, scores, s.classes, 0), count, s.classes)
+    scores, bias = at(arrays.floats, target), at(arrays.constants, s.classify_bias)
+    product(Product(source, stride, runs, run_of(arrays.weights), at(arrays.weights, s.classify_weights), bias, bias, LINEAR,
+                    scores, 0, 0, scores, s.classes, 0), count, s.classes)
 
 
 @_compile
@@ -264,7 +320,10 @@ def _dense(inputs: Any, weights: Any, out: Any) -> None:
 
 @_compile
 def _gate(s: Any, arrays: Arrays) -> None:
-    """Computes a squeeze-and-excite gate from the channels' sums, and multiplies the projection's weights by it."""
+    """Computes a squeeze-and-excite gate from the channels' sums, and multiplies the projection's weights by it.
+
+    In int8 it multiplies the factors instead, by which the projection's inputs become levels.
+    """
     constants, depth = arrays.constants, depth_of(arrays.weights)
     means, reduced = np.zeros(s.expanded, np.float32), np.zeros(s.reduced, np.float32)
     gate = np.zeros(s.expanded, np.float32)
@@ -279,6 +338,11 @@ def _gate(s: Any, arrays: Arrays) -> None:
     _dense(reduced, constants[s.gate_weights:], gate)
     for c in range(s.expanded):
         gate[c] = _hard_sigmoid(gate[c] + constants[s.gate_bias + c])
+    if s.project_scales != NONE:
+        for c in range(s.expanded):
+            arrays.floats[s.gated_factors + c] = gate[c] * constants[s.project_factors + c]
+        arrays.floats[s.gated_factors + s.expanded] = constants[s.project_factors + s.expanded]
+        return
     begin, inputs = 0, s.middle_runs * run_of(arrays.weights)
     while begin < s.out_channels:
         size = panel_width((s.out_channels - begin) // LANES) * LANES
@@ -292,35 +356,38 @@ def _gate(s: Any, arrays: Arrays) -> None:
 
 
 @_compile
-def _pointwise(s: Any, arrays: Arrays, task: int) -> None:
+def _pointwise(s: Any, arrays: Arrays, levels: Any, task: int) -> None:
     """Projects some pixels with gated weights, classifies them for the skip connection, or does both."""
     pixels, maps = s.in_height * s.in_width, arrays.maps
     begin, end = task * pixels // s.tasks, (task + 1) * pixels // s.tasks
     source = at(maps, s.source + begin * s.expanded)
     if s.target != NONE:
-        product(Product(source, s.expanded, s.middle_runs, run_of(arrays.weights), at(maps, s.gated_weights),
-                        at(arrays.constants, s.project_bias), LINEAR, at(maps, s.residual + begin * s.out_channels),
-                        s.out_channels, s.adds, at(maps, s.target + begin * s.out_channels), s.out_channels, 0),
-                end - begin, s.out_channels)
+        bias = at(arrays.constants, s.project_bias)
+        _multiply(Product(source, s.expanded, s.middle_runs, run_of(arrays.weights), at(maps, s.gated_weights), bias, bias,
+                          LINEAR, at(maps, s.residual + begin * s.out_channels), s.out_channels, s.adds,
+                          at(maps, s.target + begin * s.out_channels), s.out_channels, 0),
+                  _Whole(s.project_weights, s.project_scales, at(arrays.floats, s.gated_factors), s.expanded, 0),
+                  arrays, levels, end - begin, s.out_channels)
     if s.skip_target != NONE:
         _classified(s, arrays, source, s.expanded, s.middle_runs, s.skip_target + begin * s.classes, end - begin)
 
 
 @_compile
-def _deep(s: Any, arrays: Arrays, rows: Any, y: int) -> None:
+def _deep(s: Any, arrays: Arrays, scratch: Scratch, y: int) -> None:
     """Runs the encoder's last convolution and the decoder's first on a row; adds the former up, by interval of columns."""
     sums_at = s.sums + y * s.intervals * s.expanded
     fill(arrays.floats, sums_at, sums_at + s.intervals * s.expanded, 0.0)
-    run = run_of(arrays.weights)
+    rows, run = scratch.rows, run_of(arrays.weights)
     for x in range(0, s.in_width, s.strip):
         count = min(s.strip, s.in_width - x)
         pixel = y * s.in_width + x
         feature, feature_at = arrays.maps, s.source + pixel * s.in_channels
         if s.expand_weights != NONE:
-            source = at(arrays.maps, feature_at)
-            product(Product(source, s.in_channels, s.input_runs, run, at(arrays.weights, s.expand_weights),
-                            at(arrays.constants, s.expand_bias), s.activation, source, 0, 0, at(rows, 0), s.expanded, 0),
-                    count, s.expanded)
+            source, bias = at(arrays.maps, feature_at), at(arrays.constants, s.expand_bias)
+            _multiply(Product(source, s.in_channels, s.input_runs, run, at(arrays.weights, s.expand_weights), bias, bias,
+                              s.activation, source, 0, 0, at(rows, 0), s.expanded, 0),
+                      _Whole(s.expand_weights, s.expand_scales, at(arrays.constants, s.expand_factors), s.in_channels, 0),
+                      arrays, scratch.levels, count, s.expanded)
             feature, feature_at = rows, 0
         i = 0
         while i < count:
@@ -329,10 +396,11 @@ def _deep(s: Any, arrays: Arrays, rows: Any, y: int) -> None:
                 i += 1
             add_pixels(at(feature, feature_at + begin * s.expanded), i - begin, s.expanded,
                        at(arrays.floats, sums_at + interval * s.expanded))
-        source = at(feature, feature_at)
-        product(Product(source, s.expanded, s.middle_runs, run, at(arrays.weights, s.project_weights),
-                        at(arrays.constants, s.project_bias), RELU, source, 0, 0,
-                        at(arrays.maps, s.target + pixel * s.out_channels), s.out_channels, 0), count, s.out_channels)
+        source, bias = at(feature, feature_at), at(arrays.constants, s.project_bias)
+        _multiply(Product(source, s.expanded, s.middle_runs, run, at(arrays.weights, s.project_weights), bias, bias, RELU, source,
+                          0, 0, at(arrays.maps, s.target + pixel * s.out_channels), s.out_channels, 0),
+                  _Whole(s.project_weights, s.project_scales, at(arrays.constants, s.project_factors), s.expanded, 0),
+                  arrays, scratch.levels, count, s.out_channels)
 
 
 @_compile
@@ -414,9 +482,9 @@ def run(steps: Any, frame: Any, arrays: Arrays, scratch: Scratch, scores: Any, c
             elif s.kind == GATE:
                 _gate(s, arrays)
             elif s.kind == POINTWISE:
-                _pointwise(s, arrays, task)
+                _pointwise(s, arrays, scratch.levels, task)
             elif s.kind == DEEP:
-                _deep(s, arrays, scratch.rows, task)
+                _deep(s, arrays, scratch, task)
             elif s.kind == GRID:
                 _grid(s, arrays, task)
             elif s.kind == CLASSIFY:
@@ -432,15 +500,16 @@ def run(steps: Any, frame: Any, arrays: Arrays, scratch: Scratch, scores: Any, c
 @cache
 def load(precision: str) -> Callable[..., None]:
     """Returns `run`, compiled for arrays of that precision."""
-    return compiled.compiled(run, partial(_try_out, FORMATS[precision]))
+    return compiled.compiled(run, partial(_try_out, precision))
 
 
 def state(precision: str) -> compiled.State:
     """Returns whether `load` has to compile, see `seg.compiled.state`; for what the processor lacks nothing ever is."""
-    return "kept" if processor.missing(precision) else compiled.state(run, partial(_try_out, FORMATS[precision]))
+    return "kept" if processor.missing(precision) else compiled.state(run, partial(_try_out, precision))
 
 
-def _try_out(numbers: Format, made: Callable[..., None]) -> None:
-    values, floats = np.zeros(1, numbers.dtype), np.zeros(1, np.float32)
-    made(np.zeros(0, STEP), np.zeros((1, 3), np.uint8), Arrays(floats, values, np.zeros(1, np.int64), values, floats),
-         Scratch(values, floats), np.zeros((1, 1, 1), np.float32), np.zeros(1, np.int64))
+def _try_out(precision: str, made: Callable[..., None]) -> None:
+    values, floats = np.zeros(1, format_in(precision).dtype), np.zeros(1, np.float32)
+    whole, levels = ((np.zeros(1, dtype) for dtype in (INT8.weights_dtype, INT8.dtype)) if precision == "int8" else (None, None))
+    made(np.zeros(0, STEP), np.zeros((1, 3), np.uint8), Arrays(floats, values, whole, np.zeros(1, np.int64), values, floats),
+         Scratch(values, floats, levels), np.zeros((1, 1, 1), np.float32), np.zeros(1, np.int64))

@@ -36,18 +36,22 @@ def with_channels(values: Array, *counts: int) -> Array:
 
 
 class Blob:
-    """Arrays that become one, each at the beginning of a cache line."""
+    """Arrays that become one, each at the beginning of a cache line.
+
+    Attributes:
+        size: of the one, so far.
+    """
 
     def __init__(self, dtype: npt.DTypeLike) -> None:
         self._parts: list[Array] = []
-        self._dtype, self._line, self._size = dtype, line(dtype), 0
+        self._dtype, self._line, self.size = dtype, line(dtype), 0
 
     def add(self, values: Any) -> int:
         """Appends an array; returns where it begins."""
         flat = np.asarray(values, self._dtype).ravel()
-        begin = self._size
+        begin = self.size
         self._parts.append(np.pad(flat, (0, -len(flat) % self._line)))
-        self._size += len(self._parts[-1])
+        self.size += len(self._parts[-1])
         return begin
 
     def join(self) -> Array:

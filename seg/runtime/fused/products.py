@@ -8,7 +8,8 @@ import numba
 from seg.runtime.fused.processor import LANES, REGISTERS
 from seg.runtime.fused.vectors import depth_of, depthwise_tile, product_of_rows, stand_alone
 
-RUN = 4  # words that a product sums up in one turn; channels come in multiples of 8, so that it divides them
+_RUN = 4  # words that a product sums up in one turn, or as many as hold
+_RUN_NUMBERS = 8  # these: channels come in multiples of them, so that no turn is in vain
 STEM_RUN = 9  # numbers that the first convolution's does: three pixels of three colours
 # Pixels of a tile by its width in vectors: its sums, a vector of weights for each and one of inputs fill the registers.
 _TILES = {1: 8, 2: 8, 3: 8, 4: 6} if REGISTERS == 32 else {1: 8, 2: 6, 3: 4}
@@ -30,10 +31,18 @@ def panel(vectors_left: int) -> int:
 panel_width = _compile(panel)
 
 
+def run(depth: int) -> int:
+    """Returns how many inputs a product sums up in one turn, by how many numbers a word holds."""
+    return min(_RUN * depth, _RUN_NUMBERS)
+
+
+_run = _compile(run)
+
+
 @_compile
 def run_of(weights: Any) -> int:
     """Returns how many inputs a product with such weights sums up in one turn."""
-    return RUN * depth_of(weights)
+    return _run(depth_of(weights))
 
 
 @_compile
@@ -72,7 +81,7 @@ def _product_by(words_of_run: Callable[[int], int]) -> Any:
     return product
 
 
-product, stem_product = _product_by(lambda depth: RUN), _product_by(lambda depth: stem_run(depth) // depth)
+product, stem_product = _product_by(lambda depth: run(depth) // depth), _product_by(lambda depth: stem_run(depth) // depth)
 
 _3_1_1, _3_2_1, _5_1_1, _5_2_1, _5_1_2 = (
     depthwise_tile(_ROW, *form) for form in ((3, 1, 1), (3, 2, 1), (5, 1, 1), (5, 2, 1), (5, 1, 2)))

@@ -9,13 +9,14 @@ import numpy.typing as npt
 
 from seg.architecture import NORM_EPS, find_variant, is_variant, pool_windows, round_to_8, sliding_pool
 from seg.errors import SegError
+from seg.ranges import Range
 from seg.runtime.fused import kernels
 from seg.runtime.fused.cutting import CACHE_BYTES, Work, cut
-from seg.runtime.fused.formats import FORMATS, Format
+from seg.runtime.fused.formats import INT8, Format, format_in
 from seg.runtime.fused.kernels import NONE
 from seg.runtime.fused.packing import Array, Blob, Map, ceil_div, line, pack, pack_taps, padded, place, with_channels
-from seg.runtime.fused.processor import LANES
-from seg.runtime.fused.products import RUN, STEM_RUN, stem_run
+from seg.runtime.fused.processor import LANES, LOWEST_LEVEL
+from seg.runtime.fused.products import STEM_RUN, run, stem_run
 from seg.runtime.fused.vectors import HARD_SWISH, RELU, RELU6
 from seg.runtime.protocol import UnavailablePrecision
 from seg.runtime.upsample import positions
@@ -30,6 +31,7 @@ LAST_STEP = "sum of scores"
 _ACTIVATIONS = {"relu": RELU, "relu6": RELU6, "hard_swish": HARD_SWISH}
 _STREAMED_BYTES = 4 * 2**20  # maps from this size on don't stay in the cache that cores share
 _HEAD_PIXELS = 48  # that the decoder's steps work on at once; a multiple of what products do
+_LARGEST_WEIGHT = 127  # in int8
 _TASKS_PER_THREAD = 6  # of a step without borders between its tasks
 
 
@@ -42,8 +44,9 @@ class Program:
         names: of the steps, for people.
         numbers: the format of what says so in `kernels`.
         constants, weights, tables: see `kernels`.
+        whole: the same; None but in int8.
         maps_size, floats_size: in numbers.
-        rows_size, lines_size: the same, of each thread.
+        rows_size, lines_size, levels_size: the same, of each thread.
         scores_shape: (classes, h, w).
     """
 
@@ -52,11 +55,13 @@ class Program:
     numbers: Format
     constants: npt.NDArray[np.float32]
     weights: Array
+    whole: Array | None
     tables: npt.NDArray[np.int64]
     maps_size: int
     floats_size: int
     rows_size: int
     lines_size: int
+    levels_size: int
     scores_shape: tuple[int, int, int]
 
 
@@ -101,7 +106,7 @@ def check_network(description: Description) -> None:
 
 
 def plan(description: Description, tensors: Mapping[str, Array], size_hw: tuple[int, int], threads: int,
-         precision: str = "fp32") -> Program:
+         precision: str = "fp32", ranges: Mapping[str, Range] | None = None) -> Program:
     """Lays a network out for frames of one size.
 
     Args:
@@ -109,17 +114,20 @@ def plan(description: Description, tensors: Mapping[str, Array], size_hw: tuple[
         tensors: its state dict.
         size_hw: (H, W), each at least 32.
         threads: that will run it; work is cut into a few times as many tasks.
-        precision: "fp32" or "bf16".
+        precision: "fp32", "bf16" or "int8".
+        ranges: of the inputs of those 1x1 convolutions that are computed in int8.
 
     Raises:
         SegError: a tensor is missing or of another shape.
     """
-    return _Planner(description, tensors, threads, FORMATS[precision]).plan(size_hw)
+    return _Planner(description, tensors, threads, format_in(precision), ranges).plan(size_hw)
 
 
 class _Planner:
-    def __init__(self, description: Description, tensors: Mapping[str, Array], threads: int, numbers: Format) -> None:
+    def __init__(self, description: Description, tensors: Mapping[str, Array], threads: int, numbers: Format,
+                 ranges: Mapping[str, Range] | None) -> None:
         self._numbers, self._number_bytes = numbers, np.dtype(numbers.dtype).itemsize
+        self._ranges, self._whole = ranges or {}, Blob(INT8.weights_dtype)
         self._arguments, self._tensors, self._threads = DEFAULTS | description.arguments, tensors, threads
         self._mean = np.array(description.mean[::-1]) * 255 - float(kernels.CENTER)  # BGR, of bytes around 0
         self._std = np.array(description.std[::-1]) * 255
@@ -130,7 +138,7 @@ class _Planner:
         self._map_fields: list[dict[str, _Feature]] = []  # of each step, maps by field
         self._names: list[str] = []
         self._maps: dict[bool, list[Map]] = {False: [], True: []}  # by whether they are floats
-        self._rows, self._lines = 0, 0
+        self._rows, self._lines, self._levels = 0, 0, 0
 
     def plan(self, size_hw: tuple[int, int]) -> Program:
         moves = self._variant.steps(self._arguments["encoder_output_stride"], self._arguments["dilate_first"])
@@ -144,6 +152,9 @@ class _Planner:
             if i == skip_block:
                 skip = expansion_skip or self._skip_scores(feature)
         self._head(feature, skip)
+        if self._ranges and not self._whole.size:
+            raise SegError("The int8 file has no range for any layer of this network, so that nothing would be computed in int8. "
+                           "Make it again: lraspp export --precision int8 --calibrate FOLDER")
         places, sizes = {}, {}
         for floats, maps in self._maps.items():
             places[floats], sizes[floats] = place(maps, line(np.float32 if floats else self._numbers.dtype))
@@ -153,7 +164,8 @@ class _Planner:
             for name, value in (fields | where).items():
                 step[name] = value
         return Program(steps, tuple(self._names), self._numbers, self._constants.join(), self._weights.join(),
-                       self._tables.join(), sizes[False], sizes[True], self._rows, self._lines,
+                       self._whole.join() if self._ranges else None, self._tables.join(), sizes[False], sizes[True],
+                       self._rows, self._lines, self._levels + line(INT8.dtype),  # a product may look at a word behind them
                        (self._arguments["classes"], *skip.hw))
 
     def _first_block(self, size_hw: tuple[int, int], stride: int, dilation: int) -> _Feature:
@@ -194,16 +206,14 @@ class _Planner:
         parts = cut(work, self._threads)
         strips, chunks = parts.strips(work), parts.chunks(work)
         frame_lines = 9 * (2 * parts.columns(work) + 1) + self._numbers.depth if stem else 0
-        self._need(rows=parts.ring(work) + parts.row(work) + parts.strip * parts.chunk + frame_lines,
-                   lines=2 * parts.chunk)
+        self._need(rows=parts.ring(work) + parts.row(work) + parts.strip * parts.chunk + frame_lines, lines=2 * parts.chunk,
+                   levels=max(min(parts.columns(work), source.width) * source.stored, parts.strip * parts.chunk))
         expansion = stem
         if expansion is None:
-            weight, bias = self._folded(f"{part}.expand", self._encoder_eps, channels, source.channels)
-            expansion = _fields(source_activation=_ACTIVATIONS[spec.activation], input_runs=self._runs(source.channels),
-                                expand_bias=self._bias(bias), expand_weights=self._product(_matrix(weight), parts.chunk))
+            layer = self._layer("expand", f"{part}.expand", self._encoder_eps, (channels, source.channels), parts.chunk)
+            expansion = layer | _fields(source_activation=_ACTIVATIONS[spec.activation], input_runs=self._runs(source.channels))
         depth, depth_bias = self._folded(f"{part}.depthwise", self._encoder_eps, channels, 1, spec.kernel)
-        project, project_bias = self._folded(f"{part}.project", self._encoder_eps, spec.out_channels, channels)
-        project = _matrix(project)
+        project = self._layer("project", f"{part}.project", self._encoder_eps, (spec.out_channels, channels), gated=spec.squeeze)
         adds = int(stride == 1 and source.channels == spec.out_channels)
         written = stored if spec.squeeze else out.stored
         whole_lines = spec.squeeze or written <= 3 * LANES  # of more channels, a product writes a part at a time
@@ -215,33 +225,34 @@ class _Planner:
             squeezes=int(spec.squeeze), adds=adds, streams=int(whole_lines and self._bytes(out.hw, written) > _STREAMED_BYTES),
             skip_target=NONE, depth_weights=self._weights.add(self._numbers.round(
                 pack_taps(with_channels(depth, stored), parts.chunk, self._numbers.depth))), depth_bias=self._bias(depth_bias),
-            project_bias=self._bias(project_bias), activation=_ACTIVATIONS[spec.activation]) | expansion
+            activation=_ACTIVATIONS[spec.activation]) | expansion
         read = None if stem else source
         skip = self._new_map(out.hw, self._arguments["classes"], floats=True) if skips else None
         classifier = self._classifier("skip_classifier", channels) if skip else {}
         if not spec.squeeze:
-            self._add(name, fields | classifier | _fields(project_weights=self._product(project)), source=read, target=out,
-                      skip_target=skip)
+            self._add(name, fields | project | classifier, source=read, target=out, skip_target=skip)
             return out, skip
 
         middle, sums = self._new_map(out.hw, channels), self._new_map((strips * parts.bands, 1), channels, floats=True)
         self._add(f"{name}, depthwise", fields, source=read, target=middle, sums=sums)
-        gated = self._new_map((fields["middle_runs"] * RUN * self._numbers.depth, 1), spec.out_channels)
+        if project["project_scales"] == NONE:
+            gated = {"gated_weights": self._new_map((fields["middle_runs"] * run(self._numbers.depth), 1), spec.out_channels)}
+        else:
+            gated = {"gated_factors": self._new_map((1, 1), stored + 1, floats=True)}
         reduced, layers = round_to_8(channels / 4), f"{part}.squeeze_excite"
         reduce = _matrix(self._tensor(f"{layers}.reduce.weight", reduced, channels, 1, 1))
         expand = _matrix(self._tensor(f"{layers}.expand.weight", channels, reduced, 1, 1))
         self._add(f"{name}, gate", _fields(
             kind=kernels.GATE, tasks=1, in_height=out.height, in_width=out.width, expanded=stored, out_channels=out.stored,
             parts=strips * parts.bands, reduced=reduced, middle_runs=fields["middle_runs"],
-            project_weights=self._constants.add(self._packed(project)),
             reduce_weights=self._constants.add(with_channels(reduce, stored)),
             reduce_bias=self._constants.add(self._tensor(f"{layers}.reduce.bias", reduced)),
             gate_weights=self._constants.add(with_channels(expand, reduced, stored)),
-            gate_bias=self._bias(self._tensor(f"{layers}.expand.bias", channels))),
-            sums=sums, gated_weights=gated)
-        self._pointwise(f"{name}, projection", _fields(
-            out_channels=out.stored, project_bias=fields["project_bias"], adds=adds, skip_target=NONE) | classifier,
-            middle, target=out, gated_weights=gated, residual=read if adds else None, skip_target=skip)
+            gate_bias=self._bias(self._tensor(f"{layers}.expand.bias", channels))) | project,
+            sums=sums, **gated)
+        fields = _fields(out_channels=out.stored, adds=adds, skip_target=NONE) | project | classifier
+        self._pointwise(f"{name}, projection", fields, middle, target=out, residual=read if adds else None, skip_target=skip,
+                        **gated)
         return out, skip
 
     def _skip_scores(self, source: _Feature) -> _Feature:
@@ -255,6 +266,7 @@ class _Planner:
         pixels = source.height * source.width
         tasks = max(ceil_div(pixels, max(48, CACHE_BYTES // (source.stored * self._number_bytes))),
                     min(pixels // 16, _TASKS_PER_THREAD * self._threads), 1)
+        self._need(levels=ceil_div(pixels, tasks) * source.stored)
         self._add(name, _fields(kind=kernels.POINTWISE, tasks=tasks, in_height=source.height, in_width=source.width,
                                 expanded=source.stored, middle_runs=self._runs(source.channels)) | fields,
                   source=source, **maps)
@@ -271,10 +283,9 @@ class _Planner:
         expanded, tail = deep.channels, _fields(expand_weights=NONE)
         if variant.tail_channels is not None:
             expanded = variant.tail_channels
-            weight, bias = self._folded("encoder.tail", self._encoder_eps, expanded, deep.channels)
-            tail = _fields(expand_weights=self._product(_matrix(weight)), expand_bias=self._bias(bias),
-                           input_runs=self._runs(deep.channels), activation=_ACTIVATIONS[variant.stem_activation])
-        project, project_bias = self._folded("decoder.project", arguments["decoder_norm_eps"], channels, expanded)
+            tail = self._layer("expand", "encoder.tail", self._encoder_eps, (expanded, deep.channels)) | _fields(
+                input_runs=self._runs(deep.channels), activation=_ACTIVATIONS[variant.stem_activation])
+        project = self._layer("project", "decoder.project", arguments["decoder_norm_eps"], (channels, expanded))
         attention = self._tensor("decoder.attention.weight", channels, expanded, 1, 1)
 
         windows = [pool_windows(*side) for side in self._pools(hw)]
@@ -287,11 +298,10 @@ class _Planner:
         sums = self._new_map((hw[0], len(bounds) - 1), expanded, floats=True)
         shape = _fields(in_height=hw[0], in_width=hw[1], expanded=stored, out_channels=feature.stored, strip=_HEAD_PIXELS,
                         intervals=len(bounds) - 1, grid_width=len(windows[1]))
-        self._need(rows=_HEAD_PIXELS * stored)
-        self._add("last convolution, decoder's first", shape | tail | _fields(
+        self._need(rows=_HEAD_PIXELS * stored, levels=_HEAD_PIXELS * max(stored, deep.stored))
+        self._add("last convolution, decoder's first", shape | tail | project | _fields(
             kind=kernels.DEEP, tasks=hw[0], in_channels=deep.stored, pool_columns=self._tables.add(interval_of_column),
-            middle_runs=self._runs(expanded), project_weights=self._product(_matrix(project)),
-            project_bias=self._bias(project_bias)), source=deep, target=feature, sums=sums)
+            middle_runs=self._runs(expanded)), source=deep, target=feature, sums=sums)
         grid = self._new_map((len(windows[0]), len(windows[1])), channels, floats=True)
         self._add("decoder's gate", shape | _fields(
             kind=kernels.GRID, tasks=len(cells), pool_rows=self._tables.add(cells), smooth=int(arguments["gate"] == "sigmoid"),
@@ -324,6 +334,34 @@ class _Planner:
             found[f"{name}_fraction"] = self._constants.add(position - near)
         return found
 
+    def _layer(self, name: str, part: str, eps: float, shape: tuple[int, int], chunk: int | None = None,
+               gated: bool = False) -> dict[str, int]:
+        """Adds a 1x1 convolution, in int8 where its inputs have a range; returns where what it needs is.
+
+        Args:
+            name: of the fields, "expand" or "project".
+            part: of the network.
+            eps: of its norm.
+            shape: (outputs, inputs).
+            chunk: outputs that are computed together; None for all.
+            gated: whether its weights, or in int8 its factors, are multiplied by a gate first.
+        """
+        weight, bias = self._folded(part, eps, *shape)
+        matrix, range_ = _matrix(weight), self._ranges.get(part)
+        if range_ is None:
+            weights = self._constants.add(self._packed(matrix)) if gated else self._product(matrix, chunk)
+            found = {"weights": weights, "bias": self._bias(bias), "scales": NONE}
+        else:
+            largest = np.abs(matrix).max(0)
+            scales = np.where(largest > 0, largest, 1) / _LARGEST_WEIGHT
+            whole, zero = np.rint(matrix / scales), range_.zero + LOWEST_LEVEL
+            scales_of_sums = scales * range_.step
+            found = {
+                "weights": self._whole.add(pack(_filled(whole, INT8.depth), chunk, INT8.depth)),
+                "bias": self._bias(bias - zero * whole.sum(0) * scales_of_sums), "scales": self._bias(scales_of_sums),
+                "factors": self._constants.add([1 / range_.step] * padded(shape[1]) + [zero])}
+        return {f"{name}_{kind}": place for kind, place in found.items()}
+
     def _folded(self, part: str, eps: float, outputs: int, inputs: int, kernel: int = 1) -> tuple[Array, Array]:
         """Returns weight and bias of a convolution with its batch norm in it, float64."""
         weight = self._tensor(f"{part}.conv.weight", outputs, inputs, kernel, kernel)
@@ -342,12 +380,11 @@ class _Planner:
 
     def _runs(self, inputs: int) -> int:
         """Returns how many turns a product takes to sum up so many inputs."""
-        return ceil_div(inputs, RUN * self._numbers.depth)
+        return ceil_div(inputs, run(self._numbers.depth))
 
     def _packed(self, matrix: Array, chunk: int | None = None) -> Array:
         """Returns weights (inputs, outputs) as a product reads them, not rounded yet."""
-        inputs = self._runs(len(matrix)) * RUN * self._numbers.depth
-        return pack(with_channels(matrix, inputs, padded(matrix.shape[1])), chunk, self._numbers.depth)
+        return pack(_filled(matrix, self._numbers.depth), chunk, self._numbers.depth)
 
     def _packed_stem(self, weight: Array) -> Array:
         """Returns the first convolution's weights (3, 3, 3, outputs) as its product reads them, a row of the frame at a time."""
@@ -371,9 +408,9 @@ class _Planner:
         maps.append(Map(hw[0] * hw[1] * padded(channels), len(self._steps), len(self._steps)))
         return _Feature(len(maps) - 1, *hw, channels, floats)
 
-    def _need(self, rows: int = 0, lines: int = 0) -> None:
+    def _need(self, rows: int = 0, lines: int = 0, levels: int = 0) -> None:
         """Sees to it that a thread's own arrays hold so many numbers."""
-        self._rows, self._lines = max(self._rows, rows), max(self._lines, lines)
+        self._rows, self._lines, self._levels = max(self._rows, rows), max(self._lines, lines), max(self._levels, levels)
 
     def _add(self, name: str, fields: dict[str, int], **maps: _Feature | None) -> None:
         """Adds a step, and keeps the maps that it names until then."""
@@ -387,6 +424,11 @@ class _Planner:
 
 def _fields(**values: int) -> dict[str, int]:
     return values
+
+
+def _filled(matrix: Array, depth: int) -> Array:
+    """Returns weights (inputs, outputs) with zeros behind them, until products take them in whole runs and vectors."""
+    return with_channels(matrix, ceil_div(len(matrix), run(depth)) * run(depth), padded(matrix.shape[1]))
 
 
 def _matrix(weight: Array) -> Array:

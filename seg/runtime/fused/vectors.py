@@ -26,10 +26,11 @@ from numba.core import cgutils
 from seg.runtime.fused import emit
 from seg.runtime.fused.emit import INT, Values, number
 from seg.runtime.fused.formats import FLOAT32, format_of
-from seg.runtime.fused.processor import LANES
+from seg.runtime.fused.processor import LANES, LOWEST_LEVEL
 
 intrinsic: Any = extending.intrinsic  # type checkers don't know that Numba passes the first argument by itself
 LINEAR, RELU, RELU6, HARD_SWISH = range(4)  # activations
+_WHOLE = 1.5 * 2**23  # a float32 of about this size is whole: what is added to it is rounded, and stands in its lowest bits
 
 
 class Product(NamedTuple):
@@ -42,6 +43,7 @@ class Product(NamedTuple):
         run_stride: from a run to the next.
         weights: as `packing.pack` lays them out.
         bias: float32, for each output.
+        scales: the same; in int8 they multiply the sums, else nothing reads them.
         activation: its number.
         added: what is added to the first pixel's outputs.
         added_stride: from a pixel to the next.
@@ -57,6 +59,7 @@ class Product(NamedTuple):
     run_stride: int
     weights: Any
     bias: Any
+    scales: Any
     activation: int
     added: Any
     added_stride: int
@@ -208,6 +211,33 @@ def widen(typing_context: Any, source: Any, minus: Any, target: Any, vectors: An
     return types.void(source, types.float32, target, types.intp), emit_it
 
 
+@intrinsic
+def to_levels(typing_context: Any, source: Any, factors: Any, target: Any, vectors: Any) -> Any:
+    """Writes numbers as levels for a product in int8, some vectors of them.
+
+    Each is multiplied by its factor, and becomes the nearest level. The level of zero lies behind the factors.
+    """
+    def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
+        source, factors, target, vectors = args
+        zero = FLOAT32.load_one(build, build.gep(factors, [build.mul(vectors, number(LANES))]))
+        zero = emit.spread(build, build.fadd(zero, ir.Constant(emit.FLOAT, _WHOLE)))
+        lowest, highest = (emit.constant(_WHOLE + LOWEST_LEVEL + levels) for levels in (0, 255))
+
+        def turn(i: Any, nothing: Values) -> Values:
+            place = build.mul(i, number(LANES))
+            value = format_of(signature.args[0]).load(build, build.gep(source, [place]))
+            level = emit.fma(build, value, FLOAT32.load(build, build.gep(factors, [place])), zero)
+            level = emit.smaller(build, emit.larger(build, level, lowest), highest)
+            level = build.trunc(build.bitcast(level, emit.WORDS), ir.VectorType(ir.IntType(8), LANES))
+            emit.store(build, level, build.gep(target, [place]), 1)
+            return nothing
+
+        emit.loop(build, vectors, [], turn)
+        return context.get_dummy_value()
+
+    return types.void(source, factors, target, types.intp), emit_it
+
+
 def blend(with_beside: Callable[[Any, Any, Any], Any]) -> Any:
     """Makes the interpolation between two places of float32, and what comes of it and of what lies beside it."""
 
@@ -285,7 +315,9 @@ def product_of_rows(pixels: int, width: int, words_of_run: Callable[[int], int])
             run = words_of_run(numbers.depth)
             inputs = build.mul(given.runs, number(run * numbers.depth))
             weights = build.gep(given.weights, [build.mul(inputs, channel)])
-            bias = [FLOAT32.load(build, build.gep(given.bias, [build.add(channel, number(v * LANES))])) for v in range(width)]
+            bias, scales = ([FLOAT32.load(build, build.gep(place, [build.add(channel, number(v * LANES))])) for v in range(width)]
+                            for place in (given.bias, given.scales))
+            first_sums = [numbers.first_sum(build, value) for value in bias]
             last = build.sub(count, number(1))
 
             def tile(index: Any, nothing: Values) -> Values:
@@ -307,7 +339,9 @@ def product_of_rows(pixels: int, width: int, words_of_run: Callable[[int], int])
                                 for p in range(pixels) for v in range(width)]
                     return sums
 
-                sums = _activate(build, given.activation, emit.loop(build, given.runs, bias * pixels, turn))
+                sums = emit.loop(build, given.runs, first_sums * pixels, turn)
+                sums = [numbers.sum_as_floats(build, total, scales[i % width], bias[i % width]) for i, total in enumerate(sums)]
+                sums = _activate(build, given.activation, sums)
 
                 def add() -> Values:
                     beside = [build.gep(given.added, [build.add(build.mul(given.added_stride, place), channel)])
