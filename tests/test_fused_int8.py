@@ -200,7 +200,7 @@ def test_ranges_are_those_that_a_package_reads(tmp_path: Path) -> None:
     (lambda weights, found: files.int8_file(weights).write_bytes(files.int8_file(weights).read_bytes()[:-900]),
      r"network_int8\.onnx is not a whole ONNX file"),
     (lambda weights, found: files.int8_file(weights).unlink(),
-     r"no network_int8\.onnx beside .*--precision int8 --calibrate FOLDER"),
+     r"no network_int8\.onnx next to .*--precision int8 --calibrate FOLDER"),
 ])
 def test_refuses_an_int8_file_that_tells_nothing_of_these_weights(change: Any, says: str, tmp_path: Path) -> None:
     weights, found = quantised(tmp_path)
