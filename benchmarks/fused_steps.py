@@ -9,7 +9,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from seg.runtime.engines.fused_engine import FusedEngine
+from seg.runtime.engines.fused_engine import FusedEngine, check_processor
 from seg.runtime.fused import kernels, program
 from seg.runtime.workers import pool
 from seg.weights import read_description, read_tensors
@@ -31,7 +31,11 @@ def conversions_ms(weights: Path, frame_bgr: npt.NDArray[np.uint8], threads: int
         threads: how many work on it.
         precision: of the engine.
         runs: how many are measured; the median counts.
+
+    Raises:
+        UnavailablePrecision: the processor has no arithmetic for it.
     """
+    check_processor(precision)
     size_hw = frame_bgr.shape[0], frame_bgr.shape[1]
     steps = program.plan(read_description(weights), read_tensors(weights), size_hw, threads, precision)
     frame = np.ascontiguousarray(frame_bgr).reshape(len(frame_bgr), -1)
