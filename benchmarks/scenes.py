@@ -1,6 +1,6 @@
 """How real the procedural scenes look to a network that has seen only real streets, and how fast they are rendered.
 
-    python -m benchmarks.scenes [--frames N] [--size HxW] [--seed S] [--weights camvid_small]
+    python -m benchmarks.scenes [--frames N] [--size HxW] [--seed S] [--weights camvid_small_scratch]
 
 A network that was trained on CamVid's real frames predicts frames of scenes. Its 11 classes are compared with the 19 of the
 scenes by CamVid's own grouping; what has no counterpart is not counted. Rendering is timed on one core, without writing.
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=100, help="each of its own street (default: %(default)s)")
     parser.add_argument("--size", type=parse_size, default=(512, 1024), metavar="HxW", help="default: 512x1024")
     parser.add_argument("--seed", type=int, default=5, help="which streets (default: %(default)s)")
-    parser.add_argument("--weights", default="camvid_small", help="default: %(default)s")
+    parser.add_argument("--weights", default="camvid_small_scratch", help="default: %(default)s")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
     arguments = parser.parse_args(argv)
     if arguments.frames < 1:
