@@ -23,7 +23,7 @@ from seg.runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from seg.runtime.engines.openvino_engine import OpenVINOEngine
 from seg.weights import Export, int8_file, read_description, read_export
 
-WEIGHTS = "camvid_small"  # trained: with eight bits a random network, which has no margins, gives other labels
+WEIGHTS = "camvid_small_scratch"  # trained: with eight bits a random network, which has no margins, gives other labels
 
 
 @pytest.fixture(scope="module")
