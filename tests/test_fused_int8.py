@@ -25,7 +25,6 @@ from onnx import TensorProto, helper, numpy_helper
 from test_fused import AVX2, NAMES, OPTIONS, TOLERANCE, weights_of
 
 from seg import ranges
-from seg import weights as files
 from seg.errors import SegError
 from seg.ranges import Range
 from seg.runtime import Predictor
@@ -34,9 +33,9 @@ from seg.runtime.engines.fused_engine import FusedEngine
 from seg.runtime.fused import emit, processor
 from seg.runtime.fused.formats import INT8
 from seg.runtime.fused.processor import LANES, LOWEST_LEVEL
-from seg.runtime.fused.vectors import at
+from seg.runtime.fused.vectors import at, intrinsic
 from seg.runtime.protocol import Cell, UnavailablePrecision
-from seg.weights import Export
+from seg.weights import EXPORT_KEY, METADATA_KEY, Export, find, int8_file, read_description, read_tensors, sha256
 
 FRAME = make_frame(40, 40)
 HIGHER = processor.beside_int8()
@@ -54,8 +53,8 @@ def write_int8(weights: Path, found: Mapping[str, Range], export: Export = EXPOR
     """Writes an int8 ONNX beside weights, with what our engine reads of one; half of its ranges are of signed bytes."""
     nodes, tensors = [], []
     for i, (part, (step, zero)) in enumerate(found.items()):
-        place = np.int8(zero - 128) if i % 2 else np.uint8(zero)
-        tensors.append(numpy_helper.from_array(np.float32(step), f"step {i}") if i % 3 else
+        place = np.array(zero - 128, np.int8) if i % 2 else np.array(zero, np.uint8)
+        tensors.append(numpy_helper.from_array(np.array(step, np.float32), f"step {i}") if i % 3 else
                        helper.make_tensor(f"step {i}", TensorProto.FLOAT, [], [step]))
         tensors.append(numpy_helper.from_array(place, f"zero {i}") if i % 3 else
                        helper.make_tensor(f"zero {i}", TensorProto.INT8 if i % 2 else TensorProto.UINT8, [], [int(place)]))
@@ -63,10 +62,10 @@ def write_int8(weights: Path, found: Mapping[str, Range], export: Export = EXPOR
         nodes += [helper.make_node("DequantizeLinear", [f"q {i}", f"step {i}", f"zero {i}"], [f"x {i}"], f"/{i}"),
                   helper.make_node("Conv", [f"x {i}", f"w {i}"], [f"y {i}"], f"/{name}/conv/Conv")]
     model = helper.make_model(helper.make_graph(nodes, "int8", [], [], tensors))
-    export = replace(export, weights_sha256=files.sha256(weights)) if export is EXPORT else export
-    description = files.read_description(weights)
-    helper.set_model_props(model, {files.METADATA_KEY: description.to_json(), files.EXPORT_KEY: export.to_json()})
-    path = files.int8_file(weights)
+    export = replace(export, weights_sha256=sha256(weights)) if export is EXPORT else export
+    description = read_description(weights)
+    helper.set_model_props(model, {METADATA_KEY: description.to_json(), EXPORT_KEY: export.to_json()})
+    path = int8_file(weights)
     onnx.save(model, path)
     return path
 
@@ -88,7 +87,7 @@ def test_scores_are_those_of_the_same_levels(options: dict[str, Any], tmp_path: 
     Among few numbers that is rare, so that of five small frames at least two give the same.
     """
     weights, found = quantised(tmp_path, **options)
-    engine, differences = FusedEngine(files.int8_file(weights), 2, precision="int8"), []
+    engine, differences = FusedEngine(int8_file(weights), 2, precision="int8"), []
     for seed, size_hw in enumerate([(32, 35), (33, 47), (41, 32), (32, 51), (39, 33)]):
         frame = make_frame(*size_hw, seed)
         expected, exact = scores(weights, frame, HIGHER, found), scores(weights, frame, HIGHER)
@@ -99,7 +98,7 @@ def test_scores_are_those_of_the_same_levels(options: dict[str, Any], tmp_path: 
     pytest.fail(f"scores differ by {differences} of their spread")
 
 
-@numba.extending.intrinsic
+@intrinsic
 def _dot(typing_context: Any, levels: Any, weights: Any, sums: Any) -> Any:
     """Adds the dot products of a vector of words to sums, as products do."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
@@ -160,18 +159,18 @@ def test_all_pixels_are_computed_at_a_size_that_is_cut_into_many_tasks(tmp_path:
     """Among so many numbers some fall on the other side between two levels, so that scores are as near as int8's error alone."""
     weights, found = quantised(tmp_path, encoder_name="mobilenet_v3_large_rf2")
     frame = make_frame(256, 544)
-    engine = FusedEngine(files.int8_file(weights), 3, precision="int8")
+    engine = FusedEngine(int8_file(weights), 3, precision="int8")
     steps = engine._workspaces((256, 544)).program.steps
     assert (steps["strips"] > 1).any() and (steps["chunks"] > 1).any()
     in_int8, expected, exact = engine.logits(frame), scores(weights, frame, HIGHER, found), scores(weights, frame, HIGHER)
     error = np.sqrt(np.mean((expected - exact) ** 2, axis=0))
     assert np.sqrt(np.mean((in_int8 - expected) ** 2)) < 1.2 * np.sqrt(np.mean(error**2))
     assert (np.sqrt(np.mean((in_int8 - exact) ** 2, axis=0)) < 4 * error.max()).all(), "a part of the frame is far off"
-    np.testing.assert_array_equal(FusedEngine(files.int8_file(weights), 3, precision="int8").logits(frame), in_int8)
+    np.testing.assert_array_equal(FusedEngine(int8_file(weights), 3, precision="int8").logits(frame), in_int8)
 
 
 def test_ranges_are_those_that_a_package_reads(tmp_path: Path) -> None:
-    for path in (files.int8_file(files.find("street_small")), files.int8_file(quantised(tmp_path)[0])):
+    for path in (int8_file(find("street_small")), int8_file(quantised(tmp_path)[0])):
         graph = onnx.load(path).graph
         tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
         makers = {output: node for node in graph.node for output in node.output}
@@ -185,7 +184,7 @@ def test_ranges_are_those_that_a_package_reads(tmp_path: Path) -> None:
         found = ranges.read(path)
         assert list(found.values()) == list(expected.values()) and len(found) > 10
         assert all(name.startswith("/" + part.split(".")[0]) for name, part in zip(expected, found, strict=True))
-        assert found.keys() <= {name.removesuffix(".conv.weight") for name in files.read_tensors(
+        assert found.keys() <= {name.removesuffix(".conv.weight") for name in read_tensors(
             path.with_name(path.name.replace("_int8.onnx", ".safetensors")))}
 
 
@@ -197,9 +196,9 @@ def test_ranges_are_those_that_a_package_reads(tmp_path: Path) -> None:
      r"network_int8\.onnx is not a whole ONNX file"),
     (lambda weights, found: write_int8(weights, {}), r"network_int8\.onnx holds no ranges of activations"),
     (lambda weights, found: write_int8(weights, {"encoder.other": Range(1.0, 0)}), "has no range for any layer of this network"),
-    (lambda weights, found: files.int8_file(weights).write_bytes(files.int8_file(weights).read_bytes()[:-900]),
+    (lambda weights, found: int8_file(weights).write_bytes(int8_file(weights).read_bytes()[:-900]),
      r"network_int8\.onnx is not a whole ONNX file"),
-    (lambda weights, found: files.int8_file(weights).unlink(),
+    (lambda weights, found: int8_file(weights).unlink(),
      r"no network_int8\.onnx next to .*--precision int8 --calibrate FOLDER"),
 ])
 def test_refuses_an_int8_file_that_tells_nothing_of_these_weights(change: Any, says: str, tmp_path: Path) -> None:
@@ -213,12 +212,12 @@ def test_refuses_an_int8_file_that_tells_nothing_of_these_weights(change: Any, s
 def test_the_int8_file_may_be_named_itself_and_needs_the_weights_beside_it(tmp_path: Path) -> None:
     weights, _ = quantised(tmp_path)
     expected = Predictor.load(weights, engine="fused", precision="int8")(FRAME).train_ids
-    predictor = Predictor.load(files.int8_file(weights), engine="fused")
+    predictor = Predictor.load(int8_file(weights), engine="fused")
     np.testing.assert_array_equal(predictor(FRAME).train_ids, expected)
     assert predictor.precision == "int8"
     weights.unlink()
     with pytest.raises(UnavailablePrecision, match=r"beside .*network_int8\.onnx there is no network\.safetensors"):
-        Predictor.load(files.int8_file(weights), engine="fused")
+        Predictor.load(int8_file(weights), engine="fused")
 
 
 def test_refuses_a_processor_without_the_instructions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
