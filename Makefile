@@ -81,8 +81,8 @@ types: $(INSTALLED)  ## mypy over everything
 layers: $(INSTALLED)  ## import-linter: imports run one way
 	$(BIN)/lint-imports
 
-tests: $(INSTALLED)  ## pytest
-	$(BIN)/python -m pytest
+tests: $(INSTALLED)  ## pytest, in two processes, each of which takes whole files
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lock: $(INSTALLED)  ## write both locks anew from what .venv has installed
 	$(BIN)/python tools/lock.py
