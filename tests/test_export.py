@@ -183,7 +183,7 @@ def test_openvinos_own_format(output: str, tiny_weights: Path, tmp_path: Path) -
 @pytest.mark.parametrize(("precision", "output"), [("fp32", "scores"), ("bf16", "labels")])
 def test_torchs_own_format(precision: str, output: str, tiny_weights: Path, tmp_path: Path) -> None:
     # Rounded to bfloat16, a random network gives other labels; a trained one has margins.
-    weights = tiny_weights if precision == "fp32" else SHIPPED_FOLDER / "camvid_small.safetensors"
+    weights = tiny_weights if precision == "fp32" else SHIPPED_FOLDER / "camvid_small_scratch.safetensors"
     path, export = export_weights(weights, tmp_path / "t.pt2", ExportOptions("pt2", precision, output))
     texts = {METADATA_KEY: "", EXPORT_KEY: ""}
     program = torch.export.load(path, extra_files=texts)

@@ -155,9 +155,9 @@ def test_lazy_exports_are_there() -> None:
 # ---- weights
 
 
-LICENSES = {"camvid_large": "non-commercial", "camvid_small": "non-commercial", "camvid_small_scratch": "non-commercial",
-            "camvid_small_trainval": "non-commercial", "scenes_small": "Apache-2.0", "street_large": "non-commercial",
-            "street_small": "non-commercial"}
+LICENSES = {"scenes_small": "Apache-2.0"} | dict.fromkeys(
+    ("camvid_large", "camvid_large_trainval", "camvid_small", "camvid_small_scratch", "camvid_small_trainval", "street_large",
+     "street_small"), "non-commercial")
 
 
 def test_weights_are_shipped() -> None:
