@@ -16,7 +16,7 @@ from benchmarks import output
 from benchmarks.cpu_systems import choose
 from benchmarks.output import Steps
 from seg.cli.common import Parser, parse_size, run
-from seg.document import Origin, show
+from seg.document import Origin
 from seg.errors import SegError
 from seg.files import check_writable_folder, find_images
 from seg.machine import check_threads, usable_cores
@@ -73,9 +73,7 @@ def _main(argv: Sequence[str] | None) -> None:
     except KeyboardInterrupt:
         raise KeyboardInterrupt("Nothing was written.") from None
     document = cpu_report.report(findings)
-    show(document)
-    for path in output.write(folder, NAME, document):
-        print(path)
+    output.publish(folder, NAME, document)
 
 
 if __name__ == "__main__":

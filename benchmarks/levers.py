@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from benchmarks.output import RESULTS, Steps, write
+from benchmarks.output import RESULTS, Steps, publish
 from datasets import READERS
 from seg.cli.common import Parser, run
-from seg.document import Block, Code, Document, Origin, Table, Text, show
+from seg.document import Block, Code, Document, Origin, Table, Text
 from seg.errors import SegError
 from seg.evaluate import evaluate, merging_table, read_sample
 from seg.files import check_writable_folder, read_yaml, write_text
@@ -173,9 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = {"config": arguments.config.name, "pictures": arguments.pictures, "seeds": arguments.seeds,
             "long_side": arguments.size, "miou": found}
     document = Document("What each lever gives", blocks, origin, data)
-    show(document)
-    for path in write(arguments.output, "levers", document):
-        print(path)
+    publish(arguments.output, "levers", document)
     return 0
 
 

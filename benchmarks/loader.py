@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Measurement, measure
-from benchmarks.output import RESULTS, Steps, write
+from benchmarks.output import RESULTS, Steps, publish
 from benchmarks.training_loops import render
 from seg.cli.common import Parser, parse_size, run
-from seg.document import Document, Origin, Table, Text, show
+from seg.document import Document, Origin, Table, Text
 from seg.errors import SegError
 from seg.files import check_writable_folder
 
@@ -102,9 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = Text(f"Crops of {arguments.crop[0]}x{arguments.crop[1]} of {arguments.frames} frames of {arguments.size[0]}x"
                 f"{arguments.size[1]}, batches of {arguments.batch}, one thread; medians of {arguments.rounds} batches.")
     document = document_of(measurement, arguments.batch, text, origin)
-    show(document)
-    for path in write(arguments.output, "loader", document):
-        print(path)
+    publish(arguments.output, "loader", document)
     return 0
 
 

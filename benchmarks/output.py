@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from seg.document import Chart, Document, to_html, to_json, to_markdown
+from seg.document import Chart, Document, show, to_html, to_json, to_markdown
 from seg.document.charts import to_png
 from seg.files import atomic_write, write_text
 
@@ -40,6 +40,17 @@ class Steps:
         """Says what was just done."""
         self.count += 1
         self._progress.update(self._task, advance=1, description=what, refresh=True)
+
+
+def publish(folder: Path, name: str, document: Document) -> None:
+    """Shows the result, writes it, and says where it is.
+
+    Raises:
+        SegError: as `write`.
+    """
+    show(document)
+    for path in write(folder, name, document):
+        print(path)
 
 
 def write(folder: Path, name: str, document: Document) -> list[Path]:

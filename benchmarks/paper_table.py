@@ -79,9 +79,7 @@ def _main(argv: Sequence[str] | None) -> None:
     except KeyboardInterrupt:
         raise KeyboardInterrupt("Nothing was written.") from None
     document = paper_report.report(findings)
-    show(document)
-    for path in output.write(folder, NAME, document):
-        print(path)
+    output.publish(folder, NAME, document)
 
 
 if __name__ == "__main__":

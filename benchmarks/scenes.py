@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 
 from benchmarks.measure import Spread
-from benchmarks.output import RESULTS, Steps, write
+from benchmarks.output import RESULTS, Steps, publish
 from datasets.scenes.catalog import catalog
 from datasets.scenes.renderer import Renderer
 from datasets.scenes.street import Street
 from datasets.scenes.write import check_size
 from seg.cli.common import Parser, parse_size, run
-from seg.document import Block, Code, Document, Origin, Table, Text, show
+from seg.document import Block, Code, Document, Origin, Table, Text
 from seg.errors import SegError
 from seg.files import check_writable_folder
 from seg.label_sets import CAMVID, CITYSCAPES, IGNORE
@@ -99,9 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "per_class_iou": scores.to_dict()["per_class_iou"], "rendering_ms": rendering.to_dict(),
             "frames_per_second": 1000 / rendering.median}
     document = Document("Procedural scenes, seen by a network that knows only real streets", blocks, origin, data)
-    show(document)
-    for path in write(arguments.output, "scenes", document):
-        print(path)
+    publish(arguments.output, "scenes", document)
     return 0
 
 

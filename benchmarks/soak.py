@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.output import RESULTS, Steps, write
+from benchmarks.output import RESULTS, Steps, publish
 from benchmarks.soak_course import Course, Look, document_of
 from datasets.scenes.catalog import catalog
 from datasets.scenes.write import write_video
 from seg.cli.common import Parser, run
-from seg.document import Origin, show
+from seg.document import Origin
 from seg.errors import SegError
 from seg.files import check_writable_folder
 from seg.flow import Segmented
@@ -92,9 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     document = document_of(course, what, {"weights": predictor.weights, "engine": predictor.engine,
                                           "precision": predictor.precision, "threads": predictor.threads,
                                           "size_hw": list(size_hw)}, origin)
-    show(document)
-    for path in write(arguments.output, "soak", document):
-        print(path)
+    publish(arguments.output, "soak", document)
     return 0 if all(check.kept for check in course.checks()) else 1
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Measurement, measure
-from benchmarks.output import RESULTS, Steps, write
+from benchmarks.output import RESULTS, Steps, publish
 from benchmarks.training_loops import STAGES, Job, render, serve
 from seg import machine
 from seg.cli.common import Parser, run
-from seg.document import Block, Document, Origin, Table, Text, show
+from seg.document import Block, Document, Origin, Table, Text
 from seg.errors import SegError
 from seg.files import check_writable_folder
 
@@ -126,9 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = Text(f"{arguments.batch} crops of {arguments.crop[0]}x{arguments.crop[1]} a step, 19 classes, {threads} "
                 f"thread{'s' * (threads > 1)}, float32 where nothing else is said; medians of {arguments.rounds} steps.")
     document = document_of(measurement, arguments.batch, text, origin)
-    show(document)
-    for path in write(arguments.output, "training", document):
-        print(path)
+    publish(arguments.output, "training", document)
     return 0
 
 

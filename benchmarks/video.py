@@ -21,10 +21,10 @@ import cv2
 import numpy as np
 
 from benchmarks.measure import Contestant, Measurement, Spread, measure
-from benchmarks.output import RESULTS, Steps, write
+from benchmarks.output import RESULTS, Steps, publish
 from benchmarks.video_smooth import Smoothing, measure_smoothing
 from seg.cli.common import Parser, run
-from seg.document import Block, Document, Origin, Table, Text, show
+from seg.document import Block, Document, Origin, Table, Text
 from seg.errors import SegError
 from seg.files import UInt8Array, check_writable_folder, spread
 from seg.flow import Segmented, Sinks, opened, samples
@@ -301,9 +301,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             measurement = measure(contestants, arguments.rounds, warm_up_runs=1, on_run=steps.done)
     document = report(bench, measurement, origin, arguments.rounds, predictor, bench.drawing(),
                       bench.smoothing(arguments.rendered))
-    show(document)
-    for path in write(arguments.output, "video", document):
-        print(path)
+    publish(arguments.output, "video", document)
     return 0
 
 
