@@ -2,9 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from networks import tiny_weights
+
+if TYPE_CHECKING:  # loading the scenes takes seconds, which most tests don't need
+    from datasets.scenes.catalog import Catalog
+    from datasets.scenes.renderer import Renderer
 
 __all__ = ["tiny_weights"]
 
@@ -20,3 +25,19 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LRASPP_CACHE_DIR", str(folder))
         yield
+
+
+@pytest.fixture(scope="session")
+def parts() -> "Catalog":
+    """All textures and meshes of the scenes, which take seconds to draw."""
+    from datasets.scenes.catalog import catalog
+
+    return catalog()
+
+
+@pytest.fixture(scope="module")
+def renderer(request: pytest.FixtureRequest, parts: "Catalog") -> "Renderer":
+    """Renders pictures of the test module's SIZE_HW."""
+    from datasets.scenes.renderer import Renderer
+
+    return Renderer(parts.library, request.module.SIZE_HW)

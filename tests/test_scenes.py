@@ -11,7 +11,7 @@ from scenes_reference import scene_of
 
 from datasets.cityscapes import Cityscapes
 from datasets.scenes.__main__ import main
-from datasets.scenes.catalog import FEW, Catalog, catalog
+from datasets.scenes.catalog import FEW, Catalog
 from datasets.scenes.parts import GLASS, GLOW, HOLE, LEVELS, PLAIN, TINT_1, TINT_2, Library, MeshBuilder
 from datasets.scenes.renderer import Renderer
 from datasets.scenes.setting import ALONG_M, LABEL_IDS, SIDE_STREET, Light
@@ -22,16 +22,6 @@ from seg.files import read_instance_ids, read_labels
 from seg.label_sets import CITYSCAPES
 
 SIZE_HW = (96, 192)
-
-
-@pytest.fixture(scope="module")
-def parts() -> Catalog:
-    return catalog()
-
-
-@pytest.fixture(scope="module")
-def renderer(parts: Catalog) -> Renderer:
-    return Renderer(parts.library, SIZE_HW)
 
 
 @pytest.fixture(scope="module")

@@ -7,23 +7,13 @@ import numpy as np
 import pytest
 from scenes_reference import rays
 
-from datasets.scenes.catalog import Catalog, catalog
+from datasets.scenes.catalog import Catalog
 from datasets.scenes.renderer import Renderer, Scene
 from datasets.scenes.setting import LABEL_IDS
 from datasets.scenes.street import Street, mirror
 
 SIZE_HW = (48, 96)
 GROUNDS = [LABEL_IDS[name] for name in ("road", "sidewalk", "terrain")]
-
-
-@pytest.fixture(scope="module")
-def parts() -> Catalog:
-    return catalog()
-
-
-@pytest.fixture(scope="module")
-def renderer(parts: Catalog) -> Renderer:
-    return Renderer(parts.library, SIZE_HW)
 
 
 def projected(scene: Scene, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from scenes_reference import cast, rays, scene_of
 
 from datasets.scenes import poses, signs, solids
 from datasets.scenes.canvas import FINER, Canvas
-from datasets.scenes.catalog import Catalog, catalog
+from datasets.scenes.catalog import Catalog
 from datasets.scenes.figures import Figure
 from datasets.scenes.parts import GLASS, GLOW, HOLE, PLAIN, TINT_1, Library, MeshBuilder, Texel
 from datasets.scenes.plan import Plan
@@ -25,16 +25,6 @@ from datasets.scenes.vehicle_parts import Panel
 
 SIZE_HW = (40, 80)
 GROUNDS = [LABEL_IDS[name] for name in ("road", "sidewalk", "terrain")]
-
-
-@pytest.fixture(scope="module")
-def parts() -> Catalog:
-    return catalog()
-
-
-@pytest.fixture(scope="module")
-def renderer(parts: Catalog) -> Renderer:
-    return Renderer(parts.library, SIZE_HW)
 
 
 # Labels and instances are those of what is visible
