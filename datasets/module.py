@@ -9,7 +9,7 @@ evaluation may be filled up with samples of index -1, whose labels are all ignor
 import math
 import os
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import accumulate
@@ -283,6 +283,7 @@ class SegmentationData(pl.LightningDataModule):
             self._dataset(split)
         if stage == "fit":
             self._say_padding()
+            self._fit_batch_size(self._order()[0], self._share()[1])  # here: what a step takes of the memory follows from it
 
     def largest_hw(self, split: str) -> tuple[int, int]:
         """Returns height and width of the largest frame that a split for evaluation gives [px], by the heads of the files."""
@@ -303,7 +304,9 @@ class SegmentationData(pl.LightningDataModule):
         """Returns augmented batches, shuffled again each epoch; an incomplete last one is left out."""
         dataset, trainer = self._dataset("train"), self.trainer
         rank, world_size = self._share()
-        batches = self._batches([len(part) for part in dataset.parts], rank, world_size)
+        count, order = self._order()
+        self._fit_batch_size(count, world_size)
+        batches = TrainBatches(count, self.batch_size, self.seed, rank, world_size, order)
         if trainer is None:
             return ResumableLoader(dataset, batches, self.workers, _collate)
         batches.epoch = trainer.current_epoch
@@ -326,15 +329,21 @@ class SegmentationData(pl.LightningDataModule):
         """Gives the labels of training samples the type that losses count in; whole frames are counted in bands."""
         return {**batch, "labels": batch["labels"].long()} if self.trainer is None or self.trainer.training else batch
 
-    def _batches(self, counts: list[int], rank: int, world_size: int) -> TrainBatches:
-        order = lru_cache(2)(lambda epoch: mixed_order(counts, self.shares, self.seed, epoch).tolist()) if counts[1:] else None
-        count = len(order(0)) if order else counts[0]
+    def _order(self) -> tuple[int, Callable[[int], list[int]] | None]:
+        """Returns how many samples an epoch of training has, and their order by epoch; None for one data set's own."""
+        counts = [len(part) for part in self._dataset("train").parts]
+        if len(counts) == 1:
+            return counts[0], None
+        order = lru_cache(2)(lambda epoch: mixed_order(counts, self.shares, self.seed, epoch).tolist())
+        return len(order(0)), order
+
+    def _fit_batch_size(self, count: int, world_size: int) -> None:
+        """Lowers the batch size to what an epoch of `count` samples has for each process, and says so."""
         if world_size <= count < self.batch_size * world_size:
             lowered = count // world_size
             rank_zero_info(f"An epoch has {count} samples, and a step takes {self.batch_size * world_size}: --data.batch_size is "
                            f"lowered from {self.batch_size} to {lowered}.")
             self.batch_size = lowered
-        return TrainBatches(count, self.batch_size, self.seed, rank, world_size, order)
 
     def _eval_loader(self, split: str) -> Loader:
         dataset = self._dataset(split)

@@ -78,6 +78,8 @@ def test_a_batch_larger_than_the_split_is_lowered_and_said(root: Path, monkeypat
     said = list[str]()
     monkeypatch.setattr("datasets.module.rank_zero_info", said.append)
     data = make(root, batch_size=20)
+    data.setup("fit")
+    assert data.batch_size == COUNT, "before the task asks what a step takes of the memory"
     for _ in range(2):
         assert [b["image"].shape[0] for b in data.train_dataloader()] == [COUNT]
     assert len(said) == 1 and f"from 20 to {COUNT}" in said[0]
