@@ -81,8 +81,9 @@ types: $(INSTALLED)  ## mypy over everything
 layers: $(INSTALLED)  ## import-linter: imports run one way
 	$(BIN)/lint-imports
 
+# Torch's idle threads would otherwise spin on the cores that the other process needs, which takes most of the time.
 tests: $(INSTALLED)  ## pytest, in two processes, each of which takes whole files
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lock: $(INSTALLED)  ## write both locks anew from what .venv has installed
 	$(BIN)/python tools/lock.py

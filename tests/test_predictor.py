@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -273,9 +274,8 @@ def test_a_missing_engine_is_a_sentence_and_auto_falls_back(tiny_weights: Path, 
     monkeypatch.setattr("seg.runtime.fused.processor.FEATURES", frozenset({"fma"}))
     with pytest.raises(SegError, match="This processor has no bfloat16"):
         Predictor.load(tiny_weights, precision="bf16")
-    for name in ("fused", "onnxruntime", "torch"):
-        monkeypatch.delitem(ENGINES, name)
-    with pytest.raises(SegError, match="no engine to run the network"):
+    with patch.dict(ENGINES, {"openvino": ENGINES["openvino"]}, clear=True), \
+            pytest.raises(SegError, match="no engine to run the network"):  # monkeypatch would change the table's order
         Predictor.load(tiny_weights)
 
 
