@@ -1,7 +1,7 @@
 """The compiled loop of `seg.visualize`, apart from it so that Numba is imported only when something is drawn.
 
-A pixel's three channels are blended at once, in sixteen bits. Numba doesn't make vectors of three channels by itself, so that one
-line is written for LLVM.
+Most neighbours have the same class, so sixteen pixels are blended at once where all have the same colour, else one: its three
+channels, in sixteen bits. Numba doesn't make such vectors by itself, so those lines are written for LLVM.
 """
 
 from collections.abc import Callable
@@ -16,30 +16,62 @@ from seg.compiled import compiled
 
 BORDER = 256  # the row of the table for what lies on a border
 _intrinsic: Any = extending.intrinsic  # type checkers don't know that Numba passes the first argument by itself
-_BYTES, _SHORTS = ir.VectorType(ir.IntType(8), 4), ir.VectorType(ir.IntType(16), 4)
+_BYTE, _SHORT = ir.IntType(8), ir.IntType(16)
+BLOCK = 16  # pixels that are blended at once
+WEIGHT, ADDED = 0, BLOCK  # columns of the table
+
+
+def _pointer(context: Any, build: Any, signature: Any, args: Any, array: int, offset: Any, kind: Any) -> Any:
+    """Points to what lies at an offset [elements] in an argument of an intrinsic, an array."""
+    data = context.make_array(signature.args[array])(context, build, args[array]).data
+    return build.bitcast(build.gep(data, [offset]), kind.as_pointer())
+
+
+def _put(lanes: int) -> Any:
+    """Makes the intrinsic that blends so many bytes, from `at` on, by a row of the table and the added values from `added` on."""
+    some_bytes, shorts = ir.VectorType(_BYTE, lanes), ir.VectorType(_SHORT, lanes)
+
+    @_intrinsic
+    def put(typing_context: Any, frame: Any, at: Any, table: Any, weight: Any, added: Any, out: Any) -> Any:
+        def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
+            def load(array: int, offset: int, kind: Any) -> Any:
+                loaded = build.load(_pointer(context, build, signature, args, array, args[offset], kind))
+                loaded.align = 1
+                return loaded
+
+            kept = build.mul(build.zext(load(0, 1, some_bytes), shorts), load(2, 3, shorts))
+            blended = build.lshr(build.add(kept, load(2, 4, shorts)), ir.Constant(shorts, [8] * lanes))
+            target = _pointer(context, build, signature, args, 5, args[1], some_bytes)
+            build.store(build.trunc(blended, some_bytes), target).align = 1
+            return context.get_dummy_value()
+
+        return types.none(frame, types.intp, table, types.intp, types.intp, out), emit_it
+
+    return put
 
 
 @_intrinsic
-def _put(typing_context: Any, frame: Any, at: Any, table: Any, row: Any, out: Any) -> Any:
-    """Writes a blended pixel and one byte more, from as many bytes of the frame."""
+def _alike(typing_context: Any, train_ids: Any, groups: Any, at: Any, right: Any, below: Any) -> Any:
+    """Tells whether the `BLOCK` pixels from `at` on have one label, and one group with those from `right` and `below` on."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
-        def pointer(array: int, offset: Any, kind: Any) -> Any:
-            data = context.make_array(signature.args[array])(context, build, args[array]).data
-            return build.bitcast(build.gep(data, [offset]), kind.as_pointer())
+        kind = ir.VectorType(_BYTE, BLOCK)
 
-        def load(array: int, offset: Any, kind: Any) -> Any:
-            loaded = build.load(pointer(array, offset, kind))
+        def load(array: int, offset: int) -> Any:
+            loaded = build.load(_pointer(context, build, signature, args, array, args[offset], kind))
             loaded.align = 1
             return loaded
 
-        entry = build.mul(args[3], ir.IntType(64)(8))
-        kept = build.mul(build.zext(load(0, args[1], _BYTES), _SHORTS), load(2, entry, _SHORTS))
-        blended = build.add(kept, load(2, build.add(entry, ir.IntType(64)(4)), _SHORTS))
-        pixel = build.trunc(build.lshr(blended, ir.Constant(_SHORTS, [8] * 4)), _BYTES)
-        build.store(pixel, pointer(4, args[1], _BYTES)).align = 1
-        return context.get_dummy_value()
+        labels, own = load(0, 2), load(1, 2)
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), BLOCK), [0] * BLOCK)
+        first = build.shuffle_vector(labels, ir.Constant(kind, ir.Undefined), zeros)
+        differ = build.or_(build.xor(labels, first), build.or_(build.xor(own, load(1, 3)), build.xor(own, load(1, 4))))
+        every_bit = ir.IntType(8 * BLOCK)
+        return build.icmp_unsigned("==", build.bitcast(differ, every_bit), ir.Constant(every_bit, 0))
 
-    return types.none(frame, types.intp, table, types.intp, out), emit_it
+    return types.boolean(train_ids, groups, types.intp, types.intp, types.intp), emit_it
+
+
+_put_pixel, _put_block = _put(4), _put(BLOCK)
 
 
 def _blend(frame: Any, train_ids: Any, groups: Any, table: Any, border_px: int, out: Any) -> None:
@@ -51,28 +83,37 @@ def _blend(frame: Any, train_ids: Any, groups: Any, table: Any, border_px: int, 
         frame: (H, W, 3) uint8.
         train_ids: (H, W) uint8.
         groups: (H, W) uint8.
-        table: (257, 8) uint16, by train id and then of borders: four times the weight of the frame, of 256; then what is added to
-            each channel, times 256, and the half that rounds.
+        table: (257, 64) uint16, by train id and then of borders: from `WEIGHT` on the weight of the frame, of
+            256; from `ADDED` on what is added to each channel, times 256, and the half that rounds. Each is repeated for a block.
         border_px: width of borders; 0 for none.
         out: (H, W, 3) uint8.
     """
     height, width = train_ids.shape
+    columns, end = table.shape[1], height * width - 1
     pixels, drawn, weights = frame.reshape(-1), out.reshape(-1), table.reshape(-1)
-    rows = np.empty(width, np.uint16)  # of the table, by pixel
+    labels, grouped = train_ids.reshape(-1), groups.reshape(-1)
     for y in range(height):
-        labels, own = train_ids[y], groups[y]
-        below = groups[min(y + border_px, height - 1)]
-        inner = max(0, width - border_px)
-        for x in range(inner):
-            rows[x] = BORDER if (own[x] != own[x + border_px]) | (own[x] != below[x]) else labels[x]
-        for x in range(inner, width):
-            rows[x] = BORDER if own[x] != below[x] else labels[x]
-        start = 3 * width * y
-        for x in range(width - 1):
-            _put(pixels, start + 3 * x, weights, np.intp(rows[x]), drawn)
-        for c in range(3):  # whose fourth byte would be another row's, or nobody's
-            at = start + 3 * (width - 1) + c
-            drawn[at] = (np.uint32(pixels[at]) * table[rows[width - 1], 0] + table[rows[width - 1], 4 + c]) >> 8
+        to_below = (min(y + border_px, height - 1) - y) * width
+        x = 0
+        while x < width:
+            at = y * width + x
+            if x + BLOCK + border_px <= width and _alike(labels, grouped, at, at + border_px, at + to_below):
+                row = labels[at] * columns
+                for part in range(0, 3 * BLOCK, BLOCK):
+                    _put_block(pixels, 3 * at + part, weights, row + WEIGHT, row + ADDED + part, drawn)
+                x += BLOCK
+                continue
+            for _ in range(min(BLOCK, width - x)):
+                at = y * width + x
+                own, to_right = grouped[at], min(x + border_px, width - 1) - x
+                label = BORDER if own != grouped[at + to_right] or own != grouped[at + to_below] else np.intp(labels[at])
+                if at < end:
+                    _put_pixel(pixels, 3 * at, weights, label * columns + WEIGHT, label * columns + ADDED, drawn)
+                else:  # its fourth byte is nobody's
+                    for c in range(3):
+                        value = np.uint32(pixels[3 * at + c]) * table[label, WEIGHT] + table[label, ADDED + c]
+                        drawn[3 * at + c] = value >> 8
+                x += 1
 
 
 @cache
@@ -83,4 +124,4 @@ def load() -> Callable[..., None]:
 
 def _try_out(kernel: Callable[..., None]) -> None:
     frame, labels = np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint8)
-    kernel(frame, labels, labels, np.zeros((257, 8), np.uint16), 1, np.empty_like(frame))
+    kernel(frame, labels, labels, np.zeros((BORDER + 1, 4 * BLOCK), np.uint16), 1, np.empty_like(frame))

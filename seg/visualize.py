@@ -42,7 +42,7 @@ def overlay(frame_bgr: UInt8Array, train_ids: UInt8Array, label_set: LabelSet, o
     Raises:
         ValueError: frame and train ids differ in size.
     """
-    from seg.blend import BORDER, load  # Numba is needed by nobody else here
+    from seg.blend import ADDED, BLOCK, BORDER, WEIGHT, load  # Numba is needed by nobody else here
 
     if frame_bgr.shape[:2] != train_ids.shape:
         raise ValueError(f"the frame is {frame_bgr.shape[:2]} and the train ids are {train_ids.shape}; they must agree")
@@ -54,10 +54,11 @@ def overlay(frame_bgr: UInt8Array, train_ids: UInt8Array, label_set: LabelSet, o
         weight[group == IGNORE] = 0
         groups = cv2.LUT(train_ids, group).astype(np.uint8, copy=False)
     line = round(256 * min(_BORDER_OPACITY, opacity))
-    table = np.zeros((BORDER + 1, 8), np.uint16)
-    table[:BORDER, :4] = 256 - weight[:, None]
-    table[:BORDER, 4:7] = weight[:, None] * label_set.palette()[:, ::-1] + np.uint16(128)  # rounds to the nearest
-    table[BORDER] = [256 - line] * 4 + [255 * line + 128] * 4
+    table = np.empty((BORDER + 1, 4 * BLOCK), np.uint16)
+    table[:BORDER, WEIGHT:ADDED] = 256 - weight[:, None]
+    added = weight[:, None] * label_set.palette()[:, ::-1] + np.uint16(128)  # rounds to the nearest
+    table[:BORDER, ADDED:] = np.tile(added, BLOCK)
+    table[BORDER, WEIGHT:ADDED], table[BORDER, ADDED:] = 256 - line, 255 * line + 128
     border_px = max(1, round(max(train_ids.shape) / _USUAL_PX)) if opacity else 0
     out = np.empty(frame_bgr.shape, np.uint8) if out is None else out
     # For Numba, arrays that can't be written and those with gaps are types of their own, and it would compile for them.

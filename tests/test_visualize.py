@@ -55,18 +55,20 @@ def test_only_the_wanted_classes_are_highlighted() -> None:
 
 
 def test_any_array_is_drawn_over_alike() -> None:
-    """Frames with gaps, frames that can't be written, and into memory that is given; each pixel by itself, the last one too."""
+    """Frames with gaps, read-only frames, and into memory that is given; areas and single pixels, the last one too."""
     random = np.random.default_rng(1)
-    frame, train_ids = random.integers(0, 256, (9, 13, 3)).astype(np.uint8), random.integers(0, 11, (9, 13)).astype(np.uint8)
+    frame, train_ids = random.integers(0, 256, (9, 60, 3)).astype(np.uint8), random.integers(0, 11, (9, 60)).astype(np.uint8)
+    train_ids[:6, :50] = np.array([[1] * 20 + [5] * 30, [7] * 50]).repeat(3, 0)
     blended = overlay(frame, train_ids, CAMVID)
     colors = CAMVID.palette()[train_ids][:, :, ::-1].astype(int)
-    same = np.ones((9, 13), bool)
+    same = np.ones((9, 60), bool)
     same[:, :-1] &= train_ids[:, :-1] == train_ids[:, 1:]
     same[:-1] &= train_ids[:-1] == train_ids[1:]
     assert same[-1, -1] and np.abs(blended - (0.45 * frame + 0.55 * colors))[same].max() <= 1
+    assert np.abs(blended - (0.45 * frame + 0.55 * 255))[~same].max() <= 1
     mirrored = np.ascontiguousarray(frame[:, ::-1])[:, ::-1]
     frame.flags.writeable = False
-    out = np.zeros((10, 13, 3), np.uint8)
+    out = np.zeros((10, 60, 3), np.uint8)
     assert overlay(frame, train_ids, CAMVID, out=out[:9]).base is out
     assert (out[:9] == blended).all() and (out[9] == 0).all()
     assert (overlay(mirrored, train_ids, CAMVID) == blended).all()
