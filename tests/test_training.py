@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 import torch
 from pytorch_lightning import Trainer
+from torch.optim import lr_scheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from training_runs import load, make_camvid, run, write_config
 
 from seg import Predictor
@@ -115,6 +118,10 @@ def test_longer_training_continues_a_finished_one(folder: Path) -> None:
     assert run(folder, "--name", "longer", "--trainer.max_epochs", "3", "--ckpt_path", "last") == 0
     assert load(folder, "longer")["global_step"] == 12
     assert [entry["step"] for entry in load(folder, "longer")["lraspp"]["record"]["curve"]] == [4, 8, 12]
+    factor = learning_rate_factor("poly", steps=12, warmup_steps=2, power=0.9)
+    with (folder / "runs/longer/csv/version_1/metrics.csv").open() as file:
+        rates = {int(row["step"]): float(row["lr-AdamW/pg1"]) for row in csv.DictReader(file) if row["lr-AdamW/pg1"]}
+    assert rates == pytest.approx({step: 0.002 * factor(step) for step in range(4, 12)}), "the schedule of the whole length"
 
 
 def test_settings_that_changed_hold_when_a_run_goes_on(folder: Path, capsys: pytest.CaptureFixture[str],
@@ -396,15 +403,27 @@ def test_fine_tuning_starts_from_the_weights_and_so_does_the_average(folder: Pat
     assert all(torch.equal(tensor, expected[name]) for name, tensor in task.averaged.state_dict().items())
 
 
-@pytest.mark.parametrize("schedule", ["poly", "cosine"])
-def test_schedules_rise_and_fall(schedule: Any) -> None:
-    factor = learning_rate_factor(schedule, steps=100, warmup_steps=10, power=0.9)
-    values = [factor(step) for step in range(100)]
-    assert values[:10] == sorted(values[:10])
-    assert values[10] == max(values) == 1
-    assert values[10:] == sorted(values[10:], reverse=True)
-    assert 0 < values[-1] < 0.02
-    assert factor(55) == pytest.approx(0.5 if schedule == "cosine" else 0.5**0.9)
+@pytest.mark.parametrize("warmup_steps", [0, 1, 10])
+@pytest.mark.parametrize("schedule", ["poly", "cosine", "constant"])
+def test_schedules_are_those_of_torch(schedule: Any, warmup_steps: int) -> None:
+    steps, power = 100, 0.9
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    later: dict[str, Callable[[], lr_scheduler.LRScheduler]] = {
+        "poly": lambda: lr_scheduler.PolynomialLR(optimizer, steps - warmup_steps, power),
+        "cosine": lambda: lr_scheduler.CosineAnnealingLR(optimizer, steps - warmup_steps),
+        "constant": lambda: lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)}
+    scheduler = later[schedule]()
+    if warmup_steps:
+        first = lr_scheduler.LinearLR(optimizer, 1 / (warmup_steps + 1), total_iters=warmup_steps)
+        scheduler = lr_scheduler.SequentialLR(optimizer, [first, scheduler], [warmup_steps])
+    expected = list[float]()
+    for _ in range(steps):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    factor = learning_rate_factor(schedule, steps, warmup_steps, power)
+    assert [factor(step) for step in range(steps)] == pytest.approx(expected, abs=1e-12)
+    assert factor(steps + 5) == factor(steps) == (1.0 if schedule == "constant" else 0.0), "the end holds"
 
 
 def test_the_average_follows_weights_and_buffers() -> None:
@@ -418,5 +437,18 @@ def test_the_average_follows_weights_and_buffers() -> None:
     assert average.network.weight.tolist() == pytest.approx([3 - 2 * 2 / 11] * 2)
     assert average.network.running_mean.tolist() == pytest.approx([9 / 11] * 2)
     assert average.network.num_batches_tracked == 7
-    average.update(network, step=1000)
-    assert average.network.running_mean.tolist() == pytest.approx([10 / 11] * 2)
+
+
+def test_the_average_is_torchs_once_its_decay_has_warmed_up() -> None:
+    random = torch.Generator().manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    average = EMA(network, decay=0.8)
+    expected = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.8), use_buffers=True)
+    expected.n_averaged += 1  # the weights at the start count, as ours do
+    for step in range(100, 110):
+        for tensor in network.state_dict().values():
+            tensor.copy_(torch.rand(tensor.shape, generator=random))
+        average.update(network, step)
+        expected.update_parameters(network)
+    for name, tensor in average.network.state_dict().items():
+        torch.testing.assert_close(tensor, expected.module.state_dict()[name], msg=name)

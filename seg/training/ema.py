@@ -2,6 +2,12 @@
 
 Buffers are averaged too: batch-norm statistics that belong to other weights would undo the gain. The decay warms up as in
 TensorFlow's `ExponentialMovingAverage(num_updates=...)`, so that the random start is forgotten quickly.
+
+Why not Lightning's `WeightAveraging`: it copies the whole task, before the task's `setup` adds the auxiliary head and the
+teacher's features, and pairs the tensors of copy and task by their order, which then fails. It also swaps the copy's buffers in
+for a validation and back before the task scores it, so that the task finds an empty confusion matrix. Its decay is constant.
+Why not torch's `AveragedModel` alone: it reads its counter of steps back from the device in each step, which waits for a GPU,
+and the decay that warms up and the counters of batch norm would still be a function of ours.
 """
 
 import copy
@@ -27,7 +33,7 @@ class EMA(nn.Module):
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Moves the average towards `network`; `step` counts the optimizer's steps from 1."""
+        """Moves the average towards `network`; `step` counts the optimizer's steps from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
         averages, values = [], []
         for average, value in zip(_tensors(self.network), _tensors(network), strict=True):

@@ -1,4 +1,10 @@
-"""Learning rates over the optimizer's steps: warm-up, then poly (DeepLab) or cosine (SGDR without restarts) decay to zero."""
+"""Learning rates over the optimizer's steps: warm-up, then poly (DeepLab) or cosine (SGDR without restarts) decay to zero.
+
+The factors are those of torch's `LinearLR` followed by `PolynomialLR` or `CosineAnnealingLR`. Those aren't used, because they
+keep the length of the training in their state and compute each learning rate from the one before. A run that goes on with
+more epochs would get the old length back: `PolynomialLR` would stay at zero, and `CosineAnnealingLR` would rise again.
+`LambdaLR` computes each rate anew from a function of the step, and its state has no function, so a new length holds.
+"""
 
 import math
 from collections.abc import Callable
