@@ -24,7 +24,7 @@ from seg.cli.common import Parser, run
 from seg.document import Block, Code, Document, Origin, Table, Text
 from seg.errors import SegError
 from seg.evaluate import evaluate, merging_table, read_sample
-from seg.files import check_writable_folder, read_yaml, write_text
+from seg.files import check_writable_folder, read_settings, write_text
 from seg.machine import usable_cores
 from seg.runtime import Predictor
 
@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "levers", metavar="DIR", help="default: runs/levers")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
     arguments = parser.parse_args(argv)
-    base: Settings = read_yaml(arguments.config, missing=f"There is no settings file {arguments.config}.")
+    base: Settings = read_settings(arguments.config, missing=f"There is no settings file {arguments.config}.")
     base["data"]["root"] = arguments.root
     if arguments.pictures < base["data"]["batch_size"]:
         raise SegError(f"--pictures is {arguments.pictures}; a step takes {base['data']['batch_size']}.")

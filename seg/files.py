@@ -1,15 +1,16 @@
-"""Pictures in, files out: reading with errors that name the file, atomic writing, folders mirrored.
+"""Pictures and settings in, files out: reading with errors that name the file, atomic writing, folders mirrored.
 
 Nothing here leaves a half-written file behind: everything is written under a temporary name in the target folder and
 renamed when it is whole.
 """
 
+import functools
 import glob
 import json
 import os
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
@@ -215,6 +216,50 @@ def read_yaml(path: Path, missing: str) -> Any:
         raise SegError(missing) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SegError(f"{path} can't be read: {' '.join(str(error).split())}.") from None
+
+
+def read_settings(path: Path, missing: str, named: Mapping[str, Path] | None = None) -> dict[str, Any]:
+    """Reads a settings file. Where it names another as its `base`, that one's settings come first, and its own override them.
+
+    Groups are merged key by key. All other values replace the base's, and so does a group with another `class_path`, since the
+    arguments of one class mean nothing to another.
+
+    Args:
+        path: of the file.
+        missing: what to say where there is none.
+        named: files that `base` may also name, beside a path relative to the file.
+
+    Returns:
+        The settings, without `base`.
+
+    Raises:
+        SegError: a file is missing, can't be read or holds no settings, or is a base of itself.
+    """
+    chain, found = [path], list[dict[str, Any]]()
+    while len(found) < len(chain):
+        settings = read_yaml(chain[-1], missing)
+        if not isinstance(settings, dict):
+            raise SegError(f"{chain[-1]} holds no settings: it should be YAML of the form `key: value`.")
+        found.append(settings)
+        base = settings.pop("base", None)
+        if base is None:
+            continue
+        if not isinstance(base, str):
+            raise SegError(f"base is {base!r} in {chain[-1]}; it should be the path of one settings file, relative to that file.")
+        beside = chain[-1].parent / base
+        missing = f"There is no settings file {beside}, which {chain[-1]} names as its base."
+        chain.append(beside if beside.is_file() else (named or {}).get(base.removesuffix(".yaml"), beside))
+        if chain[-1].resolve() in [earlier.resolve() for earlier in chain[:-1]]:
+            names = " -> ".join(each.name for each in chain)
+            raise SegError(f"{chain[-1]} is a base of itself ({names}). Remove `base` from one of these files.")
+    return functools.reduce(_over, reversed(found))
+
+
+def _over(base: Any, own: Any) -> Any:
+    """Returns `own`, and what only `base` has where both are groups of the same class."""
+    if not isinstance(base, dict) or not isinstance(own, dict) or own.get("class_path", "") not in ("", base.get("class_path")):
+        return own
+    return base | {key: _over(base.get(key), value) for key, value in own.items()}
 
 
 def read_json(path: Path) -> Any:

@@ -9,10 +9,11 @@ from training_runs import CONFIG, make_camvid
 
 from benchmarks import levers
 from benchmarks.levers import LEVERS, ROOT, main, rows_of, settings_of
+from seg.files import read_settings
 
 
 def test_a_lever_changes_one_thing() -> None:
-    base = yaml.safe_load((ROOT / "configs" / "street_small.yaml").read_text())
+    base = read_settings(ROOT / "configs" / "street_small.yaml", "missing")
     everything = settings_of(base, LEVERS["everything"], 800, 1)
     assert everything["trainer"]["max_steps"] == 100
     for name, change in LEVERS.items():

@@ -24,6 +24,7 @@ from seg.files import (
     passed_over,
     read_image_bgr,
     read_labels,
+    read_settings,
     write_image,
     write_text,
 )
@@ -215,6 +216,39 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(SegError, match="no picture format"):
         write_image(tmp_path / "a.xyz", np.zeros((2, 2), np.uint8))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def write_settings(folder: Path, **texts: str) -> None:
+    for name, text in texts.items():
+        (folder / f"{name}.yaml").write_text(text)
+
+
+def test_settings_override_those_of_their_bases(tmp_path: Path) -> None:
+    (tmp_path / "shipped").mkdir()
+    write_settings(tmp_path / "shipped",
+                   first="{a: 1, group: {b: [1, 2], c: 3, d: 4}, way: {class_path: X, init_args: {lr: 1, w: 2}}}")
+    write_settings(tmp_path, second="{base: first.yaml, group: {b: [5], c: null}, way: {init_args: {lr: 7}}}",
+                   third="{base: second.yaml, way: {class_path: Y, init_args: {m: 8}}}")
+    named = {"first": tmp_path / "shipped" / "first.yaml"}
+    second = {"a": 1, "group": {"b": [5], "c": None, "d": 4}, "way": {"class_path": "X", "init_args": {"lr": 7, "w": 2}}}
+    assert read_settings(tmp_path / "second.yaml", "", named) == second
+    assert read_settings(tmp_path / "third.yaml", "", named) == second | {"way": {"class_path": "Y", "init_args": {"m": 8}}}
+    write_settings(tmp_path, first="{e: 6}")
+    assert "e" in read_settings(tmp_path / "second.yaml", "", named), "what lies beside the file comes before what is shipped"
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("base: nowhere.yaml", ("nowhere.yaml", "mine.yaml names as its base")),
+    ("base: mine.yaml", ("a base of itself (mine.yaml -> mine.yaml)",)),
+    ("base: other.yaml", ("a base of itself (mine.yaml -> other.yaml -> mine.yaml)",)),
+    ("base: [a.yaml, b.yaml]", ("['a.yaml', 'b.yaml']", "the path of one settings file")),
+    ("base: text.yaml", ("text.yaml holds no settings",)),
+])
+def test_bases_that_are_none(text: str, words: tuple[str, ...], tmp_path: Path) -> None:
+    write_settings(tmp_path, mine=text, other="base: mine.yaml", text="words")
+    with pytest.raises(SegError) as error:
+        read_settings(tmp_path / "mine.yaml", "")
+    assert all(word in str(error.value) for word in words), error.value
 
 
 def test_inputs_are_mirrored(tmp_path: Path) -> None:

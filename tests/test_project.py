@@ -15,6 +15,7 @@ from contextlib import redirect_stdout, suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -26,6 +27,7 @@ import seg
 from seg import weights
 from seg.cli import trust, verbs
 from seg.cli.verbs import VERBS
+from seg.files import read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -272,9 +274,24 @@ def test_configs_named_in_documents_exist() -> None:
             assert (ROOT / name).is_file(), f"{document.name} names {name}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_shipped_configs_are_yaml_with_a_header(path: Path) -> None:
     text = path.read_text()
     added = f"--config configs/{path.name}" in text.split("python train_seg.py fit --config", 1)[-1]  # to one named before it
-    assert set(yaml.safe_load(text)) >= ({"data", "trainer"} if added else {"model", "data", "trainer"})
+    absent = {"name", "model"} if added else {"name", "data"} if path.stem == "base" else set()
+    assert set(read_settings(path, "missing")) >= {"name", "model", "data", "trainer"} - absent
     assert text.startswith("#") and "python train_seg.py fit" in text, "its header says which command runs it"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_configs_repeat_nothing_of_their_base(path: Path) -> None:
+    def repeated(own: dict[str, Any], base: dict[str, Any]) -> list[str]:
+        return [key for key in own if own[key] == base.get(key)] + [
+            f"{key}.{inner}" for key in own if isinstance(own[key], dict) for inner in repeated(own[key], base.get(key) or {})]
+
+    own = yaml.safe_load(path.read_text())
+    if "base" in own:
+        assert repeated(own, read_settings(path.parent / own.pop("base"), "missing")) == []

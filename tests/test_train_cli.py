@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from training_runs import make_camvid, run, write_config
 
 import train_seg
@@ -137,6 +138,25 @@ def test_what_is_typed_holds_before_and_behind_the_files(folder: Path, tmp_path:
     assert main(["fit", "--name", "mine", "--trainer.max_steps=1", "--config", str(folder / "tiny.yaml"),
                  "--data.root", str(folder / "camvid"), "--runs", str(tmp_path)], train_seg.data_class) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_run_records_its_base_as_settings_of_its_own(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And another class in the base's place gets none of the base's arguments, though it would take them."""
+    (folder / "sgd.yaml").write_text("{base: tiny.yaml, name: sgd, trainer: {max_steps: 1}, size_frames: 0,\n"
+                                     "model: {optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.5}}}}\n")
+    (folder / "adamw.yaml").write_text("{base: sgd.yaml, model: {optimizer: {class_path: torch.optim.AdamW}}}")
+    arguments = ["--data.root", str(folder / "camvid"), "--runs", str(tmp_path)]
+    assert main(["fit", "--config", str(folder / "sgd.yaml"), *arguments], train_seg.data_class) == 0
+    recorded = yaml.safe_load((tmp_path / "sgd" / "config.yaml").read_text())
+    assert "base" not in recorded
+    assert recorded["model"]["network"]["init_args"]["decoder_channels"] == 16
+    assert recorded["model"]["optimizer"]["init_args"]["lr"] == 0.5
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["fit", f"--config={folder / 'adamw.yaml'}", *arguments, "--print_config"], train_seg.data_class)
+    assert yaml.safe_load(capsys.readouterr().out)["model"]["optimizer"]["init_args"]["lr"] != 0.5
+    (folder / "adamw.yaml").write_text("base: gone.yaml")
+    assert "gone.yaml" in refusal(capsys, folder, "--config", str(folder / "adamw.yaml"))
 
 
 def test_a_finished_run_says_so(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

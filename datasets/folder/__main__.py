@@ -45,7 +45,7 @@ from seg.document import (
 from seg.document.model import number
 from seg.document.words import count
 from seg.errors import SegError
-from seg.files import read_yaml, write_text
+from seg.files import read_settings, write_text
 from seg.label_sets import IGNORE, Color
 from seg.machine import available_memory_bytes
 
@@ -161,7 +161,7 @@ def _checked(root: Path, summary: Summary) -> Document:
 
 def _memory(root: Path, summary: Summary) -> list[str]:
     """Says what training and a cache take beside what this machine has."""
-    data = read_yaml(CONFIG, missing=f"There is no file {CONFIG}.")["data"]
+    data = read_settings(CONFIG, missing=f"There is no file {CONFIG}.")["data"]
     crop_hw, frame_px = share_hw(summary.size_hw, data["crop_hw"]), summary.size_hw[0] * summary.size_hw[1]
     step = STEP_BYTES_PER_PIXEL * data["batch_size"] * crop_hw[0] * crop_hw[1]
     free, disk = available_memory_bytes(), shutil.disk_usage(root).free

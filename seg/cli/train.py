@@ -16,10 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from seg.cli.common import check_not_empty, run
 from seg.cli.trust import split_trust
 from seg.errors import SegError, did_you_mean
-from seg.files import read_yaml
+from seg.files import read_settings
 
 PROGRAM = "python train_seg.py"
 
@@ -93,9 +95,10 @@ def _files_first(arguments: Sequence[str]) -> list[str]:
 
 
 def _with_settings_files(arguments: Sequence[str], named: Mapping[str, Path]) -> list[str]:
-    """Returns the arguments with a path behind each --config.
+    """Returns the arguments with settings as text behind each --config, in the place of the file.
 
-    The files are read, so that a fault in one is known before torch is imported, and by the file's name.
+    The files are read here because LightningCLI knows nothing of a `base`, and so that a fault in one is known before torch is
+    imported, and by the file's name.
     """
     taken: list[str] = []
     for argument in arguments:
@@ -107,10 +110,9 @@ def _with_settings_files(arguments: Sequence[str], named: Mapping[str, Path]) ->
         path = Path(argument if behind else value)
         path = path if path.is_file() else named.get(str(path), path)
         hint = f" {did_you_mean(str(path), named)}" if named and not path.suffix else ""
-        settings = read_yaml(path, missing=f"There is no settings file {path}.{hint}")
-        if not isinstance(settings, dict):
-            raise SegError(f"{path} holds no settings: it should be YAML of the form `key: value`.")
-        taken.append(str(path) if behind else f"{option}={path}")
+        settings = read_settings(path, f"There is no settings file {path}.{hint}", named)
+        text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+        taken.append(text if behind else f"{option}={text}")
     return taken
 
 
