@@ -29,8 +29,8 @@ FACE_FLOATS = 16  # what `project` says of a face: 9 of M^-1, then u and v at th
 ANY_LEVEL = 1.6  # a level is left for the next coarser one at this many texels a pixel
 
 
-class View(NamedTuple):
-    """What is drawn of a scene, and room to draw it; M faces at most.
+class Buffers(NamedTuple):
+    """What a picture is drawn in: its faces, and what each pixel shows; M faces at most.
 
     Attributes:
         faces: (M, FACE_FLOATS) float64. normals: (M, 3) float32, zero on two-sided meshes.
@@ -50,7 +50,7 @@ class View(NamedTuple):
     scratch: npt.NDArray[np.float64]
 
     @classmethod
-    def of_size(cls, size_hw: tuple[int, int], faces: int) -> "View":
+    def of_size(cls, size_hw: tuple[int, int], faces: int) -> "Buffers":
         """Makes room for pictures of a size and a number of faces."""
         return cls(np.empty((faces, FACE_FLOATS)), np.empty((faces, 3), np.float32), np.empty((faces, 2), np.int32),
                    np.empty((faces, 4), np.int32), np.empty(faces, np.float32), np.empty(size_hw, np.float32),
@@ -68,7 +68,7 @@ class Cells(NamedTuple):
 
 
 @compiled
-def project(library: Packed, mesh: Any, placement: Any, camera: Any, view: View) -> int:
+def project(library: Packed, mesh: Any, placement: Any, camera: Any, buffers: Buffers) -> int:
     """Places the objects' triangles before the camera and keeps those that can be seen.
 
     Args:
@@ -76,16 +76,16 @@ def project(library: Packed, mesh: Any, placement: Any, camera: Any, view: View)
         mesh: (N,) of each object.
         placement: (N, 8) float64; position (3), sine and cosine of the yaw, scale (3).
         camera: see the head of this file.
-        view: its faces are written; those that don't fit are left out.
+        buffers: its faces are written; those that don't fit are left out.
 
     Returns:
         how many faces were written.
     """
     starts, two_sided, corners, uv = library.starts, library.two_sided, library.corners, library.uv
     texture, tables = library.texture, library.tables
-    faces, normals, owners, boxes, nearest = view.faces, view.normals, view.owners, view.boxes, view.nearest
-    height, width = view.shown.shape
-    world, seen = view.scratch[0], view.scratch[1]
+    faces, normals, owners, boxes, nearest = buffers.faces, buffers.normals, buffers.owners, buffers.boxes, buffers.nearest
+    height, width = buffers.shown.shape
+    world, seen = buffers.scratch[0], buffers.scratch[1]
     count = 0
     focal, column_0, row_0 = camera[12], camera[13], camera[14]
     for thing in range(len(mesh)):
@@ -179,10 +179,10 @@ def level_of(texels_per_pixel: float, levels: int) -> int:
 
 
 @compiled
-def rasterize(order: Any, library: Packed, view: View) -> None:
-    """Draws faces, in an order that has the nearest first, into `nearness` and `shown` of the view."""
+def rasterize(order: Any, library: Packed, buffers: Buffers) -> None:
+    """Draws faces, in an order that has the nearest first, into `nearness` and `shown` of the buffers."""
     texture, has_holes, texels, tables = library.texture, library.has_holes, library.texels, library.tables
-    faces, owners, boxes, nearness, shown = view.faces, view.owners, view.boxes, view.nearness, view.shown
+    faces, owners, boxes, nearness, shown = buffers.faces, buffers.owners, buffers.boxes, buffers.nearness, buffers.shown
     levels = tables.shape[1]
     nearness[:] = 0
     shown[:] = -1

@@ -72,7 +72,7 @@ class Renderer:
         noise = cloud_noise(rng)
         # larger than a picture, so that each takes a section of its own
         self._grain = rng.standard_normal((size_hw[0] + 64, size_hw[1] + 64, 3), np.float32)
-        self._view = raster.View.of_size(size_hw, MAX_FACES)
+        self._buffers = raster.Buffers.of_size(size_hw, MAX_FACES)
         cells = [round(side / SHADOW_CELL_M) for side in SHADOW_SIZE_M]
         self._heights, self._feet_seen = np.empty(cells, np.float32), np.empty(cells, np.uint8)
         linear = np.linspace(0, 1, 256, dtype=np.float32)
@@ -87,15 +87,15 @@ class Renderer:
         height, width = self.size_hw
         packed, camera = self._packed, scene.camera.copy()
         camera[12:15] = camera[12] * height, width / 2 + camera[13] * height, height / 2 + camera[14] * height
-        count = raster.project(packed, scene.mesh, scene.placement, camera, self._view)
-        order = np.argsort(self._view.nearest[:count], kind="stable")
-        raster.rasterize(order, packed, self._view)
+        count = raster.project(packed, scene.mesh, scene.placement, camera, self._buffers)
+        order = np.argsort(self._buffers.nearest[:count], kind="stable")
+        raster.rasterize(order, packed, self._buffers)
         image = np.empty((height, width, 3), np.uint8)
         labels, instances = np.empty((height, width), np.uint8), np.empty((height, width), np.int32)
-        shade.shade(self._view, packed, scene.things, camera, scene.light, scene.ground, self._ahead(scene), self._tables,
+        shade.shade(self._buffers, packed, scene.things, camera, scene.light, scene.ground, self._ahead(scene), self._tables,
                     image, labels, instances)
         if scene.light.wet > 0:
-            shade.wet_road(self._view.shown, camera, scene.light.wet, labels, self._tables.noise, image)
+            shade.wet_road(self._buffers.shown, camera, scene.light.wet, labels, self._tables.noise, image)
         return Frame(self._develop(image, scene), labels, instances)
 
     def _ahead(self, scene: Scene) -> shade.Ahead:
@@ -105,7 +105,7 @@ class Renderer:
         origin_z = round((camera[2] - 4) / SHADOW_CELL_M) * SHADOW_CELL_M
         cells = raster.Cells(origin_x, origin_z, SHADOW_CELL_M, -light.sun[0] / light.sun[1], -light.sun[2] / light.sun[1])
         if light.sun_color[1] > 0.02:
-            raster.cast_shadows(self._packed, scene.mesh, scene.placement, cells, self._heights, self._view.scratch)
+            raster.cast_shadows(self._packed, scene.mesh, scene.placement, cells, self._heights, self._buffers.scratch)
         self._feet_seen[:] = 255
         x, z, sine, cosine, sx, sz = scene.placement.T[[0, 2, 3, 4, 5, 7], :, None]
         feet = self._feet[scene.mesh]  # (N, 4, 2)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from datasets.scenes.parts import GLASS, GLOW, TINT_1, TINT_2, Float32Array, Int32Array, Packed, UInt8Array
-from datasets.scenes.raster import Cells, View, compiled, inlined, level_of, texel_at
+from datasets.scenes.raster import Buffers, Cells, compiled, inlined, level_of, texel_at
 from datasets.scenes.setting import (
     ACROSS_M,
     ALONG_M,
@@ -138,12 +138,12 @@ def _open(occlusion: Any, where: Any, x: float, z: float) -> float:
 
 
 @compiled
-def shade(view: View, library: Packed, things: Things, camera: Any, light: Light, ground: Ground, ahead: Ahead, tables: Tables,
-          image: Any, labels: Any, instances: Any) -> None:
+def shade(buffers: Buffers, library: Packed, things: Things, camera: Any, light: Light, ground: Ground, ahead: Ahead,
+          tables: Tables, image: Any, labels: Any, instances: Any) -> None:
     """Colours and labels every pixel.
 
     Args:
-        view: what is seen.
+        buffers: what is seen.
         library: textures and meshes.
         things: the objects.
         camera: see `raster`.
@@ -155,7 +155,7 @@ def shade(view: View, library: Packed, things: Things, camera: Any, light: Light
         labels: (H, W) uint8 label ids, written.
         instances: (H, W) int32 ids of instances, written.
     """
-    nearness, shown, faces, normals, owners = view.nearness, view.shown, view.faces, view.normals, view.owners
+    nearness, shown, faces, normals, owners = buffers.nearness, buffers.shown, buffers.faces, buffers.normals, buffers.owners
     library_texture, library_part, texels, levels_of = library.texture, library.part, library.texels, library.tables
     tints, gloss, part_labels, part_instances = things
     begin, middles, crossing, heights, occlusion, cells = ahead

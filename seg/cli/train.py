@@ -50,7 +50,7 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]], configs: Pat
     from pytorch_lightning.utilities import rank_zero_only
 
     from seg.cli.lightning import train
-    from seg.training.checkpoints import Interrupted
+    from seg.training.checkpoints import TrainingStopped
 
     # It goes into the weights, and nobody else needs to know where the data is.
     command = re.sub(r"(--data\.root)[= ]\S+", r"\1 DIR", f"{program} {shlex.join(argv)}")
@@ -61,7 +61,7 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]], configs: Pat
         raise SegError(_sentence(str(error), program)) from None
     except MisconfigurationException as error:
         raise SegError(f"The trainer can't do that: {' '.join(str(error).split())}") from None
-    except Interrupted as stop:
+    except TrainingStopped as stop:
         if getattr(rank_zero_only, "rank", 0):  # the first process says it; where another ended with an error, it would be killed
             return
         raise KeyboardInterrupt(str(stop)) from None

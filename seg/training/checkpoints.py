@@ -20,7 +20,7 @@ MONITOR = "val/miou"
 _ASK_EVERY = 10  # batches, whether a signal came to any of several processes: each time they wait for each other
 
 
-class Interrupted(Exception):
+class TrainingStopped(Exception):
     """Training was asked to stop and has written `last.ckpt`. Not a KeyboardInterrupt: Lightning would end the process."""
 
 
@@ -86,7 +86,7 @@ class Checkpoints(Checkpoint):
         if steps_due or minutes_due or stop:
             self._save_last(trainer)
         if stop:
-            raise Interrupted(self._kept())
+            raise TrainingStopped(self._kept())
 
     @staticmethod
     def _validation_follows(trainer: Trainer) -> bool:
@@ -107,7 +107,7 @@ class Checkpoints(Checkpoint):
         """Writes `last.ckpt`."""
         self._save_last(trainer)
         if _any(trainer, self._stop is not None):
-            raise Interrupted(self._kept())
+            raise TrainingStopped(self._kept())
 
     def _kept(self) -> str:
         return f"{self.folder / 'last.ckpt'} is written; --ckpt_path last goes on from there."

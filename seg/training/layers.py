@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from seg.models.blocks import ConvNorm
 from seg.runtime.fused.processor import LANES
 from seg.runtime.fused.vectors import HARD_SWISH, LINEAR, RELU, RELU6
-from seg.training.kernels import KERNEL, norm_kernels, row_width, share, weight_gradient_kernel
+from seg.training.layer_loops import KERNEL, norm_loops, row_width, share, weight_gradient_loop
 
 _NUMBERS = {nn.ReLU: RELU, nn.ReLU6: RELU6, nn.Hardswish: HARD_SWISH, type(None): LINEAR}
 _ENOUGH = 16  # pictures of a batch for which torch takes oneDNN's 1x1 convolution on one thread, too
@@ -108,12 +108,12 @@ class _Depthwise(torch.autograd.Function):
             slopes, x, weight, None, [ctx.stride] * 2, [KERNEL // 2] * 2, [1, 1], False, [0, 0], len(weight),
             [ctx.needs_input_grad[0], False, False])
         if ctx.needs_input_grad[1]:
-            kernel, inputs, outer = weight_gradient_kernel(), _rows(x).numpy(), _rows(slopes).numpy()
+            compute, inputs, outer = weight_gradient_loop(), _rows(x).numpy(), _rows(slopes).numpy()
             parts = list[Float32Array]()
 
             def work(first: int, last: int) -> None:
                 sums = np.zeros((KERNEL, KERNEL, len(weight)), np.float32)
-                kernel(inputs, outer, ctx.stride, first, last, sums)
+                compute(inputs, outer, ctx.stride, first, last, sums)
                 parts.append(sums)
 
             share(len(x), work)
@@ -153,7 +153,7 @@ class _NormAct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float,
                 activation: int) -> tuple[Tensor, Tensor, Tensor]:
-        sum_up, apply, *_ = norm_kernels()
+        sum_up, apply, *_ = norm_loops()
         rows, count = _rows(x).view(-1, x.shape[1]).numpy(), x.numel() // x.shape[1]
         centre = rows[0].copy()  # sums of squares around a value of the map lose nothing where its mean is large
         wide = _wide(centre)
@@ -177,7 +177,7 @@ class _NormAct(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, slopes: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         (x,), (scale, shift, mean, rstd, activation) = ctx.saved_tensors, ctx.constants
-        sum_up, apply = norm_kernels()[2:]
+        sum_up, apply = norm_loops()[2:]
         channels, count = x.shape[1], x.numel() // x.shape[1]
         rows, outer = (_rows(t).view(-1, channels).numpy() for t in (x, slopes))
         wide_scale, wide_shift, wide_mean = _wide(scale), _wide(shift), _wide(mean)
@@ -194,7 +194,7 @@ class _NormAct(torch.autograd.Function):
 
 
 def _wide(values: npt.NDArray[Any]) -> Float32Array:
-    """Repeats constants by channel over a row of the kernels."""
+    """Repeats constants by channel over a row of the loops."""
     return np.tile(values.astype(np.float32), row_width(len(values)) // len(values))
 
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from seg.label_sets import IGNORE
 from seg.models.network import full_precision
 from seg.runtime.upsample import positions
-from seg.training.kernels import Kernel, build, fast, share
+from seg.training.layer_loops import Compiled, build, fast, share
 
 _LOG2_E = np.float32(math.log2(math.e))
 _LN2_HIGH, _LN2_LOW = np.float32(0.693145751953125), np.float32(1.42860682030941723212e-6)
@@ -183,7 +183,7 @@ def _backward(scores: Any, places: Any, labels: Any, members: Any, log_sum: Any,
 
 
 @cache
-def _kernels() -> tuple[Kernel, Kernel]:
+def _loops() -> tuple[Compiled, Compiled]:
     scores, map_, labels = np.zeros((2, 1, 1), np.float32), np.zeros((1, 1), np.float32), np.zeros((1, 1), np.int64)
     members, places, sums, slopes = np.zeros((1, 2), np.bool_), np.zeros(1), np.zeros(2), np.zeros(2, np.float32)
     return (build(_forward, scores, places, labels, members, map_, map_, sums, sums, True),
@@ -203,11 +203,11 @@ class _PixelLosses(torch.autograd.Function):
         loss, log_sum = scores.new_empty(labels.shape), scores.new_empty(labels.shape)
         sums = torch.zeros(2, *scores.shape[:2], dtype=torch.float64)
         places = _places(scores, labels)
-        kernel, arrays = _kernels()[0], [tensor.numpy() for tensor in (scores, labels, loss, log_sum, *sums)]
+        compute, arrays = _loops()[0], [tensor.numpy() for tensor in (scores, labels, loss, log_sum, *sums)]
 
         def work(first: int, last: int) -> None:
             for n in range(first, last):
-                kernel(arrays[0][n], places, arrays[1][n], members.numpy(), *(array[n] for array in arrays[2:]), with_mass)
+                compute(arrays[0][n], places, arrays[1][n], members.numpy(), *(array[n] for array in arrays[2:]), with_mass)
 
         share(len(labels), work)
         ctx.save_for_backward(scores, labels, members, log_sum, loss)
@@ -219,13 +219,13 @@ class _PixelLosses(torch.autograd.Function):
     def backward(ctx: Any, by_loss: Tensor, by_mass: Tensor, by_hits: Tensor) -> tuple[Tensor | None, ...]:
         scores, labels, members, log_sum, loss = ctx.saved_tensors
         out = torch.zeros_like(scores)
-        kernel, places = _kernels()[1], _places(scores, labels)
+        compute, places = _loops()[1], _places(scores, labels)
         arrays = [tensor.numpy() for tensor in (scores, labels, log_sum, loss, by_loss.contiguous(), out)]
         slopes = by_mass.contiguous().numpy(), by_hits.contiguous().numpy()
 
         def work(first: int, last: int) -> None:
             for n in range(first, last):
-                kernel(arrays[0][n], places, arrays[1][n], members.numpy(), *(array[n] for array in arrays[2:5]), *slopes,
+                compute(arrays[0][n], places, arrays[1][n], members.numpy(), *(array[n] for array in arrays[2:5]), *slopes,
                        ctx.with_mass, arrays[5][n])
 
         share(len(labels), work)

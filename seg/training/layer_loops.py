@@ -27,10 +27,10 @@ _THREE, _SIX, _SIXTH, _THIRD, _HALF = (np.float32(value) for value in (3, 6, 1 /
 _MATH: dict[str, Any] = {"fastmath": {"contract", "nsz"}, "error_model": "numpy"}
 """Multiply and add at once; nothing that would change the order of sums or lose a NaN."""
 fast: Any = numba.njit(nogil=True, **_MATH)
-Kernel = Callable[..., None]
+Compiled = Callable[..., None]
 
 
-def build(function: Kernel, *tiny: Any) -> Kernel:
+def build(function: Compiled, *tiny: Any) -> Compiled:
     """Returns a function compiled once per machine, tried out on tiny inputs."""
     return compiled(function, lambda made: made(*tiny), **_MATH)
 
@@ -218,7 +218,7 @@ def _weight_gradient(x: Any, slopes: Any, stride: int, first: int, last: int, ou
 
 
 @cache
-def norm_kernels() -> tuple[Kernel, Kernel, Kernel, Kernel]:
+def norm_loops() -> tuple[Compiled, Compiled, Compiled, Compiled]:
     """Returns `_sums`, `_norm_act`, `_slope_sums` and `_norm_act_back`, compiled."""
     x, out, sums = np.zeros(8, np.float32), np.zeros(8, np.float32), np.zeros((2, 8))
     return (build(_sums, x, x, sums), build(_norm_act, x, x, x, LINEAR, out),
@@ -227,7 +227,7 @@ def norm_kernels() -> tuple[Kernel, Kernel, Kernel, Kernel]:
 
 
 @cache
-def weight_gradient_kernel() -> Kernel:
+def weight_gradient_loop() -> Compiled:
     """Returns `_weight_gradient`, compiled."""
     x = np.zeros((1, 8, 8, LANES), np.float32)
     return build(_weight_gradient, x, x, 1, 0, 1, np.zeros((KERNEL, KERNEL, LANES), np.float32))
