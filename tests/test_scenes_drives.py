@@ -67,7 +67,7 @@ def test_haze_takes_far_things_to_the_horizons_colour_and_spares_near_ones(parts
     scene = Street(parts, "haze").scene(0.0)
     light = scene.light._replace(wet=0.0, horizon=(0.9, 0.2, 0.2), haze=0.0)
     clear, thick = (renderer.render(replace(scene, light=light._replace(haze=haze))).bgr.astype(int) for haze in (0.0, 0.02))
-    depth = np.where(renderer._view.shown >= 0, 1 / np.maximum(renderer._view.nearness, 1e-6), np.nan)
+    depth = np.where(renderer._buffers.shown >= 0, 1 / np.maximum(renderer._buffers.nearness, 1e-6), np.nan)
     bluer = (thick - clear)[..., 0] - (thick - clear)[..., 2]
     far, near = bluer[depth > 40], bluer[depth < 12]
     assert far.mean() > 40 and far.mean() > 2 * near.mean()

@@ -80,9 +80,9 @@ def test_nearness_is_one_over_the_depth_that_a_ray_finds(parts: Catalog, rendere
     scene = scene_of(parts, stage)
     renderer.render(scene)
     seen = cast(parts.library, scene, SIZE_HW)
-    both = (seen.thing >= 0) & (renderer._view.shown >= 0) & ~seen.ragged
-    assert np.median(np.abs(renderer._view.nearness[both] * seen.depth[both] - 1)) < 1e-4
-    assert np.quantile(np.abs(renderer._view.nearness[both] * seen.depth[both] - 1), 0.98) < 0.02
+    both = (seen.thing >= 0) & (renderer._buffers.shown >= 0) & ~seen.ragged
+    assert np.median(np.abs(renderer._buffers.nearness[both] * seen.depth[both] - 1)) < 1e-4
+    assert np.quantile(np.abs(renderer._buffers.nearness[both] * seen.depth[both] - 1), 0.98) < 0.02
 
 
 def test_each_counted_thing_has_an_instance_of_its_own(parts: Catalog, renderer: Renderer) -> None:
