@@ -19,6 +19,7 @@ from datasets.scenes.catalog import catalog
 from datasets.scenes.write import write_video
 from seg.cli.common import Parser, run
 from seg.document import Origin
+from seg.document.words import count
 from seg.errors import SegError
 from seg.files import check_writable_folder
 from seg.flow import Segmented
@@ -87,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             size_hw = item.train_ids.shape
         with Steps(int(arguments.minutes)) as steps:
             course = soak(predictor, video, arguments.minutes, steps)
-    what = f"{predictor.weights}, {predictor.engine}, {predictor.precision}, {predictor.threads} threads, frames of " \
+    what = f"{predictor.weights}, {predictor.engine}, {predictor.precision}, {count(predictor.threads, 'thread')}, frames of " \
            f"{size_hw[0]}x{size_hw[1]}"
     document = document_of(course, what, {"weights": predictor.weights, "engine": predictor.engine,
                                           "precision": predictor.precision, "threads": predictor.threads,

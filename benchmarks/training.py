@@ -22,6 +22,7 @@ from benchmarks.training_loops import STAGES, Job, render, serve
 from seg import machine
 from seg.cli.common import Parser, run
 from seg.document import Block, Document, Origin, Table, Text
+from seg.document.words import count
 from seg.errors import SegError
 from seg.files import check_writable_folder
 
@@ -123,8 +124,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         contestants = {name: start(job, stack) for name, job in jobs.items()}
         with Steps(len(jobs) * (arguments.rounds + _WARM_UP_STEPS)) as steps:
             measurement = measure(contestants, arguments.rounds, warm_up_runs=_WARM_UP_STEPS, on_run=steps.done)
-    text = Text(f"{arguments.batch} crops of {arguments.crop[0]}x{arguments.crop[1]} a step, 19 classes, {threads} "
-                f"thread{'s' * (threads > 1)}, float32 where nothing else is said; medians of {arguments.rounds} steps.")
+    text = Text(f"{arguments.batch} crops of {arguments.crop[0]}x{arguments.crop[1]} a step, 19 classes, "
+                f"{count(threads, 'thread')}, float32 where nothing else is said; medians of {arguments.rounds} steps.")
     document = document_of(measurement, arguments.batch, text, origin)
     publish(arguments.output, "training", document)
     return 0

@@ -25,6 +25,7 @@ from benchmarks.output import RESULTS, Steps, publish
 from benchmarks.video_smooth import Smoothing, measure_smoothing
 from seg.cli.common import Parser, run
 from seg.document import Block, Document, Origin, Table, Text
+from seg.document.words import count
 from seg.errors import SegError
 from seg.files import UInt8Array, check_writable_folder, spread
 from seg.flow import Segmented, Sinks, opened, samples
@@ -214,7 +215,7 @@ def report(bench: Bench, measurement: Measurement, origin: Origin, rounds: int,
     blocks: list[Block] = [
         Text(*origin.sentence()),
         Text(f"{bench.frames} frames of {height}x{width}, {predictor.weights}, {predictor.engine}, {predictor.precision}, "
-             f"{predictor.threads} threads; {rounds} rounds. Frames per second, median and interquartile range:"),
+             f"{count(predictor.threads, 'thread')}; {rounds} rounds. Frames per second, median and interquartile range:"),
         Table.of(("what", "frames per second", "IQR"), rows),
         Text("Of the pipeline: its speed as a share of its slowest stage alone, of what the cores can make together, and times "
              "the serial loop's; the network's latency; and from a frame's decoding until its last byte was written, waiting in "
