@@ -194,7 +194,7 @@ def test_sources_that_are_none(tmp_path: Path) -> None:
     write_video(tmp_path / "sound.mp4", [gray(0)])
     for name, words in (("absent.mp4", "There is no video"), ("text.mp4", "not a video"), ("empty.mp4", "not a video"),
                         ("picture.png", "is a picture"), ("folder", "neither pictures nor videos"),
-                        ("%03d.png", "matches no pictures"), ("%d/%d.png", "no pattern of frames")):
+                        ("%03d.png", "matches no pictures"), ("%d/%d.png", "not a pattern of frames")):
         with pytest.raises(SegError, match=words):
             read(tmp_path / name)
     with pytest.raises(SegError, match="Camera 97"):

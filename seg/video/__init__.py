@@ -1,6 +1,6 @@
-"""Video: frames from files, cameras and URLs; into files and windows; and the threads between.
+"""Video: frames from files, cameras and URLs; output to files and windows; and the threads in between.
 
-`for result in seg.video.segment(source, predictor): ...` and `seg.video.segment_file(source, output)` are all that most need.
+`for result in seg.video.segment(source, predictor): ...` and `seg.video.segment_file(source, output)` are enough for most uses.
 """
 
 from seg.video.api import segment, segment_file

@@ -15,23 +15,23 @@ from seg.weights import DEFAULT
 
 def segment(source: Source | str | Path, predictor: Predictor, *, mode: Mode = "latency",
             limit: int | None = None, smooth: bool = False) -> Iterator[Segmented]:
-    """Segments a video; decoding and the network go on in threads while you work on a frame.
+    """Segments a video; decoding and the network run in threads while you work on a frame.
 
-    Of a file every frame comes, in order; of a camera or stream the newest one, and `dropped` counts what was lost. Leaving the
+    A file gives every frame, in order. A camera or stream gives the newest frame, and `dropped` counts the lost ones. Leaving the
     loop early ends all threads.
 
     Args:
         source: a file, a folder of pictures, the index of a camera ("0"), a URL, or what `open_source` made.
         predictor: segments the frames.
-        mode: "latency": each frame by all threads of the predictor; "throughput": a frame for each of them, so many at once.
-        limit: at most so many frames.
+        mode: "latency": all threads of the predictor work on one frame; "throughput": each thread works on its own frame.
+        limit: the largest number of frames.
         smooth: whether scores are blended over time where the picture stays the same, so that labels flicker less.
 
     Yields:
         Frames with `frame_bgr`, `train_ids`, `time_s`, `latency_ms`.
 
     Raises:
-        SegError: the source isn't there or is no video; and at the end, if it is cut off or damaged.
+        SegError: the source doesn't exist or is not a video; and at the end, if it is cut off or damaged.
     """
     opened = open_source(source) if isinstance(source, str | Path) else source
     pipeline = Pipeline(opened, predictor, mode=mode, limit=limit, smooth=smooth)
@@ -48,25 +48,25 @@ def segment_file(source: Source | str | Path, output: str | Path, *, weights: st
     """Writes a video with the labels drawn in: same times, rotation and sound.
 
     Args:
-        source: as of `segment`.
+        source: see `segment`.
         output: ends in .mp4, .mov (H.264), .mkv or .webm (VP9).
-        weights: name of shipped weights, or a file.
-        predictor: instead of weights, one that is loaded already.
-        show: the colours blended over the frames ("overlay"), or alone ("color").
-        mode: as of `segment`.
-        limit: as of `segment`.
-        smooth: as of `segment`.
-        overwrite: whether an output that is there is replaced.
-        sinks: take the frames too.
-        stop: looked at between frames; True ends the video there.
-        on_frame: called with each frame. If it raises, what was written is kept as NAME_partial.SUFFIX.
-        settings: of `Predictor.load`, such as `engine` and `threads`.
+        weights: the name of shipped weights, or a file.
+        predictor: a loaded predictor, instead of weights.
+        show: the colours blended over the frames ("overlay"), or the colours alone ("color").
+        mode: see `segment`.
+        limit: see `segment`.
+        smooth: see `segment`.
+        overwrite: whether an existing output is replaced.
+        sinks: further sinks that also take the frames.
+        stop: called between frames; True ends the video there.
+        on_frame: called with each frame. If it raises, the part written so far is kept as NAME_partial.SUFFIX.
+        settings: passed to `Predictor.load`, such as `engine` and `threads`.
 
     Returns:
-        Latencies and speeds; `fault` says if the source is cut off or damaged, for what could be read is kept.
+        Latencies and speeds. If the source is cut off or damaged, `fault` says so: the readable part is still written.
 
     Raises:
-        SegError: source or output can't be, or writing fails.
+        SegError: the source can't be read or the output can't be written.
     """
     opened = open_source(source) if isinstance(source, str | Path) else source
     predictor = predictor or Predictor.load(weights, **settings)

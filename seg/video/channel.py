@@ -1,4 +1,4 @@
-"""What the threads of the pipeline hand frames on by: a bounded queue that ends, fails and is given up as one."""
+"""The bounded queue that passes frames between the threads of the pipeline; it also passes on the end, a fault, and giving up."""
 
 import threading
 import time
@@ -7,11 +7,11 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_LOOK_S = 0.1  # how often a waiting thread looks whether it shall stop
+_LOOK_S = 0.1  # how often a waiting thread checks whether it should stop
 
 
 class Stalled(Exception):
-    """Nothing came within the time that `get` was given."""
+    """Nothing came within the timeout of `get`."""
 
 
 class Ended(Exception):
@@ -19,14 +19,14 @@ class Ended(Exception):
 
 
 class Channel(Generic[T]):
-    """A bounded queue between threads, which keeps the order of places whoever puts first.
+    """A bounded queue between threads; it keeps the order of the places, no matter which thread puts its item first.
 
     Args:
-        capacity: how many items may wait.
-        newest: whether a full queue gives up its oldest item for a new one; else `put` waits.
+        capacity: how many items can wait.
+        newest: whether a full queue drops its oldest item for a new one; otherwise `put` waits.
 
     Attributes:
-        dropped: items that were given up for newer ones.
+        dropped: items that were dropped for newer ones.
     """
 
     def __init__(self, capacity: int, newest: bool = False) -> None:
@@ -39,7 +39,7 @@ class Channel(Generic[T]):
         self._changed = threading.Condition()
 
     def put(self, item: T, place: int | None = None) -> bool:
-        """Appends an item, or puts it at its place; waits while there is none. Returns False where nobody will take it."""
+        """Appends an item, or puts it at its place; waits for room. Returns False if nobody will take it any more."""
         with self._changed:
             if place is None:
                 place = self._next_in
@@ -56,16 +56,16 @@ class Channel(Generic[T]):
             return True
 
     def get(self, timeout_s: float | None = None, stop: Callable[[], bool] = lambda: False) -> tuple[int, T]:
-        """Waits for the next item; returns its place and it. Places count what is taken, from 0.
+        """Waits for the next item; returns its place and the item. Places count the items that are taken, from 0.
 
         Args:
-            timeout_s: how long it waits; None is for ever.
-            stop: looked at while it waits; True ends the waiting as if nothing more came.
+            timeout_s: how long it waits; None waits for ever.
+            stop: called while it waits; True ends the waiting as if nothing more came.
 
         Raises:
-            Ended: there is none any more.
+            Ended: no more items will come.
             Stalled: none came in time.
-            BaseException: what `fail` was given, after all items before it.
+            BaseException: the exception that `fail` was given, after all items before it.
         """
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
@@ -90,13 +90,13 @@ class Channel(Generic[T]):
             self._changed.notify_all()
 
     def fail(self, fault: BaseException) -> None:
-        """Says why nothing more will be put; who takes gets it raised, after the items that wait."""
+        """Says why nothing more will be put; `get` raises the fault after the items that still wait."""
         with self._changed:
             self._fault = self._fault or fault
             self._changed.notify_all()
 
     def give_up(self) -> None:
-        """Says that nothing more will be taken, and forgets what waits."""
+        """Says that nothing more will be taken, and discards the waiting items."""
         with self._changed:
             self._given_up = True
             self._items.clear()

@@ -1,7 +1,7 @@
 """Frames of a container, decoded by PyAV (FFmpeg): upright, with square pixels, each with its own time.
 
-PyAV, not OpenCV, reads files and URLs: OpenCV gives neither frame times nor pixel aspect nor sound, takes a mirrored display
-matrix for a rotated one, doesn't say where decoding failed, and brings fewer decoders along.
+PyAV reads files and URLs, not OpenCV: OpenCV gives no frame times, no pixel aspect and no sound, takes a mirrored display
+matrix for a rotated one, doesn't say where decoding failed, and contains fewer decoders.
 """
 
 import math
@@ -28,11 +28,11 @@ from seg.video.joints import JUMP, Joints
 _FALLBACK_FPS = Fraction(30)
 _MOST_FPS = 1000
 _PLAYLISTS = frozenset({"hls", "dash"})
-_ASPECTS = (Fraction(1, 16), Fraction(16))  # of a pixel; what lies outside is a damaged header
-_JOINT_PACKETS = 3  # before a joint of files: what a demuxer marks there as damaged is whole
-_LATE = Fraction(1, 4)  # s that Matroska's duration may lie behind its last packet: a long frame of sound, rounding
+_ASPECTS = (Fraction(1, 16), Fraction(16))  # of a pixel; values outside mean a damaged header
+_JOINT_PACKETS = 3  # before a joint of files: a demuxer marks these packets as damaged although they are whole
+_LATE = Fraction(1, 4)  # s between the last packet and Matroska's duration that are normal: a long frame of sound, rounding
 
-Matrix = tuple[int, int, int, int]  # the signs of a display matrix: what x adds to x' and y', and y to both
+Matrix = tuple[int, int, int, int]  # the signs of a display matrix: how x enters x' and y', and how y enters both
 
 
 @dataclass(frozen=True)
@@ -45,29 +45,29 @@ class Decoded:
 
 
 class Container:
-    """An open container, of which the first video stream that is no cover picture is decoded.
+    """An open container. Its first video stream that is not a cover picture is decoded.
 
     Args:
         file: what FFmpeg opens: a path, a URL, "pipe:0".
-        name: for messages.
-        threads: for decoding; 0 leaves it to FFmpeg.
+        name: used in messages.
+        threads: number of decoding threads; 0 lets FFmpeg choose.
         timeout_s: for opening and for each read; None waits for ever.
-        form: name of a demuxer; None finds out.
-        options: for it.
-        is_live: whether it is known to be a stream, of which frames are wanted as soon as they can be had.
+        form: name of a demuxer; None detects it.
+        options: options of the demuxer.
+        is_live: whether it is known to be a stream, so that frames are wanted as soon as possible.
 
     Attributes:
-        fps: on average, 30 where it says nothing credible.
-        frames: how many it says or suggests that it holds, for a progress bar; None where it doesn't.
-        time_base: of the frames' times [s].
-        origin: the container's time that is the frames' 0 [s].
+        fps: average frame rate; 30 if the container says nothing credible.
+        frames: number of frames that the container states or suggests, for a progress bar; None if it doesn't.
+        time_base: unit of the frames' times [s].
+        origin: the container's time at which the frames' time is 0 [s].
         has_sound: whether there is an audio stream.
-        endless: whether it neither has an end nor says how long it is: a live stream.
-        in_bursts: whether it is a playlist of segments that goes on, as live HLS.
-        fault: what was wrong with its end, as the rest of a sentence such as "FILE is cut off: ..."; None so far.
+        endless: whether it has no end and no stated length: a live stream.
+        in_bursts: whether it is a playlist of segments that continues, such as live HLS.
+        fault: what is wrong with its end, as the rest of a sentence such as "FILE is cut off: ..."; None as long as nothing is.
 
     Raises:
-        SegError: it can't be opened or holds no video.
+        SegError: it can't be opened or contains no video.
     """
 
     def __init__(self, file: str, name: str, *, threads: int = 0, timeout_s: float | None = None, form: str | None = None,
@@ -104,7 +104,7 @@ class Container:
         self.in_bursts = length is None and container.format.name in _PLAYLISTS
         self.endless = length is None and (container.size <= 0 or self.in_bursts)
         video.codec_context.thread_count = threads
-        # Threads that each decode a frame of their own give it as many frames later as there are threads.
+        # If each thread decodes its own frame, every frame comes late by as many frames as there are threads.
         video.thread_type = "SLICE" if is_live or self.endless else "AUTO"
         self.fault: str | None = None
         self._length = length
@@ -119,11 +119,11 @@ class Container:
         self._container.close()
 
     def __iter__(self) -> Iterator[Decoded]:
-        """Yields the frames in the order that they are shown in; sets `fault` at the end."""
+        """Yields the frames in display order; sets `fault` at the end."""
         packets, end = 0, Fraction(0)
         damaged, undecodable = set[int](), set[int]()
         last: Fraction | None = None
-        decoded_s: Fraction | None = None  # of the last packet, by its container's clock
+        decoded_s: Fraction | None = None  # time of the last packet, by its container's clock
         failure = ""
         demuxer = self._container.demux()
         while True:
@@ -147,7 +147,7 @@ class Container:
                 decoded_s = packet.dts * packet.time_base
             try:
                 frames = cast(list[VideoFrame], packet.decode())
-            except (av.error.FFmpegError, OSError):  # a decoder goes on behind what it can't decode
+            except (av.error.FFmpegError, OSError):  # a decoder continues after a packet that it can't decode
                 damaged.add(packets)
                 undecodable.add(packets)
                 continue
@@ -157,14 +157,14 @@ class Container:
                 yield decoded
         if failure:
             with suppress(av.error.FFmpegError, OSError):
-                for frame in self._video.decode(None):  # those that the decoder still holds
+                for frame in self._video.decode(None):  # frames that the decoder still holds
                     decoded = self._convert(frame, last)
                     last = decoded.time
                     yield decoded
         self._judge(packets, end, len(damaged), failure)
 
     def _judge(self, packets: int, end: Fraction, damaged: int, failure: str) -> None:
-        """Finds out whether the container ended before its end; how long it says to be proves that in Matroska alone."""
+        """Finds out whether the container is cut off. Only in Matroska does the stated length prove that."""
         missing = len(self._video.index_entries) - packets
         matroska = "matroska" in self._container.format.name
         if failure:
@@ -182,22 +182,22 @@ class Container:
         time = None
         if frame.pts is not None:
             time = self._joints(frame.pts * (frame.time_base or self.time_base) - self.origin, duration)
-        if time is None or (last is not None and time <= last):  # a container without times, or with broken ones
+        if time is None or (last is not None and time <= last):  # a container without times, or with wrong ones
             time = Fraction(0) if last is None else last + step
         height, width = frame.height, frame.width
         if self._aspect > 1:
             width = max(1, round(width * self._aspect))
         else:
             height = max(1, round(height / self._aspect))
-        # One converter for all frames: each would start one of its own, with threads, as `frame.reformat` does.
+        # One converter serves all frames: `frame.reformat` would start a new one, with threads, for each frame.
         image = self._converter.reformat(frame, width, height, "bgr24", threads=1).to_ndarray().astype(np.uint8, copy=False)
         return Decoded(_upright(image, self._matrix(frame)), time, duration)
 
     def _matrix(self, frame: VideoFrame) -> Matrix | None:
-        """Returns a frame's display matrix, as four signs; None for none.
+        """Returns a frame's display matrix, as four signs; None if there is none.
 
-        It is read of the first frame with each rotation. Who reads it of every one keeps every one: a frame and its side data
-        refer to each other, so that only Python's rare search for cycles would free them.
+        It is read only from the first frame with each rotation. Reading it from every frame would keep every frame in memory: a
+        frame and its side data refer to each other, so only Python's rare search for cycles would free them.
         """
         turn = frame.rotation
         if turn not in self._matrices:
@@ -205,7 +205,7 @@ class Container:
         return self._matrices[turn]
 
     def spread(self, count: int) -> Iterator[UInt8Array]:
-        """Yields up to `count` frames spread over the whole, from the middle of each part; the first one where it can't seek."""
+        """Yields up to `count` frames spread over the whole, from the middle of each part; without seeking, the first one."""
         for part in range(count if self._length else 1):
             at = self._length * (2 * part + 1) / (2 * count) if self._length else Fraction(0)
             try:
@@ -220,7 +220,7 @@ class Container:
 
 
 def _display_matrix(frame: VideoFrame) -> Matrix | None:
-    sides = cast(Iterable[SideData], frame.side_data)  # its stub says that it is a mapping
+    sides = cast(Iterable[SideData], frame.side_data)  # its stub wrongly says that it is a mapping
     data = next((side for side in sides if side.type == SideType.DISPLAYMATRIX), None)
     if data is None:
         return None
@@ -229,7 +229,7 @@ def _display_matrix(frame: VideoFrame) -> Matrix | None:
 
 
 def _upright(image: UInt8Array, matrix: Matrix | None) -> UInt8Array:
-    """Applies a display matrix, which turns by quarters and may mirror; other angles are left as they are."""
+    """Applies a display matrix, which turns by quarter turns and may mirror; other angles stay as they are."""
     if matrix is None:
         return image
     a, b, c, d = matrix  # x' = a x + c y, y' = b x + d y
@@ -278,10 +278,10 @@ def _decoders() -> str:
 
 
 def check_fps(fps: float) -> Fraction:
-    """Returns a frame rate that was given.
+    """Returns the frame rate that the user gave, as a fraction.
 
     Raises:
-        SegError: it is none.
+        SegError: it is not a possible frame rate.
     """
     if not (math.isfinite(fps) and 0 < fps <= _MOST_FPS):
         raise SegError(f"{fps:g} frames per second were given; a rate lies between 0 and {_MOST_FPS}.")

@@ -1,4 +1,4 @@
-"""What is shown of a segmented frame."""
+"""Draws the picture of a segmented frame."""
 
 import time
 from collections import deque
@@ -21,13 +21,13 @@ class Painter:
 
     Args:
         label_set: gives the colours.
-        show: the colours blended over the frame, alone, beside it, or the frame alone.
+        show: the colours blended over the frame, alone, or beside it; or the frame alone.
         shown: train ids that are coloured; None for all.
 
     Attributes:
-        show: as said; may be changed from frame to frame.
-        opacity: of the colours over the frame, 0 to 1.
-        with_legend: whether `annotated` has a legend.
+        show: see the argument; may be changed from frame to frame.
+        opacity: opacity of the colours over the frame, 0 to 1.
+        with_legend: whether `annotated` draws a legend.
     """
 
     def __init__(self, label_set: LabelSet, show: Show = "overlay", shown: Collection[int] | None = None) -> None:
@@ -57,7 +57,7 @@ class Painter:
         return picture
 
     def next_show(self) -> None:
-        """Goes on to the next thing to show, and from the last to the first."""
+        """Switches to the next of `SHOWS`, and from the last to the first."""
         self.show = SHOWS[(SHOWS.index(self.show) + 1) % len(SHOWS)]
 
     def seen(self) -> None:
@@ -65,9 +65,9 @@ class Painter:
         self._stamps.append(time.perf_counter())
 
     def annotated(self, item: Segmented) -> UInt8Array:
-        """Returns the picture with a head-up line on it and, below, a legend of the classes that are there with their shares.
+        """Returns the picture with a line of figures on it and, below, a legend of the classes that occur, with their shares.
 
-        It is for looking at: the next call overwrites it, because fresh memory would take as long as the drawing.
+        Use it only for display: the next call overwrites it, because allocating fresh memory would take as long as the drawing.
         """
         height, width, channels = self._shape(item)
         strip = np.empty((0, width, channels), np.uint8)

@@ -1,6 +1,6 @@
 """A video file, written by PyAV (FFmpeg): each frame at its own time, with the sound of the source; playable however it ends.
 
-PyAV, not OpenCV, writes: OpenCV's writer knows neither times nor sound, its packages bring no encoder of H.264, and it doesn't
+PyAV writes, not OpenCV: OpenCV's writer has neither times nor sound, its packages contain no H.264 encoder, and it doesn't
 say when a disk is full.
 """
 
@@ -41,13 +41,13 @@ Painter = Callable[[Segmented], UInt8Array]
 
 @dataclass(frozen=True)
 class _Format:
-    """How a suffix is written.
+    """How files with a suffix are written.
 
     Attributes:
-        video: encoders of pictures; the first that there is counts.
-        audio: encoder of sound.
-        kept_audio: codecs of sound that is taken over as it is.
-        options: of the container.
+        video: video encoders; the first available one is used.
+        audio: the audio encoder.
+        kept_audio: audio codecs that are copied without encoding.
+        options: options of the container.
     """
 
     video: tuple[str, ...]
@@ -56,7 +56,7 @@ class _Format:
     options: dict[str, str] = field(default_factory=dict)
 
 
-# A file that is written in fragments is playable wherever it ends; at its end FFmpeg makes an ordinary one of it.
+# A file that is written in fragments is playable wherever it ends; when FFmpeg closes it, it becomes an ordinary file.
 _FRAGMENTS = {"movflags": "hybrid_fragmented"}
 _H264 = ("libx264", "libopenh264", "h264_videotoolbox", "mpeg4")
 _FORMATS = {
@@ -67,15 +67,15 @@ _FORMATS = {
 }
 OUTPUT_SUFFIXES = tuple(_FORMATS)
 VIDEO_SUFFIX = ".mp4"
-# The fastest settings, because the encoder shares the processor with the network; the quality is held, the file is larger for it.
+# The fastest settings, because the encoder shares the processor with the network. The quality stays the same; the file is larger.
 _ENCODER_OPTIONS = {
-    "libx264": {"preset": "ultrafast", "crf": "23"},  # x264's own
+    "libx264": {"preset": "ultrafast", "crf": "23"},  # x264's default
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "crf": "30", "b": "0", "row-mt": "1", "lag-in-frames": "0"},
     "libvpx": {"deadline": "realtime", "cpu-used": "8", "crf": "10", "b": "4M", "lag-in-frames": "0"},
 }
 _LIVE_OPTIONS = {"libx264": {"tune": "zerolatency"}}
-_KEYFRAME_EVERY_S = 2  # and so a fragment: what a cut of power may cost
-_FREE_BYTES = 64 * 2**20  # that are left on the disk, for the index and for others
+_KEYFRAME_EVERY_S = 2  # also the length of a fragment: a power cut costs at most this much
+_FREE_BYTES = 64 * 2**20  # left free on the disk, for the index and for other programs
 _LOOK_S = 1.0
 _SOUND_TIMEOUT_S = 10.0
 
@@ -83,30 +83,30 @@ _SOUND_TIMEOUT_S = 10.0
 class VideoFile:
     """Writes a video; a `seg.flow.Sink`.
 
-    It is written under a temporary name in its folder, and gets its own at the end. Where something fails, what was written is
-    kept beside it as NAME_partial.SUFFIX. H.264 and VP9 store even sizes only: the last column or row of an odd frame is left
+    It is written under a temporary name in its folder and renamed at the end. If something fails, the part written so far is
+    kept beside it as NAME_partial.SUFFIX. H.264 and VP9 store only even sizes: the last column or row of an odd frame is left
     out. Frames of another size than the first are scaled to it.
 
     Attributes:
         path: the file; None for standard output.
-        written: frames so far.
-        kept: where what was written lies, once it is closed; None if there is nothing.
+        written: number of frames so far.
+        kept: path of the written file, once it is closed; None if there is none.
     """
 
     in_callers_thread = False
 
     def __init__(self, path: str | Path, painter: Painter, *, overwrite: bool = False, threads: int = 0) -> None:
-        """Names the file; it is made when the first frame tells its size.
+        """Sets the path; the file is created when the first frame shows its size.
 
         Args:
             path: ends in .mp4, .mov, .mkv or .webm; "-" writes to standard output: NUT with uncompressed frames, for another
                 program.
             painter: makes the picture (H, W, 3) of a frame.
-            overwrite: whether a file that is there is replaced.
-            threads: of the encoder; 0 takes half of the cores, for more only add frames that wait in it.
+            overwrite: whether an existing file is replaced.
+            threads: threads of the encoder; 0 takes half of the cores. More would only add frames that wait in the encoder.
 
         Raises:
-            SegError: there is such a file, or the suffix is another one.
+            SegError: the file exists, or its suffix is not one of these.
         """
         self.path = None if str(path) == "-" else Path(path)
         self.name = "standard output" if self.path is None else self.path.name
@@ -116,7 +116,7 @@ class VideoFile:
         self._painter, self._threads = painter, threads or max(1, usable_cores() // 2)
         self._container: OutputContainer | None = None
         self._sound: _Sound | None = None
-        self._waiting: deque[tuple[int, int, float]] = deque()  # pts, index and capture of frames that the encoder holds
+        self._waiting: deque[tuple[int, int, float]] = deque()  # pts, index and capture time of the frames that the encoder holds
         self._looked_s = 0.0
         if self.path is None:
             return
@@ -151,7 +151,7 @@ class VideoFile:
             if self._container is None:
                 self._start(picture)
             self._encode(picture, item)
-        except BrokenPipeError:  # as in `infer.py ... | head`: the reader has what it wanted
+        except BrokenPipeError:  # as in `infer.py ... | head`: the reader has read all it wanted
             return False
         except (av.error.FFmpegError, OSError) as error:
             raise self._cannot(error) from None
@@ -207,7 +207,7 @@ class VideoFile:
         context.thread_count = self._threads
         if self.path is not None:
             context.gop_size = max(1, round(_KEYFRAME_EVERY_S * fps))
-            # what `_encode` makes: BT.601's matrix, the limited range, sRGB's primaries
+            # the format that `_encode` makes: BT.601's matrix, the limited range, sRGB's primaries
             context.colorspace, context.color_range, context.color_primaries, context.color_trc = 6, 1, 1, 1
         self._stream = stream
         self._last_pts = -1
@@ -221,7 +221,7 @@ class VideoFile:
         picture = np.ascontiguousarray(picture[:height, :width])
         if self.path is None:
             frame = VideoFrame.from_ndarray(picture, "bgr24")
-        else:  # OpenCV converts in half of FFmpeg's time
+        else:  # OpenCV converts in half the time that FFmpeg takes
             frame = VideoFrame.from_ndarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420).astype(np.uint8, copy=False), "yuv420p")
         pts = max(round(item.sample.time / self._time_base), self._last_pts + 1)
         self._last_pts = pts
@@ -244,7 +244,7 @@ class VideoFile:
                 self.delays_ms[index] = (time.perf_counter() - captured_s) * 1000
 
     def _watch_space(self) -> None:
-        """Stops while there still is space to close the file in."""
+        """Stops while there is still enough space to close the file."""
         now_s = time.monotonic()
         if self.path is None or now_s - self._looked_s < _LOOK_S:
             return
@@ -260,7 +260,7 @@ class VideoFile:
                            f"{_FREE_BYTES / 2**20:.0f} are kept free.")
 
     def _keep(self, whole: bool) -> None:
-        """Gives what was written its name, or one that says that it is a part."""
+        """Gives the written file its name, or the name of a partial file."""
         assert self.path is not None
         target = self.path if whole else self.path.with_name(f"{self.path.stem}_partial{self.path.suffix}")
         try:
@@ -281,7 +281,7 @@ class VideoFile:
 
 
 class _Sound:
-    """Takes the sound of a source over into a container: as it is where the container can hold it, else encoded anew."""
+    """Transfers the sound of a source into a container: copied if the container supports its codec, otherwise encoded again."""
 
     def __init__(self, source: InputContainer, origin: Fraction, target: OutputContainer, encoder: str,
                  kept: frozenset[str]) -> None:
@@ -304,7 +304,7 @@ class _Sound:
 
     @classmethod
     def of(cls, stream: Stream, target: OutputContainer, encoder: str, kept: frozenset[str]) -> "_Sound | None":
-        """Opens the source once more for its sound; None where it can't be."""
+        """Opens the source a second time for its sound; None if that fails."""
         assert stream.sound is not None
         try:
             source = av.open(stream.sound, timeout=_SOUND_TIMEOUT_S)
@@ -317,16 +317,16 @@ class _Sound:
             raise
 
     def until(self, end: Fraction | None) -> None:
-        """Writes what is heard before `end` [s]; all for None."""
+        """Writes the sound before `end` [s]; None writes all."""
         while not self._ended:
             if self._next is None:
                 try:
                     self._next = self._timed(next(self._packets))
-                except (StopIteration, av.error.FFmpegError, OSError):  # a picture whose sound is damaged is worth more than none
+                except (StopIteration, av.error.FFmpegError, OSError):  # a picture with damaged sound is better than no picture
                     self._ended = True
                     return
             packet = self._next
-            if packet.size == 0:  # the demuxer's last one, by which decoders are emptied
+            if packet.size == 0:  # the demuxer's last packet, which flushes decoders
                 self._next = None
                 continue
             if end is not None and packet.dts is not None and packet.dts * packet.time_base >= end:
@@ -335,7 +335,7 @@ class _Sound:
             self._write(packet)
 
     def finish(self, end: Fraction | None) -> None:
-        """Writes what is left until `end` [s], or all, and empties the encoder."""
+        """Writes the rest until `end` [s], or all of it, and flushes the encoder."""
         self.until(end)
         if self._resampler is not None:
             for frame in self._resampler.resample(None):
@@ -343,7 +343,7 @@ class _Sound:
             self._target.mux(self._to.encode(None))
 
     def _timed(self, packet: Packet) -> Packet:
-        """Lets its times count from the first frame and rise, as containers demand it."""
+        """Shifts its times to start at the first frame and makes them increase, as containers require."""
         at = packet.dts if packet.dts is not None else packet.pts
         if at is not None:
             base = packet.time_base
@@ -381,7 +381,7 @@ def _has_encoder(name: str) -> bool:
 
 
 def _is_playable(path: Path) -> bool:
-    """Whether a frame can be decoded."""
+    """Returns whether a frame can be decoded."""
     try:
         with av.open(f"file:{path}") as container:
             return next(container.decode(video=0), None) is not None

@@ -1,4 +1,4 @@
-"""A video that has a begin and an end: a file, or what is piped in."""
+"""A video that has a start and an end: a file or a pipe."""
 
 import gc
 import time
@@ -12,7 +12,7 @@ from seg.video.decode import Container
 
 
 class File:
-    """A video that is read from its start to its end, every frame: a file or a pipe. See `Source`."""
+    """A video that is read from start to end, every frame: a file or a pipe. See `Source`."""
 
     def __init__(self, file: str, name: str, *, threads: int = 0, form: str | None = None, options: dict[str, str] | None = None,
                  timeout_s: float | None = None, seekable: bool = True) -> None:
@@ -31,7 +31,7 @@ class File:
         return self.start(self._open())
 
     def start(self, container: Container) -> Stream:
-        """Begins with a container that is open already."""
+        """Starts with a container that is already open."""
         self._container = container
         self._frames = self._decode(container)
         sound = self._file if container.has_sound and self._seekable else None

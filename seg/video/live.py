@@ -1,4 +1,4 @@
-"""What goes on whether or not anyone looks: cameras and streams. Where one breaks off, it is taken up again."""
+"""Cameras and streams, which run whether or not their frames are used. A connection that breaks off is opened again."""
 
 import threading
 import time
@@ -18,23 +18,23 @@ from seg.video.decode import Container
 from seg.video.file import File
 
 PROTOCOLS = frozenset({"mms", "mmsh", "mmst", "rtmp", "rtmpe", "rtmps", "rtmpt", "rtp", "rtsp", "rtsps", "sctp", "srt", "srtp",
-                       "tcp", "udp"})  # of streams; what comes by any other may be a file
-_TIMEOUT_S = 10.0  # that a server or camera may stall for
-_PATIENCE_S = 30.0  # that what broke off is tried again for
+                       "tcp", "udp"})  # of streams; a URL of any other protocol may be a file
+_TIMEOUT_S = 10.0  # how long a server or camera may stall
+_PATIENCE_S = 30.0  # how long a broken connection is tried again
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
-_GRACE_S = 2.0  # that a camera's driver is waited for
-_LONGEST_WAIT_S = 1.0  # for a frame that came in a burst, whatever a broken time says
-_BEHIND_S = 1.0  # that frames which come in bursts may be late before they count from anew
+_GRACE_S = 2.0  # how long a camera's driver is waited for
+_LONGEST_WAIT_S = 1.0  # the longest wait for a frame that came in a burst, even if its time is wrong
+_BEHIND_S = 1.0  # how late frames that come in bursts may be before their clock starts again
 
-Frame = tuple[UInt8Array, float]  # and when it came, by `time.perf_counter`
+Frame = tuple[UInt8Array, float]  # a frame and its arrival time, by `time.perf_counter`
 
 
 class Connection(Protocol):
-    """What frames come from until it breaks off.
+    """A connection that gives frames until it breaks off.
 
     Attributes:
-        fps: on average.
-        fault: why it ended; None so far.
+        fps: average frame rate.
+        fault: why it ended; None as long as it runs.
     """
 
     @property
@@ -51,14 +51,14 @@ class Connection(Protocol):
 
 
 class Live:
-    """A camera or stream, which is connected to anew where it breaks off, after ever longer pauses. See `Source`.
+    """A camera or stream. After a break it is connected again, after ever longer pauses. See `Source`.
 
     Args:
-        name: for messages.
-        connect: opens it.
-        say: is told what happens.
+        name: used in messages.
+        connect: opens the connection.
+        say: receives messages about breaks.
         patience_s: how long it may give no frame.
-        connection: one that is open already.
+        connection: a connection that is already open.
     """
 
     def __init__(self, name: str, connect: Callable[[], Connection], *, say: Callable[[str], None],
@@ -79,7 +79,7 @@ class Live:
         return next(self._frames, None)
 
     def _watch(self) -> Iterator[EvalSample]:
-        """Yields frames as they come; after a break it connects again, until its patience ends."""
+        """Yields frames as they come; after a break it connects again until `patience_s` is over."""
         number, last_s, pause_s, reason = 0, time.monotonic(), _FIRST_PAUSE_S, ""
         first_s: float | None = None
         while not self._closing.is_set():
@@ -125,7 +125,7 @@ class Live:
 
 
 class Url:
-    """A URL: a file on a server, which is read whole, or a stream, which is read live; which of them, opening it tells."""
+    """A URL: a file on a server, which is read whole, or a stream, which is read live. Opening it shows which one it is."""
 
     def __init__(self, url: str, *, threads: int = 0, say: Callable[[str], None], timeout_s: float | None = None,
                  patience_s: float | None = None) -> None:
@@ -167,7 +167,7 @@ class Url:
 class _StreamConnection:
     """A stream, decoded by PyAV.
 
-    What comes by a playlist, as live HLS, comes in bursts of a segment each: such frames are handed on at their own pace.
+    A playlist, such as live HLS, comes in bursts of one segment each; its frames are passed on at their own pace.
     """
 
     def __init__(self, container: Container) -> None:
@@ -194,18 +194,18 @@ class _StreamConnection:
 
 
 def camera(index: int, say: Callable[[str], None]) -> Live:
-    """Returns what reads a camera, by OpenCV."""
+    """Returns a source that reads a camera with OpenCV."""
     return Live(f"Camera {index}", lambda: _Capture(index), say=say)
 
 
 class _Capture:
-    """A camera. A thread of its own reads it, for a driver may hang for ever."""
+    """A camera, read in its own thread, because a driver may hang for ever."""
 
     def __init__(self, index: int) -> None:
         capture = self._capture = cv2.VideoCapture(index)
         if not capture.isOpened():
-            raise SegError(f"Camera {index} can't be opened; is it connected, does another program use it, and may you? Cameras "
-                           "count from 0.")
+            raise SegError(f"Camera {index} can't be opened. Is it connected, does another program use it, and are you allowed "
+                           "to? Cameras count from 0.")
         claimed = capture.get(cv2.CAP_PROP_FPS)
         self.fps = Fraction(claimed).limit_denominator(1001) if 0 < claimed <= 1000 else Fraction(30)
         self.fault: str | None = None
@@ -238,7 +238,7 @@ class _Capture:
         self._channel.give_up()
         if self._thread is not None:
             self._thread.join(_GRACE_S)
-            if self._thread.is_alive():  # it hangs in the driver; what a thread reads must not be closed
+            if self._thread.is_alive():  # it hangs in the driver, and a device must not be closed while a thread reads it
                 return
         self._capture.release()
 
@@ -248,7 +248,7 @@ def _seconds(seconds: float) -> Fraction:
 
 
 def _without_password(url: str) -> str:
-    """Returns a URL as it may be shown: that of a camera often holds its password."""
+    """Returns a URL that can be shown: a camera's URL often contains its password."""
     scheme, mark, rest = url.partition("://")
     place, slash, path = rest.partition("/")
     user, at, host = place.rpartition("@")

@@ -1,4 +1,4 @@
-"""What a running video is measured by as it goes: frames a second, and latencies as percentiles, now and second by second."""
+"""Live figures of a running video: frames per second, and latency percentiles, current and second by second."""
 
 import threading
 import time
@@ -10,19 +10,19 @@ from seg.flow import Segmented
 from seg.latency import percentiles_ms
 
 GLASS = "glass to glass"
-_NOW_S = 10.0  # that the running numbers look back
+_NOW_S = 10.0  # time span of the current figures
 _KEPT_ROWS = 180  # seconds
-_ANEW_S = 0.5  # that numbers hold before they are computed again: they are read by people
+_ANEW_S = 0.5  # how long figures stay before they are computed again, so that people can read them
 
 
 class Row(NamedTuple):
-    """What one second was like.
+    """The figures of one second.
 
     Attributes:
         second: since the first frame.
-        frames_per_second: that came.
+        frames_per_second: frames that came in it.
         latency_ms: p50, p90 and p99 of the predictor's total.
-        glass_ms: the same from a frame's capture until somebody saw it; None where nobody did.
+        glass_ms: the same from a frame's capture until it was shown; None if it wasn't shown anywhere.
     """
 
     second: int
@@ -32,19 +32,19 @@ class Row(NamedTuple):
 
 
 class Meter:
-    """Measures; may be called from several threads.
+    """Measures a running video; may be called from several threads.
 
     Args:
-        clock: seconds.
+        clock: returns the time in seconds.
 
     Attributes:
-        rows: of the last three minutes, whole seconds with at least one frame.
+        rows: the last three minutes, one row for each whole second with at least one frame.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.rows: deque[Row] = deque(maxlen=_KEPT_ROWS)
         self._clock, self._lock = clock, threading.Lock()
-        self._frames = deque[tuple[float, dict[str, float]]]()  # when it came, and its latency by stage
+        self._frames = deque[tuple[float, dict[str, float]]]()  # arrival time, and latency by stage
         self._shown = deque[tuple[float, float]]()
         self._start_s = 0.0
         self._second = 0
@@ -59,7 +59,7 @@ class Meter:
             self._frames.append((now_s, item.latency_ms))
 
     def shown(self, item: Segmented) -> float:
-        """Counts a frame that somebody sees now; returns its milliseconds since its capture."""
+        """Counts a frame that is shown now; returns the milliseconds since its capture."""
         now_s = self._clock()
         delay_ms = (now_s - item.sample.captured_s) * 1000
         with self._lock:
@@ -68,7 +68,7 @@ class Meter:
         return delay_ms
 
     def numbers(self) -> dict[str, Any]:
-        """Returns `frames_per_second`, and in `latency_ms` p50, p90 and p99 by stage, of the last ten seconds."""
+        """Returns the figures of the last ten seconds: `frames_per_second`, and `latency_ms` with p50, p90 and p99 by stage."""
         now_s = self._clock()
         with self._lock:
             if self._numbers is None or now_s - self._numbers[0] >= _ANEW_S:
@@ -89,7 +89,7 @@ class Meter:
         return {"frames_per_second": len(self._frames) / passed_s if passed_s > 0 else 0.0, "latency_ms": latency_ms}
 
     def _turn(self, now_s: float) -> None:
-        """Makes a row of the second that has passed."""
+        """Adds a row for the second that has passed."""
         second = int(now_s - self._start_s)
         if second == self._second:
             return

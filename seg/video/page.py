@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from seg.video.server import Feed
 
 HOST = "127.0.0.1"
-LOCAL = frozenset({HOST, "localhost", "::1"})  # names by which a machine reaches itself
-_GOODBYE_S = 1.0  # that browsers are given to hear that it is over
+LOCAL = frozenset({HOST, "localhost", "::1"})  # names by which a machine can reach itself
+_GOODBYE_S = 1.0  # for browsers to receive the end of the video
 _START_S = 10.0
 _LOOK_S = 0.1
 _MOST_CONNECTIONS = 64
@@ -31,15 +31,15 @@ _ENDINGS = {Ending.WHOLE: "The video has ended.", Ending.STOPPED: "It was stoppe
 
 
 class Page:
-    """Shows frames to whoever opens its address; a `seg.flow.Sink`.
+    """Shows frames to everyone who opens its address; a `seg.flow.Sink`.
 
-    Use it with `with`, which serves from the block's begin to its end, for one video after the other. Each browser has its own
-    view and gets the newest frame whenever it has shown the one before; none of them makes the pipeline wait.
+    Use it with `with`: it serves from the start to the end of the block, one video after the other. Each browser has its own
+    view and gets the newest frame when it has shown the one before. No browser makes the pipeline wait.
 
     Attributes:
-        url: where it is, once it is served.
-        is_local: whether it is reached from this machine alone.
-        paced: as said.
+        url: the address, once it is served.
+        is_local: whether only this machine can reach it.
+        paced: see the argument.
     """
 
     name = "page"
@@ -47,19 +47,19 @@ class Page:
 
     def __init__(self, predictor: Predictor, *, label_set: LabelSet | None = None, host: str = HOST, port: int = 0,
                  show: Show = "overlay", shown: tuple[int, ...] | None = None, paced: bool = False) -> None:
-        """Says where it will be.
+        """Sets the address; `with` starts serving.
 
         Args:
-            predictor: what runs, to be named on the page.
-            label_set: in the wanted colours; None for the predictor's own.
-            host: an address of this machine; 127.0.0.1 is reached from this machine alone, 0.0.0.0 from everywhere.
-            port: 0 takes any that is free.
+            predictor: named on the page.
+            label_set: the labels in the wanted colours; None for the predictor's own.
+            host: an address of this machine; 127.0.0.1 can be reached only from this machine, 0.0.0.0 from everywhere.
+            port: 0 takes any free port.
             show: what is shown first.
             shown: train ids that are highlighted first; None for all.
-            paced: whether a file goes on at its own pace, as where nobody but the page takes it.
+            paced: whether a file runs at its own pace, which is needed if the page is its only sink.
 
         Raises:
-            SegError: what serves it isn't installed.
+            SegError: the server's packages aren't installed.
         """
         try:
             import starlette  # noqa: F401
@@ -76,10 +76,10 @@ class Page:
         self._feed: Feed | None = None
 
     def __enter__(self) -> Self:
-        """Begins to serve.
+        """Starts serving.
 
         Raises:
-            SegError: the address isn't this machine's, or in use.
+            SegError: the address doesn't belong to this machine, or is in use.
         """
         try:
             family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
@@ -107,7 +107,7 @@ class Page:
         feed.gallery.close()
 
     def _serve(self, listener: socket.socket, started: threading.Event) -> None:
-        """The thread of the server."""
+        """Runs the server in its thread."""
         import uvicorn
 
         from seg.video.server import Feed, make_app
@@ -125,7 +125,7 @@ class Page:
             asyncio.run(serve())
 
     def wait_for_viewer(self, stop: Callable[[], bool]) -> None:
-        """Waits until somebody looks, or it is wished to stop."""
+        """Waits until somebody opens the page, or `stop` returns True."""
         assert self._feed is not None
         while not self._feed.watchers and not stop():
             time.sleep(_LOOK_S)
@@ -138,7 +138,7 @@ class Page:
 
     def take(self, item: Segmented) -> bool:
         assert self._feed is not None
-        if not self._told:  # what runs the network is chosen on the first frames
+        if not self._told:  # the engine is chosen on the first frames
             self._told = True
             self._start_s = time.perf_counter() - item.time_s
             self._feed.begin(self._facts(), self.delays_ms)
@@ -146,7 +146,7 @@ class Page:
         self._feed.put(item)
         if self.paced and not self._stream.live:
             time.sleep(max(0.0, self._start_s + item.time_s - time.perf_counter()))
-            self._start_s = max(self._start_s, time.perf_counter() - item.time_s)  # what came late isn't made up for
+            self._start_s = max(self._start_s, time.perf_counter() - item.time_s)  # lost time is not caught up
         return True
 
     def close(self, ending: Ending) -> None:
@@ -154,7 +154,7 @@ class Page:
         self._feed.end(_ENDINGS[ending])
 
     def _facts(self) -> dict[str, object]:
-        """Returns what the page says of the video and of what runs."""
+        """Returns what the page says about the video and about the network."""
         predictor, stream = self._predictor, self._stream
         return {"name": stream.name if "://" in stream.name else PurePath(stream.name).name, "live": stream.live,
                 "frames": stream.frames, "fps": float(stream.fps) if stream.fps else None, "weights": predictor.weights,
@@ -162,10 +162,10 @@ class Page:
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """Returns host and port of "PORT" or "HOST:PORT".
+    """Returns host and port from "PORT" or "HOST:PORT".
 
     Raises:
-        SegError: it is something else.
+        SegError: it is neither.
     """
     match = re.fullmatch(r"(?:\[?([^\[\]/]*?)\]?:)?(\d{1,5})", text)
     if not match or int(match[2]) > 65_535 or match[1] == "":

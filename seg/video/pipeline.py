@@ -1,8 +1,8 @@
-"""Decoding, the network, drawing and writing side by side, in a few threads with bounded queues between them.
+"""Decoding, the network, drawing and writing at the same time, in a few threads with bounded queues between them.
 
-Of a file no frame is lost and their order is kept: whoever is slowest makes the others wait. Of a camera or stream the newest
-frame wins: what came while nothing had time for it is dropped and counted, so that what is shown is never older than one step of
-the work. However it ends, all threads end and all that is open is closed.
+A file loses no frame and keeps their order: the slowest stage makes the others wait. With a camera or stream the newest
+frame wins: frames that come while all stages are busy are dropped and counted, so the frame shown is never older than one step of
+the work. However a run ends, all threads end and everything open is closed.
 """
 
 import threading
@@ -27,28 +27,28 @@ from seg.video.smooth import Smoother
 
 Mode = Literal["latency", "throughput"]
 MODES: tuple[Mode, ...] = ("latency", "throughput")
-TRIED_FRAMES = 3  # that "auto" chooses on, spread over a file
-_WAITING = 4  # frames in each queue of a file; of a live source one
-_GRACE_S = 2.0  # that a thread which hangs in a camera's driver is waited for
-_MOST_POINTS = 2000  # of the latency over time that a report keeps
+TRIED_FRAMES = 3  # on which "auto" chooses, spread over a file
+_WAITING = 4  # frames in each queue of a file; a live source has one
+_GRACE_S = 2.0  # how long a thread that hangs in a camera's driver is waited for
+_MOST_POINTS = 2000  # of the latency over time, in a report
 
 
 class Pipeline:
-    """Segments a source in threads of its own; iterate over it, once, for the frames in order.
+    """Segments a source in its own threads; iterate over it, once, to get the frames in order.
 
     Args:
         source: gives the frames.
         predictor: segments them.
-        mode: "latency": each frame by all threads of the predictor; "throughput": a frame for each of them, so many at once.
-        limit: at most so many frames.
-        smooth: whether scores are blended over time, see `Smoother`; in the mode "latency" alone, which goes frame by frame.
-        stop: looked at while it waits; True ends it as if the source had ended.
+        mode: "latency": all threads of the predictor work on one frame; "throughput": each thread works on its own frame.
+        limit: the largest number of frames.
+        smooth: whether scores are blended over time, see `Smoother`; only in the mode "latency", which works frame by frame.
+        stop: called while it waits; True ends the run as if the source had ended.
 
     Attributes:
-        stream: what the source says of itself, once the iteration began.
-        warm_ups: runs that were not counted.
-        started_s: when the first frame was ready to be worked on, after all warming up, by `time.perf_counter`.
-        reached_end: whether all frames of the source came.
+        stream: what the source says about itself, once the iteration has started.
+        warm_ups: warm-up runs, which don't count.
+        started_s: when the work on the first frame began, after all warm-up, by `time.perf_counter`.
+        reached_end: whether the source has given all its frames.
     """
 
     def __init__(self, source: Source, predictor: Predictor, *, mode: Mode = "latency", limit: int | None = None,
@@ -56,7 +56,7 @@ class Pipeline:
         if mode not in MODES:
             raise SegError(f"There is no mode {mode!r}; known are {' and '.join(MODES)}.")
         if smooth and mode != "latency":
-            raise SegError("Smoothing goes from frame to frame; the mode throughput works on several at once. Take latency.")
+            raise SegError("Smoothing goes from frame to frame; the mode throughput works on several at once. Choose latency.")
         self._smooth = smooth
         self.stream: Stream | None = None
         self.started_s = 0.0
@@ -71,7 +71,7 @@ class Pipeline:
         self._lock = threading.Lock()
 
     def open(self) -> Stream:
-        """Opens the source, before the iteration where one wants to know the stream first."""
+        """Opens the source; call it before the iteration if you need the stream first."""
         if self.stream is None:
             try:
                 self.stream = limited(self._source.open(), self._limit)
@@ -82,7 +82,7 @@ class Pipeline:
 
     @property
     def dropped(self) -> int:
-        """Frames of a live source that were lost so far."""
+        """Number of frames of a live source that were lost so far."""
         return self._inbox.dropped
 
     def __iter__(self) -> Iterator[Segmented]:
@@ -103,7 +103,7 @@ class Pipeline:
             self.close()
 
     def close(self) -> None:
-        """Ends all threads and closes the source; also where the iteration never began, and twice."""
+        """Ends all threads and closes the source; works before the iteration, too, and may be called twice."""
         self._inbox.give_up()
         self._outbox.give_up()
         self._ready.set()
@@ -113,12 +113,12 @@ class Pipeline:
         self._predictor.blend = None
         if self._reader is not None:
             self._reader.join(_GRACE_S)
-            if self._reader.is_alive():  # it hangs in a driver or a pipe; what a thread reads must not be closed
+            if self._reader.is_alive():  # it hangs in a driver or a pipe, which must not be closed while a thread reads it
                 return
         self._source.close()
 
     def _start_workers(self, stream: Stream) -> list[threading.Thread]:
-        """Chooses an engine and warms up on the source's own frames, then lets the work begin."""
+        """Chooses an engine and warms up on the source's own frames, then starts the work."""
         try:
             _, first = self._inbox.get(stop=self._stop)
         except Ended:
@@ -131,7 +131,7 @@ class Pipeline:
             runs = LATER_WARM_UP_RUNS if i or stream.live else None  # a live source doesn't wait
             self.warm_ups.append(warm_up(partial(_total_ms, predictor, first.frame_bgr), size_hw, runs))
         self._predictor.blend = Smoother() if self._smooth else None
-        given = None if stream.live else first  # a live one's is old by now, and a newer one is there
+        given = None if stream.live else first  # a live source's first frame is old by now, and a newer one has come
         if given is not None:
             given = replace(given, captured_s=time.perf_counter())
         if len(predictors) > 1 and not stream.live:
@@ -147,7 +147,7 @@ class Pipeline:
         return workers
 
     def _previews(self, stream: Stream, first: EvalSample) -> Iterator[UInt8Array]:
-        """Yields what an engine is chosen on: frames from all over the source, or its first one."""
+        """Yields the frames on which an engine is chosen: frames from all over the source, or its first one."""
         found = False
         for frame in self._source.preview(TRIED_FRAMES):
             found = True
@@ -156,12 +156,12 @@ class Pipeline:
             yield first.frame_bgr
 
     def _read(self) -> None:
-        """The thread that reads."""
+        """Runs in the thread that reads."""
         stream = self.stream
         assert stream is not None
         taken = 0
         try:
-            # of a live source the limit counts what was worked on
+            # for a live source the limit counts the frames that were segmented
             while stream.live or taken != self._limit:
                 sample = self._source.take()
                 if sample is None:
@@ -171,13 +171,13 @@ class Pipeline:
                     return
                 taken += 1
                 if not stream.live:
-                    self._ready.wait()  # frames that wait for the network to be compiled would seem to have taken that long
+                    self._ready.wait()  # otherwise the time for compiling the network would count as the frames' waiting time
             self._inbox.finish()
         except BaseException as fault:
             self._inbox.fail(fault)
 
     def _work(self, predictor: Predictor, first: EvalSample | None, offset: int) -> None:
-        """A thread that runs the network; `offset` is how many frames were taken before the workers began."""
+        """Runs the network in a thread; `offset` is the number of frames that were taken before the workers started."""
         sizes = set[tuple[int, int]]()
         try:
             while True:
@@ -187,7 +187,7 @@ class Pipeline:
                 if self._limit is not None and place >= self._limit:
                     break
                 size_hw = (sample.frame_bgr.shape[0], sample.frame_bgr.shape[1])
-                if size_hw not in sizes and sizes:  # a size that comes in mid-stream is compiled for, uncounted
+                if size_hw not in sizes and sizes:  # compiles for a size that first occurs within the stream; not counted
                     predictor(sample.frame_bgr)
                 sizes.add(size_hw)
                 dropped = self._inbox.dropped
@@ -209,7 +209,7 @@ def _total_ms(predictor: Predictor, frame_bgr: UInt8Array) -> float:
 
 
 class Threaded:
-    """A sink that works in a thread of its own; see `Sink`."""
+    """Runs a sink in its own thread; see `Sink`."""
 
     in_callers_thread = True
 
@@ -239,7 +239,7 @@ class Threaded:
             return
         with suppress(SegError):
             self._sink.close(Ending.FAILED)
-        if ending is not Ending.FAILED:  # else something else is being raised, or it was this
+        if ending is not Ending.FAILED:  # otherwise another error is being raised already, or this one
             raise self._fault
 
     def _work(self) -> None:
@@ -256,13 +256,13 @@ class Threaded:
 
 @dataclass(frozen=True)
 class VideoRun:
-    """What became of a video.
+    """The outcome of a video.
 
     Attributes:
-        result: latencies of the network and, in `video`, of all together.
-        seconds: from the first frame to the last sink's end, without warming up.
-        ending: how it came to its end.
-        fault: what the source says about an end that is none, as a sentence; None where all is well.
+        result: latencies of the network and, in `video`, of all stages together.
+        seconds: from the first frame to the last sink's end, without warm-up.
+        ending: how it ended.
+        fault: what the source says about a premature end, as a sentence; None if the source is complete.
     """
 
     result: Result
@@ -272,28 +272,28 @@ class VideoRun:
 
     @property
     def frames_per_second(self) -> float:
-        """Of all stages together."""
+        """Frame rate of all stages together."""
         return self.result.frames / self.seconds if self.seconds else 0.0
 
 
 def run(source: Source, predictor: Predictor, sinks: Sequence[Sink], *, mode: Mode = "latency", limit: int | None = None,
         smooth: bool = False, stop: Callable[[], bool] = lambda: False,
         on_frame: Callable[[Segmented], None] = lambda item: None) -> VideoRun:
-    """Segments a source into sinks until it ends, one of them has had enough, or it is wished to stop.
+    """Segments a source into sinks until the source ends, one of the sinks wants no more, or `stop` returns True.
 
     Args:
         source: gives the frames.
         predictor: segments them.
-        sinks: take them, each in a thread of its own.
+        sinks: take the frames, each in its own thread.
         mode: see `Pipeline`.
-        limit: at most so many frames.
+        limit: the largest number of frames.
         smooth: see `Pipeline`.
-        stop: looked at between frames and while it waits.
-        on_frame: called with each, in this thread.
+        stop: called between frames and while it waits.
+        on_frame: called with each frame, in this thread.
 
     Raises:
-        SegError: the source can't be opened, a frame can't be worked on, or a sink fails. Sinks keep what they have; an end of
-            the source that is none is no error here, but stands in `fault`.
+        SegError: the source can't be opened, a frame can't be segmented, or a sink fails. Sinks keep what they have written. A
+            premature end of the source raises no error; `fault` says it.
     """
     pipeline = Pipeline(source, predictor, mode=mode, limit=limit, smooth=smooth, stop=stop)
     stream = pipeline.open()

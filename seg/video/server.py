@@ -1,13 +1,15 @@
-"""The page's server: the page itself, a WebSocket for each who looks, and pictures for other programs.
+"""The page's server: the page itself, a WebSocket for each viewer, and pictures for other programs.
 
-A browser is sent a picture when it asks for the next one, which it does when it has shown the one before. So it sees the newest
-frame however slow it or the network is, and nobody waits for it: the pipeline only says which frame is the newest. What goes over
-the WebSocket is the length of a JSON header (4 bytes, little-endian), the header, and a picture where there is one. Back comes
-JSON: `next` asks for the next frame, `shown` says which one is seen now, `view` what is wanted, `snapshot` asks for a PNG.
+A browser gets a picture when it asks for the next one, and it asks when it has shown the one before. So it sees the newest
+frame however slow it or the network is, and nothing waits for it: the pipeline only says which frame is the newest. A message
+from the server is the length of a JSON header (4 bytes, little-endian), the header, and a picture if there is one. The browser
+answers in
+JSON: `next` asks for the next frame, `shown` says which frame is on the screen, `view` says what to show, `snapshot` asks for a
+    PNG.
 
     /               the page
     /live           the WebSocket
-    /video.mjpg     the video as a stream of JPEGs; ?show=...&opacity=...&classes=...&width=..., as all pictures
+    /video.mjpg     the video as a stream of JPEGs; ?show=...&opacity=...&classes=...&width=... as in a view
     /snapshot.png   the newest frame, at its own size
 """
 
@@ -36,45 +38,45 @@ from seg.visualize import class_shares
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
                                "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",  # no other site shows a camera's pictures
+    "Cross-Origin-Resource-Policy": "same-origin",  # no other site may show a camera's pictures
     "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
 }
 _BOUNDARY = "frame"
-_REFUSED = 1008  # WebSocket's code of what breaks the rules
+_REFUSED = 1008  # WebSocket's code for a policy violation
 
 
 @dataclass(eq=False)
 class _Viewer:
-    """One who looks."""
+    """One browser that shows the page."""
 
     view: View
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     ready: bool = True  # for the next frame
-    anew: bool = False  # the same frame is wanted in another view
+    anew: bool = False  # the same frame is wanted again in another view
     snapshot: bool = False
-    item: Segmented | None = None  # that it was sent
-    stream: int = 0  # that it was told of
-    ended: int = -1  # the stream of which it was told the end
-    second: int = -1  # of the last row that it was sent
+    item: Segmented | None = None  # the last one sent to it
+    stream: int = 0  # the last one announced to it
+    ended: int = -1  # the stream whose end it was told
+    second: int = -1  # of the last row sent to it
 
 
 class Feed:
-    """The newest frame of a running video, and what is to be said of it; for the server's loop, but for what is said otherwise.
+    """The newest frame of a running video, and what the page says about it. Used in the server's loop except where noted.
 
     Args:
-        label_set: what labels mean.
-        view: what is shown to who wants nothing else.
-        loop: the server's.
+        label_set: the meaning of the labels.
+        view: the default view.
+        loop: the server's event loop.
 
     Attributes:
-        delays_ms: by a frame's index, from its capture until the first browser said that it shows it.
+        delays_ms: by a frame's index, the time from its capture until the first browser said that it shows it.
     """
 
     def __init__(self, label_set: LabelSet, view: View, loop: asyncio.AbstractEventLoop) -> None:
         self.label_set, self.view = label_set, view
         self.meter = Meter()
         self.gallery = Gallery(label_set)
-        self.watchers = set[asyncio.Event]()  # set where something is new
+        self.watchers = set[asyncio.Event]()  # each is set when there is something new
         self.item: Segmented | None = None
         self.stream = 0
         self.facts: dict[str, Any] = {}
@@ -84,23 +86,23 @@ class Feed:
         self._loop = loop
 
     def begin(self, facts: dict[str, Any], delays_ms: dict[int, float]) -> None:
-        """Says what the next frames are of; from any thread."""
+        """Announces a new video; from any thread."""
         self.meter, self.delays_ms = Meter(), delays_ms
         self.facts, self.ending, self.item = facts, "", None
         self.stream += 1
 
     def put(self, item: Segmented) -> None:
-        """Hands a frame over, which the next one may replace before anybody has looked; from any thread."""
+        """Passes on a frame; the next one may replace it before anybody has seen it. From any thread."""
         self.item = item
         self.wake()
 
     def end(self, words: str, finished: bool = False) -> None:
-        """Says that no more frames come, and with `finished`, that nobody will be served any more; from any thread."""
+        """Says that no more frames come and, with `finished`, that the server ends; from any thread."""
         self.ending, self.finished = words, finished
         self.wake()
 
     def wake(self) -> None:
-        """Lets all who look see what is new; from any thread."""
+        """Tells all viewers that there is something new; from any thread."""
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._wake)
 
@@ -120,16 +122,16 @@ def make_app(feed: Feed, local: bool) -> Starlette:
 
     Args:
         feed: what is shown.
-        local: whether it is served to this machine alone, and so by its own names alone: a site that names this machine's
-            address its own must not reach it.
+        local: whether only this machine is served. Then only this machine's own names are accepted as the host, because a foreign
+            site whose name points to this machine's address must not reach it.
     """
     def refusal(connection: HTTPConnection) -> str:
-        """Says why somebody isn't served; nothing where all is well."""
+        """Returns why a connection is refused; empty if it is served."""
         host = connection.headers.get("host", "")
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
         if local and name.strip("[]").lower() not in LOCAL:
-            return f"This page is served to this machine alone, not as {host}."
-        origin = connection.headers.get("origin")  # of a WebSocket, which browsers let any site open
+            return f"This page is served only to this machine, not as {host}."
+        origin = connection.headers.get("origin")  # sent with a WebSocket, which browsers let any site open
         if origin is not None and origin.partition("://")[2] != host:
             return f"This page is not for {origin}."
         return ""
@@ -173,7 +175,7 @@ def make_app(feed: Feed, local: bool) -> Starlette:
 
 
 async def _parts(feed: Feed, view: View) -> AsyncIterator[bytes]:
-    """Yields the newest frames as parts of a stream of JPEGs, as fast as they are taken."""
+    """Yields the newest frames as parts of a JPEG stream, as fast as the client takes them."""
     wake, sent = asyncio.Event(), None
     feed.watchers.add(wake)
     try:
@@ -192,7 +194,7 @@ async def _parts(feed: Feed, view: View) -> AsyncIterator[bytes]:
 
 
 async def _serve(socket: WebSocket, feed: Feed) -> None:
-    """Serves one who looks until either has had enough."""
+    """Serves one viewer until the viewer leaves or the server ends."""
     viewer = _Viewer(feed.view)
     feed.watchers.add(viewer.wake)
     listening = asyncio.create_task(_listen(socket, feed, viewer))
@@ -208,7 +210,7 @@ async def _serve(socket: WebSocket, feed: Feed) -> None:
                 break
         if listening.done() and (fault := listening.exception()) is not None:
             await socket.close(_REFUSED, str(fault)[:120])
-    except (WebSocketDisconnect, RuntimeError):  # it went while something was sent
+    except (WebSocketDisconnect, RuntimeError):  # the viewer left while something was sent
         pass
     finally:
         feed.watchers.discard(viewer.wake)
@@ -218,10 +220,10 @@ async def _serve(socket: WebSocket, feed: Feed) -> None:
 
 
 async def _listen(socket: WebSocket, feed: Feed, viewer: _Viewer) -> None:
-    """Takes what a browser says; ends when it goes.
+    """Handles a browser's messages; ends when the browser leaves.
 
     Raises:
-        SegError: it says what makes no sense.
+        SegError: a message makes no sense.
     """
     try:
         while True:
@@ -229,14 +231,14 @@ async def _listen(socket: WebSocket, feed: Feed, viewer: _Viewer) -> None:
                 said = json.loads(await socket.receive_text())
                 if not isinstance(said, dict):
                     raise ValueError
-            except (ValueError, KeyError):  # no JSON, no text
-                raise SegError("What was said is no JSON object.") from None
+            except (ValueError, KeyError):  # not JSON, or not text
+                raise SegError("The message is not a JSON object.") from None
             if viewer.item is not None and said.get("shown") == viewer.item.index:
                 feed.showing(viewer.item)
             viewer.ready = viewer.ready or said.get("next") is True
             if "view" in said:
                 if not isinstance(said["view"], dict):
-                    raise SegError("A view is a JSON object.")
+                    raise SegError("The view is not a JSON object.")
                 viewer.view = View.of(said["view"], feed.label_set, viewer.view)
                 viewer.anew = True
             viewer.snapshot = viewer.snapshot or said.get("snapshot") is True
@@ -248,9 +250,9 @@ async def _listen(socket: WebSocket, feed: Feed, viewer: _Viewer) -> None:
 
 
 async def _tell(socket: WebSocket, feed: Feed, viewer: _Viewer) -> None:
-    """Sends what is new to one who looks."""
+    """Sends a viewer what is new."""
     newest = feed.item
-    if viewer.stream != feed.stream and newest is not None:  # with the first frame it is known what runs the network
+    if viewer.stream != feed.stream and newest is not None:  # the engine is known only once the first frame has come
         viewer.stream, viewer.second, viewer.item, viewer.ready = feed.stream, -1, None, True
         view = _described(viewer.view, feed.label_set)
         await _send(socket, {"kind": "stream", "classes": _classes(feed.label_set), "view": view, **feed.facts})
@@ -275,7 +277,7 @@ async def _tell(socket: WebSocket, feed: Feed, viewer: _Viewer) -> None:
 
 
 def _numbers(feed: Feed, viewer: _Viewer, item: Segmented) -> dict[str, Any]:
-    """Returns what is said with a frame."""
+    """Returns the figures that are sent with a frame."""
     rows = [row for row in list(feed.meter.rows) if row.second > viewer.second]
     viewer.second = rows[-1].second if rows else viewer.second
     shares = class_shares(item.train_ids, feed.label_set)
@@ -289,7 +291,7 @@ def _classes(label_set: LabelSet) -> list[dict[str, str]]:
 
 
 def _described(view: View, label_set: LabelSet) -> dict[str, Any]:
-    """Returns a view as a browser says it."""
+    """Returns a view in the form that browsers use."""
     names = None if view.classes is None else [label_set.classes[label] for label in sorted(view.classes)]
     return {"show": view.show, "opacity": view.opacity, "classes": names}
 

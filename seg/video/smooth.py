@@ -1,8 +1,8 @@
-"""Steady labels: scores are blended with those of the frame before where the picture agrees with it.
+"""Steady labels: scores are blended with those of the frame before where the picture is the same.
 
-Noise of the camera and of its compression makes labels flicker where nothing happens. There the picture at the scores' own size
-hardly changes, so a difference of frames tells where the old scores still hold; where something moves the new ones count alone.
-That costs a small part of what optical flow costs, which would say the same of all that stands still.
+Noise from the camera and from compression makes labels flicker where nothing happens. There the picture, scaled to the scores'
+size, hardly changes, so the difference of two frames shows where the old scores still hold. Where something moves, only the new
+scores count. This costs a small part of what optical flow costs, and for everything that stands still it gives the same result.
 """
 
 import cv2
@@ -13,15 +13,16 @@ from seg.files import UInt8Array
 
 Scores = npt.NDArray[np.float32]
 
-_KEPT = 0.8  # of the old scores, where the picture is the same
-_CHANGED = 16.0  # of 255 levels: what differs by more is another picture
+_KEPT = 0.8  # weight of the old scores where the picture is the same
+_CHANGED = 16.0  # of 255 levels; where the difference is larger, the picture has changed
 
 
 class Smoother:
-    """Blends the scores of one frame after the other; for one video, in order.
+    """Blends the scores of successive frames; use one for each video, with its frames in order.
 
-    Where a cell of the scores shows the same as in the frame before, its new scores count 0.2, the blended ones of before 0.8;
-    the share of these falls linearly to 0 where the mean colour over the cell, or over a neighbour, changed by 16 of 255 levels.
+    If a cell of the scores shows the same as in the frame before, its new scores weigh 0.2 and the blended scores of before 0.8.
+    The weight of the old ones falls linearly, to 0 where the mean colour of the cell or of a neighbour changed by 16 of 255
+    levels.
     """
 
     def __init__(self) -> None:
@@ -32,8 +33,8 @@ class Smoother:
         """Returns the blended scores.
 
         Args:
-            image: (H, W, 3) uint8, what the network saw.
-            scores_chw: (C, h, w) that it gave.
+            image: (H, W, 3) uint8, the input of the network.
+            scores_chw: (C, h, w) float32, its output.
         """
         height, width = scores_chw.shape[1:]
         picture = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)

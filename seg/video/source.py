@@ -1,7 +1,7 @@
-"""Where the frames of a video come from: a file, a URL, a pipe, a camera, or a row of pictures.
+"""Where the frames of a video come from: a file, a URL, a pipe, a camera, or a sequence of pictures.
 
-Each is a `seg.flow.Source`. Files and pipes are read frame by frame. A camera or stream goes on whether or not anyone looks: it
-is read all the time by the pipeline's thread, which keeps the newest frame.
+Each is a `seg.flow.Source`. Files and pipes are read frame by frame. A camera or stream runs whether or not its frames are used:
+the pipeline's thread reads it all the time and keeps the newest frame.
 """
 
 import os
@@ -33,25 +33,25 @@ def open_source(source: str | Path, *, threads: int = 0, raw: str | None = None,
     """Returns what reads `source`; `open` opens it.
 
     Args:
-        source: a file; a URL; the index of a camera ("0"); "-", what is piped in; a folder of pictures, or a pattern such as
+        source: a file; a URL; the index of a camera ("0"); "-" for a pipe; a folder of pictures; or a pattern such as
             "frames/%06d.png".
-        threads: for decoding; 0 leaves it to FFmpeg.
-        raw: of "-", the size of frames that come as bare BGR bytes, "HxW" or "HxW@FPS"; None for a container such as NUT,
-            Matroska or MPEG-TS, which says that itself.
-        fps: of pictures, which have no times (default: 25).
-        say: is told what a user should know while it runs, such as that a stream broke off; None prints on standard error.
+        threads: number of decoding threads; 0 lets FFmpeg choose.
+        raw: for "-": the size of frames that come as bare BGR bytes, "HxW" or "HxW@FPS"; None for a container such as NUT,
+            Matroska or MPEG-TS, which gives the size itself.
+        fps: frame rate of pictures, which have no times (default: 25).
+        say: receives messages for the user while it runs, such as that a stream broke off; None prints to standard error.
 
     Raises:
-        SegError: it can't be any of these.
+        SegError: it is none of these.
     """
     name = str(source)
     path = Path(name)
     if raw is not None and name != PIPE:
-        raise SegError(f"Raw frames come through a pipe, so that they go with -; the source is {name}.")
+        raise SegError(f"Raw frames come through a pipe, so the source must be -; it is {name}.")
     is_camera = _CAMERA.fullmatch(name)
     pictures = not is_camera and "://" not in name and (bool(_PATTERN.search(name)) or path.is_dir())
     if fps is not None and not pictures:
-        raise SegError(f"{name} has times of its own; a frame rate is given for a folder or row of pictures alone.")
+        raise SegError(f"{name} has times of its own; give a frame rate only for a folder or a sequence of pictures.")
     say = say or (lambda text: print(text, file=sys.stderr))
     if is_camera:
         return camera(int(is_camera[1]), say)
@@ -67,7 +67,7 @@ def open_source(source: str | Path, *, threads: int = 0, raw: str | None = None,
 
 
 class Pictures:
-    """Pictures of a folder by the numbers in their names, or those that fit a pattern like "%06d.png"; see `Source`."""
+    """Pictures of a folder, ordered by the numbers in their names, or those matching a pattern like "%06d.png"; see `Source`."""
 
     def __init__(self, name: str, fps: Fraction) -> None:
         self.name, self._fps = name, fps
@@ -99,7 +99,7 @@ class Pictures:
 
 
 def videos_in(folder: Path) -> list[Path]:
-    """Returns the videos that lie in a folder, by their suffix; sorted."""
+    """Returns the videos in a folder, recognised by their suffix; sorted."""
     return sorted((path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")),
                   key=_by_number)
 
@@ -112,10 +112,10 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def _matching(pattern: str) -> list[Path]:
-    """Returns the files that a pattern of printf names, such as "frames/%06d.png", by rising number."""
+    """Returns the files that match a printf pattern, such as "frames/%06d.png", in the order of their numbers."""
     path = Path(pattern)
     if _PATTERN.search(str(path.parent)) or len(_PATTERN.findall(path.name)) > 1:
-        raise SegError(f"{pattern} is no pattern of frames: one number, such as %06d, stands in the file's name.")
+        raise SegError(f"{pattern} is not a pattern of frames: it needs exactly one number, such as %06d, in the file's name.")
     before, digits, after = _PATTERN.split(path.name)
     number = rf"\d{{{int(digits)},}}" if digits else r"\d+"
     fits = re.compile(f"{re.escape(before)}({number}){re.escape(after)}")
@@ -128,7 +128,7 @@ def _matching(pattern: str) -> list[Path]:
 
 
 def _by_number(path: Path) -> list[tuple[int, str]]:
-    """Sorts 2.png before 10.png."""
+    """Returns a sort key that puts 2.png before 10.png."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name) if part]
 
 
@@ -140,7 +140,7 @@ def _raw_format(text: str) -> tuple[str, dict[str, str]]:
     except ValueError:
         match = None
     if not match or not int(match[1]) or not int(match[2]):
-        raise SegError(f"Raw frames are {text!r}; expected height x width, such as 540x960, or with their rate 540x960@25.")
+        raise SegError(f"Raw frames are {text!r}; expected height x width, such as 540x960, or with the frame rate, 540x960@25.")
     return "rawvideo", {"pixel_format": "bgr24", "video_size": f"{match[2]}x{match[1]}", "framerate": str(fps)}
 
 

@@ -1,4 +1,4 @@
-"""What somebody wants to see of a video, and the pictures of it, each drawn once for all who want the same."""
+"""The view that a viewer has chosen, and its pictures; each picture is drawn once for all viewers with the same view."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from seg.label_sets import LabelSet
 from seg.video.draw import SHOWS, Painter, Show
 from seg.visualize import OPACITY
 
-_KEPT = 16  # pictures, for several who look
+_KEPT = 16  # pictures, for several viewers
 _QUALITY = 82  # of JPEG
 _WIDEST = 7680
 _NARROWEST = 64
@@ -30,7 +30,7 @@ class View:
         show: see `Painter`.
         opacity: of the colours, 0 to 1.
         classes: train ids that are highlighted; None for all.
-        width: of the picture at most [px]; None leaves it at the frame's own size.
+        width: largest width of the picture [px]; None keeps the frame's own size.
     """
 
     show: Show = "overlay"
@@ -40,7 +40,7 @@ class View:
 
     @classmethod
     def of(cls, wanted: Mapping[str, Any], label_set: LabelSet, default: "View") -> "View":
-        """Reads what came from outside; what it doesn't name is as in `default`.
+        """Reads a view from untrusted input; what is missing there is taken from `default`.
 
         Args:
             wanted: `show`, `opacity`, `classes` (names, in a list or with commas between; "all" for all), `width`.
@@ -48,7 +48,7 @@ class View:
             default: see above.
 
         Raises:
-            SegError: it makes no sense.
+            SegError: a value is not valid.
         """
         values: dict[str, Any] = {}
         if "show" in wanted:
@@ -68,13 +68,13 @@ class View:
             if isinstance(names, str):
                 names = None if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
             if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-                raise SegError("classes are a list of names.")
+                raise SegError("classes must be a list of names.")
             values["classes"] = None if names is None else frozenset(label_set.train_ids_of(names))
         return replace(default, **values)
 
 
 class Gallery:
-    """Draws pictures in threads of its own, and keeps the last few for who wants the same.
+    """Draws pictures in its own threads, and keeps the last few for viewers with the same view.
 
     Args:
         label_set: gives the colours.
@@ -83,10 +83,10 @@ class Gallery:
     def __init__(self, label_set: LabelSet) -> None:
         self._label_set = label_set
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="seg-page")
-        self._made = OrderedDict[tuple[int, View], tuple[Segmented, Future[bytes]]]()  # the item, for as long as its id counts
+        self._made = OrderedDict[tuple[int, View], tuple[Segmented, Future[bytes]]]()  # keeps the item, so its id stays unique
 
     def jpeg(self, item: Segmented, view: View) -> "Future[bytes]":
-        """Returns a picture as it will be, at most `view.width` wide. To be called by one thread."""
+        """Returns the future JPEG, at most `view.width` wide. Call it from one thread only."""
         key = id(item), view
         if key not in self._made:
             self._made[key] = item, self._pool.submit(self._encode, item, view)
@@ -95,7 +95,7 @@ class Gallery:
         return self._made[key][1]
 
     def png(self, item: Segmented, view: View) -> "Future[bytes]":
-        """Returns a picture at the frame's own size, without loss."""
+        """Returns the future PNG, at the frame's own size."""
         return self._pool.submit(lambda: _encoded(".png", self._picture(item, view), [cv2.IMWRITE_PNG_COMPRESSION, 3]))
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ class Gallery:
 
 
 def _narrowed(item: Segmented, width: int) -> Segmented:
-    """Returns the item with frame and labels scaled down, so that less is drawn, and the lines stay thin."""
+    """Returns the item with frame and labels scaled down, so that less has to be drawn and the lines stay thin."""
     height = max(1, round(item.frame_bgr.shape[0] * width / item.frame_bgr.shape[1]))
     frame, labels = (cv2.resize(picture, (width, height), interpolation=how).astype(np.uint8, copy=False)
                      for picture, how in ((item.frame_bgr, cv2.INTER_AREA), (item.train_ids, cv2.INTER_NEAREST)))

@@ -1,4 +1,4 @@
-"""A window that shows the picture as it comes."""
+"""A window that shows the segmented video live."""
 
 import os
 import socket
@@ -15,31 +15,31 @@ from seg.flow import Ending, Segmented, Stream
 from seg.video.draw import Painter
 
 _ESCAPE = 27
-_STEP = 0.1  # of opacity, for a key
+_STEP = 0.1  # of opacity, for each key press
 _PAUSED_MS = 50
 
 
 class Window:
-    """Shows frames until `q`, Escape or its close button; a `seg.flow.Sink`. A file is shown at its own pace.
+    """Shows frames until the user presses `q` or Escape or closes it; a `seg.flow.Sink`. A file is shown at its own pace.
 
     Attributes:
         was_quit: whether the user has closed it.
-        stop: looked at in a pause, and may be set to what ends one.
+        stop: called during a pause; True ends the pause and the video.
 
-    Keys: space pauses; `o` shows overlay, labels, both side by side, or the frame alone; `+` and `-` change the opacity; `l` the
-    legend; `s` writes what is shown as a picture.
+    Keys: space pauses; `o` shows overlay, labels, both side by side, or the frame alone; `+` and `-` change the opacity; `l`
+    shows or hides the legend; `s` saves the shown picture.
     """
 
     name = "window"
-    in_callers_thread = True  # as all toolkits of windows want it
+    in_callers_thread = True  # all window toolkits require it
 
     def __init__(self, painter: Painter, snapshots: Path = Path(), say: Callable[[str], None] = print) -> None:
-        """Says what is shown; the window opens at the first frame.
+        """Sets what is shown; the window opens at the first frame.
 
         Args:
             painter: makes the picture.
-            snapshots: the folder for what `s` writes.
-            say: is told where that is.
+            snapshots: the folder for pictures saved with `s`.
+            say: receives a message with the path of each.
         """
         self.delays_ms: dict[int, float] = {}
         self._painter, self._snapshots, self._say = painter, snapshots, say
@@ -59,7 +59,7 @@ class Window:
         try:
             if not self._opened:
                 self._opened = True
-                os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # it misses fonts that OpenCV's packages don't bring
+                os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # OpenCV's packages lack fonts, and Qt warns of it
                 cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
                 self._start_s = time.perf_counter() - item.time_s
             return self._show(item, picture)
@@ -67,7 +67,7 @@ class Window:
             raise SegError(f"No window can be shown ({error.err}); write a file with --output FILE.mp4.") from None
 
     def _show(self, item: Segmented, picture: UInt8Array) -> bool:
-        """Shows a picture until its time is over and the user doesn't pause; returns whether the window is still wanted."""
+        """Shows a picture until its time is over and there is no pause; returns whether the window is still wanted."""
         self._put(picture)
         now_s = time.perf_counter()
         wait_s = 0.0 if self._stream.live else max(0.0, self._start_s + item.time_s - now_s)
@@ -86,22 +86,22 @@ class Window:
                 self._put(picture)
             if not paused:
                 break
-        # what came late, or was waited for, isn't made up for
+        # time that was lost or spent in a pause is not caught up
         self._start_s = max(self._start_s, time.perf_counter() - item.time_s)
         return True
 
     def _put(self, picture: UInt8Array) -> None:
-        """Shows a picture; a window keeps its width and takes the shape of the picture, which it would distort."""
+        """Shows a picture. The window keeps its width and takes the picture's shape, so that nothing is distorted."""
         height, width = picture.shape[:2]
         if (height, width) != self._shown_hw:
             now_px = cv2.getWindowImageRect(self._title)[2] if self._shown_hw else width
-            shown_px = now_px if now_px > 0 else width  # where the toolkit can't say
+            shown_px = now_px if now_px > 0 else width  # the toolkit may not know
             cv2.resizeWindow(self._title, shown_px, round(shown_px * height / width))
             self._shown_hw = height, width
         cv2.imshow(self._title, picture)
 
     def _press(self, key: int, item: Segmented, picture: UInt8Array) -> bool:
-        """Does what a key asks for; returns whether the picture looks otherwise now."""
+        """Does what a key asks for; returns whether the picture looks different now."""
         painter = self._painter
         if key == ord("o"):
             painter.next_show()
@@ -127,7 +127,7 @@ class Window:
 
 
 def has_display() -> bool:
-    """Whether a window could be shown. Qt ends the whole process where there is none, so this asks before it does."""
+    """Returns whether a window could be shown. Qt ends the whole process without a display, so this is checked before."""
     if not sys.platform.startswith("linux"):
         return True
     if os.environ.get("WAYLAND_DISPLAY"):
@@ -142,7 +142,7 @@ def has_display() -> bool:
                 try:
                     connection.connect(f"/tmp/.X11-unix/X{number}")
                 except OSError:
-                    connection.connect(f"\0/tmp/.X11-unix/X{number}")  # Linux's abstract name of the same socket
+                    connection.connect(f"\0/tmp/.X11-unix/X{number}")  # Linux's abstract name for the same socket
         else:
             socket.create_connection((host, 6000 + int(number)), timeout=3).close()
     except OSError:
