@@ -72,7 +72,7 @@ def find_out(plan: PaperRun, origin: Origin, done: Done) -> PaperFindings:
     """Does everything; a minute or so for each size and number of threads, ten seconds for a network.
 
     Raises:
-        SegError: a network can't be exported or run, or memory doesn't suffice.
+        SegError: a network can't be exported or run, or there is too little memory.
     """
     findings = PaperFindings(origin, plan.entries, plan.first_alike, plan.rounds, min(plan.threads))
     sizes_counted = dict.fromkeys((FULL_MADDS_HW, HALF_MADDS_HW, *plan.sizes_hw))

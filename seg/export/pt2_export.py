@@ -36,7 +36,7 @@ class Pt2File:
             exported = Exported(model, options.output).eval()
             self._program = torch.export.export(exported, (images,), dynamic_shapes={"images": axes})
         except (RuntimeError, torch._dynamo.exc.Unsupported) as error:
-            raise SegError(f"torch.export can't follow this network: {_first_line(error)}. Take another --format.") from None
+            raise SegError(f"torch.export can't follow this network: {_first_line(error)}. Choose another --format.") from None
 
     def runners(self) -> Sequence[Runner]:
         return (_Pt2Runner(self._saved({})),)

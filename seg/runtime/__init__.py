@@ -1,6 +1,6 @@
-"""Frame in, label map out; no torch.
+"""From a frame to its label map, without torch.
 
-Names are imported when first used (PEP 562): the command line asks which engines there are before OpenCV has to be there.
+Names are imported when they are first used (PEP 562), because the command line lists the engines before it needs OpenCV.
 """
 
 from typing import TYPE_CHECKING, Any

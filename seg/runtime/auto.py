@@ -1,7 +1,8 @@
-"""The engine "auto": at the first frame it becomes the one that is fastest here and right.
+"""The engine "auto": at the first frame it becomes the fastest engine that is right on this machine.
 
-What was chosen is kept in the cache, for the same networks, size, threads, processor and versions, so that a trial is held once;
-processes that start together wait for the one that holds it. Until then nothing is imported, compiled or held.
+The choice is kept in the cache for the same networks, size, threads, processor and versions, so a trial is held only once;
+processes that start at the same time wait for the one that holds it. Before the first frame nothing is imported, compiled or
+built.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,19 +25,19 @@ from seg.runtime.once import timed
 from seg.runtime.protocol import Cell, Engine, Frame, Scores
 from seg.weights import sha256
 
-_RULES = 2  # of the choice; with others an earlier one doesn't hold
+_RULES = 2  # version of the rules of the choice; choices made under other rules don't count
 
 
 class AutoEngine:
-    """See `Engine`. Until the first frame it has the name and precision of the cell that is preferred.
+    """See `Engine`. Until the first frame it has the name and precision of the preferred cell.
 
     Args:
-        cells: to choose among, those that are preferred first; the first that runs is what the others are compared with.
+        cells: to choose among, in order of preference; the first one that runs is the reference for the others.
         make: makes the engine of a cell; may raise `SegError`.
         cache: where choices are kept.
         facts: what a choice depends on, except for the frames' size.
-        threads: that all of them use.
-        fixed_size_hw: (H, W) of the only frames that the network was exported for; None for any.
+        threads: number of threads of each engine.
+        fixed_size_hw: (H, W) of the only frames that the network was exported for; None for any size.
 
     Attributes:
         choice: None until a frame came.
@@ -71,17 +72,18 @@ class AutoEngine:
         return {**(self._engine.first_call_ms if self._engine else {}), **self._trial_ms}
 
     def logits(self, frame_bgr: Frame) -> Scores:
-        """Maps a frame to scores, see `Engine`; chooses first where that has yet to be done."""
+        """Maps a frame to scores, see `Engine`; chooses an engine first if none has been chosen yet."""
         self.choose([frame_bgr])
         assert self._engine is not None
         return self._engine.logits(frame_bgr)
 
     def choose(self, frames_bgr: Iterable[Frame], complete: bool = False) -> None:
-        """Chooses on these frames; does nothing if it has chosen. An earlier choice needs the first frame's size alone.
+        """Chooses on these frames; does nothing if it has chosen already. For an earlier choice the first frame's size is enough.
 
         Args:
             frames_bgr: (H, W, 3) uint8.
-            complete: whether loops that have yet to be compiled are compiled first, and not in the background: for who measures.
+            complete: whether loops that aren't compiled yet are compiled before the trial instead of in the background;
+                measurements need this.
 
         Raises:
             SegError: no engine can run.
@@ -101,13 +103,13 @@ class AutoEngine:
             compile_ahead.start()
 
     def _has_to_compile(self, facts: Mapping[str, Any]) -> bool:
-        """Whether a cell that was not tried yet needs loops that aren't there."""
+        """Returns whether a cell that was not tried yet needs loops that aren't compiled."""
         earlier = self._earlier(facts)
         cells = self._cells if earlier is None else earlier.pending
         return any(_state(cell) == "to compile" for cell in cells)
 
     def _take_earlier(self, facts: Mapping[str, Any]) -> bool:
-        """Takes what the cache kept, unless it holds no longer."""
+        """Takes the choice that the cache kept, if it is still valid."""
         choice = self._earlier(facts)
         if choice is None or any(_state(cell) == "kept" for cell in choice.pending):
             return False
@@ -115,7 +117,7 @@ class AutoEngine:
             if choice.cell not in self._cells:
                 return False
             self._engine = self._make(choice.cell)
-        except SegError:  # something is no longer there
+        except SegError:  # a file or package is gone
             return False
         self.choice = choice
         return True
@@ -139,7 +141,7 @@ class AutoEngine:
             return self._make(cell)
 
         cells, earlier = self._cells, self._earlier(facts)
-        if earlier is not None and earlier.pending and earlier.cell in cells:  # the rest was tried
+        if earlier is not None and earlier.pending and earlier.cell in cells:  # the others were tried earlier
             cells = [cell for cell in cells if cell in (earlier.trials[0].cell, earlier.cell, *earlier.pending)]
         pending = [cell for cell in cells if _state(cell) == "to compile"]
         at_each_start = [cell for cell in cells if _state(cell) == "unkeepable"]
@@ -158,26 +160,26 @@ class AutoEngine:
 
 
 def make_engine(engine: str, precision: str, weights: Path, threads: int, cache: Cache) -> tuple[Engine, list[str]]:
-    """Makes the engine that was asked for, where either name may be "auto".
+    """Makes the engine that was asked for; either name may be "auto".
 
     Args:
         engine: one of `table.names()`.
         precision: one of `table.precisions()`.
         weights: a .safetensors or .onnx file.
-        threads: how many it may use.
+        threads: how many threads it may use.
         cache: for choices and compiled networks.
 
     Returns:
-        The engine, and sentences where one that "auto" would prefer can't be used.
+        The engine, and a sentence for each engine that "auto" would prefer but can't use.
 
     Raises:
-        SegError: a name is unknown, a package, a precision or a file is missing, or the file can't be run.
+        SegError: a name is unknown; a package, a precision or a file is missing; or the file can't be run.
     """
     check_names(engine, precision)
     if AUTO not in (engine, precision):
         return make(Cell(engine, precision), weights, threads, cache), []
     if engine != AUTO:
-        engine_class(engine)  # whether it can be used is known now, and not at the first frame
+        engine_class(engine)  # shows now, and not at the first frame, whether it can be used
     paths, notes = candidates(engine, precision, weights)
     cells = list(paths)
     if len(cells) == 1:
@@ -191,7 +193,7 @@ def make_engine(engine: str, precision: str, weights: Path, threads: int, cache:
 
 
 def _state(cell: Cell) -> str:
-    """Returns whether what the engine compiles once per machine is there, see `seg.compiled.state`."""
+    """Returns the state of what the engine compiles once per machine, see `seg.compiled.state`."""
     loops = ENGINES[cell.engine].loops
     return "kept" if loops is None else str(import_module(loops).state(cell.precision))
 

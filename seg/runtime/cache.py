@@ -1,9 +1,9 @@
-"""What one run leaves for the next: compiled networks and choices, in the user's cache folder.
+"""What one run keeps for the next: compiled networks and choices, in the user's cache folder.
 
-The folder is LRASPP_CACHE_DIR (empty: nothing is kept), else `lraspp` in the system's own place for caches. An entry is one
-file: the facts that it holds for, the hash of its data, and the data. It is believed only if it carries exactly the facts
-that are asked for and its data has its hash; anything else counts as missing and is written again. So an entry that is cut
-off, damaged, or made for other weights, another processor or another version costs time and nothing else.
+The folder is LRASPP_CACHE_DIR (empty: nothing is kept), otherwise `lraspp` in the system's cache folder. An entry is one
+file: the facts that it is valid for, the hash of its data, and the data. It is used only if its facts are exactly those
+asked for and its data matches the hash; anything else counts as missing and is written again. So an entry that is truncated,
+damaged, or made for other weights, another processor or another version costs only time.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ from seg.errors import SegError
 from seg.files import atomic_write, is_hidden
 
 FORMAT = b"lraspp cache 1\n"
-PATIENCE_S = 60.0  # that another process which does the same is waited for
-LIMIT_BYTES = 512 * 2**20  # beyond it those that were not used for longest make room; a compiled network takes some MB
+PATIENCE_S = 60.0  # for another process that does the same work
+LIMIT_BYTES = 512 * 2**20  # above it, the entries that were unused for longest are deleted; a compiled network takes some MB
 
 Facts = Mapping[str, Any]
 
 
 def default_folder() -> Path | None:
-    """Returns where this user's entries lie; None where nothing is to be kept, or there is no home."""
+    """Returns the folder of this user's entries; None if nothing is to be kept, or there is no home folder."""
     if "LRASPP_CACHE_DIR" in os.environ:
         given = os.environ["LRASPP_CACHE_DIR"]
         return Path(given) if given else None
@@ -49,13 +49,13 @@ def this_machine(*packages: str) -> dict[str, Any]:
 
 
 class Cache:
-    """Entries on disk. Reading and writing never fail: what can't be read is missing, what can't be written is noted.
+    """Entries on disk. Reading and writing never fail: an unreadable entry counts as missing, and a failed write sets `note`.
 
     Args:
-        folder: made when something is first written; None to keep nothing.
+        folder: created at the first write; None keeps nothing.
 
     Attributes:
-        note: why nothing could be kept, for the user; None while all is well.
+        note: why nothing could be kept, as a sentence for the user; None if there was no problem.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -63,11 +63,11 @@ class Cache:
         self.note: str | None = None
 
     def read(self, kind: str, facts: Facts) -> bytes | None:
-        """Returns the data that was written for just these facts; None if there is none that can be believed.
+        """Returns the data that was written for exactly these facts; None if there is no valid entry.
 
         Args:
-            kind: what it is, the first part of the file's name.
-            facts: plain types, as for JSON.
+            kind: kind of entry, the first part of the file's name.
+            facts: plain types that JSON can hold.
         """
         if self.folder is None:
             return None
@@ -81,15 +81,15 @@ class Cache:
         if not content.startswith(head) or digest != hashlib.sha256(data).digest():
             return None
         with suppress(OSError):
-            os.utime(path)  # it was of use now
+            os.utime(path)  # marks it as used
         return data
 
     def write(self, kind: str, facts: Facts, data: bytes) -> None:
-        """Keeps data under these facts, in place of what was there."""
+        """Keeps data under these facts; replaces an earlier entry."""
         if self.folder is None:
             return
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # code will be made of what lies here
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # private, because code is loaded from here
             with atomic_write(self._path(kind, facts)) as file:
                 file.write(_head(facts) + hashlib.sha256(data).digest() + data)
         except (SegError, OSError):
@@ -99,14 +99,14 @@ class Cache:
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Of all processes and threads that use the folder, lets one at a time into the block.
+        """Lets only one process or thread that uses the folder into the block at a time.
 
-        It is a help as well: where nothing is kept, or another stays inside for too long, the block is entered all the same.
+        The lock only saves work: if nothing is kept, or another process stays inside for too long, the block is entered anyway.
         """
         if self.folder is None:
             yield
             return
-        from filelock import FileLock, Timeout  # here, because it takes a part of start-up, and is seldom needed
+        from filelock import FileLock, Timeout  # here, because it takes a part of start-up and is seldom needed
 
         lock = FileLock(self.folder / f".{name}.lock")
         with suppress(OSError, NotImplementedError, Timeout):
@@ -123,7 +123,7 @@ class Cache:
 
     def _make_room(self) -> None:
         assert self.folder is not None
-        with suppress(OSError):  # another process may be at the same
+        with suppress(OSError):  # another process may delete the same entries
             entries = [(status.st_mtime, status.st_size, path) for path in self.folder.iterdir()
                        if path.is_file() and not is_hidden(path) and (status := path.stat())]
             total = sum(size for _, size, _ in entries)

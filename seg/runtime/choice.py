@@ -1,8 +1,8 @@
-"""Which engine and precision "auto" takes, from how each did; and why, in words and as data.
+"""Which engine and precision "auto" chooses from the results of the trials; and why, in words and as data.
 
-It takes the fastest that is right. Right is what changes at most 1% of the labels of float32 on the frames that it was tried on,
-whatever the precision: of the others, a user would see more of the error than of the time. What is faster by less than a short
-trial can tell isn't faster, and of those the one that changes the fewest labels is taken.
+It chooses the fastest one that is right. Right means that at most 1% of the labels differ from those of float32 on the tried
+frames, in any precision: beyond that, a user would notice the errors more than the saved time. If the difference in speed is
+too small for a short trial to measure, the engines count as equally fast, and the one that changes the fewest labels is chosen.
 """
 
 import json
@@ -12,17 +12,17 @@ from typing import Any
 
 from seg.runtime.protocol import Cell
 
-MOST_CHANGED = 0.01  # of the reference's labels; what changes more is never taken
-TELLABLE = 1.05  # times; a short trial can't tell less
+MOST_CHANGED = 0.01  # share of the reference's labels; an engine that changes more is never chosen
+TELLABLE = 1.05  # ratio of times; a short trial can't measure a smaller difference
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How a cell did.
+    """The result of a cell.
 
     Attributes:
         engine, precision: the cell.
-        latency_ms: median of the network alone, on what was tried.
+        latency_ms: median of the network alone, on the tried frames.
         changed: share of the labels that differ from the reference's.
     """
 
@@ -33,7 +33,7 @@ class Trial:
 
     @property
     def cell(self) -> Cell:
-        """What was tried."""
+        """The cell that was tried."""
         return Cell(self.engine, self.precision)
 
     def __str__(self) -> str:
@@ -43,17 +43,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen and why; `sentences` says it.
+    """What was chosen and why; `sentences` puts it into words.
 
     Attributes:
-        engine, precision: the cell that was chosen.
+        engine, precision: the chosen cell.
         frame_hw: (H, W) of the first frame, as the network sees it.
-        size_hw: (H, W) of what was tried: the frames, or their middle.
-        frames: on how many.
-        trials: of all cells that ran, the reference first.
-        left_out: sentences about those that didn't run, or were not taken although they were faster.
-        pending: cells that are to be tried at a later start, since their loops were not compiled yet.
-        earlier: whether it is one that the cache kept.
+        size_hw: (H, W) of the tried image: the whole frames, or their middle.
+        frames: number of tried frames.
+        trials: results of all cells that ran, the reference first.
+        left_out: a sentence for each cell that didn't run, or was faster but not chosen.
+        pending: cells to be tried at a later start, because their loops were not compiled yet.
+        earlier: whether the choice comes from the cache.
     """
 
     engine: str
@@ -68,11 +68,11 @@ class Choice:
 
     @property
     def cell(self) -> Cell:
-        """What was chosen."""
+        """The chosen cell."""
         return Cell(self.engine, self.precision)
 
     def sentences(self) -> list[str]:
-        """Says what was chosen over what, where more than one ran, and why."""
+        """Says what was chosen, over which others if more than one ran, and why."""
         return [*([self._chosen()] if len(self.trials) > 1 else []), *self.left_out]
 
     def _chosen(self) -> str:
@@ -90,15 +90,15 @@ class Choice:
                 "pending": [list(cell) for cell in self.pending]}
 
     def to_json(self) -> bytes:
-        """Returns what the cache keeps."""
+        """Returns the form that the cache keeps."""
         return json.dumps(self.to_dict()).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> "Choice":
-        """Rebuilds what `to_json` gave, as an earlier choice.
+        """Rebuilds a choice from `to_json`, marked as an earlier one.
 
         Raises:
-            ValueError, TypeError, KeyError, StopIteration: it isn't that.
+            ValueError, TypeError, KeyError, StopIteration: the text is not such a choice.
         """
         values = json.loads(text)
         (frame_height, frame_width), (height, width) = values["frame_hw"], values["size_hw"]
@@ -106,18 +106,18 @@ class Choice:
                    "size_hw": (height, width), "left_out": tuple(map(str, values["left_out"])),
                    "pending": tuple(Cell(*cell) for cell in values["pending"]), "earlier": True}
         choice = cls(**values)
-        choice._chosen()  # which needs all of it
+        choice._chosen()  # fails if a part is missing
         return choice
 
 
 def choose(trials: Sequence[Trial]) -> tuple[Trial, list[str]]:
-    """Chooses the fastest of those that leave the labels as they are; of those as fast, the one that changes the fewest.
+    """Chooses the fastest of those that keep the labels; among equally fast ones, the one that changes the fewest labels.
 
     Args:
-        trials: the reference first, and then those that are preferred first.
+        trials: the reference first, then in order of preference.
 
     Returns:
-        The chosen, and sentences on those that were not although they were faster.
+        The chosen one, and a sentence for each faster one that was not chosen.
     """
     right = [trial for trial in trials if trial.changed <= MOST_CHANGED]
     fastest_ms = min(trial.latency_ms for trial in right)

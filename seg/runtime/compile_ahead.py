@@ -1,7 +1,7 @@
 """Compiles the loops that are kept once per machine: `python -m seg.runtime.compile_ahead`.
 
-"auto" starts it in a process of its own when it first runs here, so that nobody waits for it; where a machine is set up, such
-as in the making of a container, it can be run before. It has the lowest priority: what else runs is hardly slowed.
+"auto" starts it in a separate process when it first runs on a machine, so that nobody has to wait for it. Where a machine is set
+up, for example when a container is built, it can be run beforehand. It has the lowest priority, so it hardly slows other work.
 """
 
 import os
@@ -17,7 +17,7 @@ from seg.runtime.cache import Cache, default_folder
 from seg.runtime.engines.table import ENGINES
 from seg.runtime.loops import LOOPS
 
-_ROOT = Path(__file__).resolve().parents[2]  # of the package, which need not be installed
+_ROOT = Path(__file__).resolve().parents[2]  # the folder of the package, which need not be installed
 _LOWEST_PRIORITY = 19
 
 
@@ -34,13 +34,13 @@ def start() -> "subprocess.Popen[bytes] | None":
 
 
 def wait() -> None:
-    """Waits for what this process started, if it did."""
+    """Waits for the process that `start` started, if there is one."""
     if start.cache_info().currsize and (process := start()) is not None:
         process.wait()
 
 
 def compile_all() -> None:
-    """Compiles what there is, and returns when it is kept; of several processes at once, one works and the others wait."""
+    """Compiles all loops, and returns when they are kept; of several processes at once, one works and the others wait."""
     with Cache(default_folder()).lock("compile"):
         for loop in LOOPS:
             loop()
@@ -53,7 +53,7 @@ def compile_all() -> None:
 
 
 def main() -> None:
-    """Does it at the lowest priority."""
+    """Compiles at the lowest priority."""
     with suppress(AttributeError, OSError):
         os.nice(_LOWEST_PRIORITY)
     compile_all()

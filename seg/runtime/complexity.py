@@ -1,4 +1,4 @@
-"""What a network costs by count: parameters from the weights file, multiply-adds from the exported graph. Neither needs torch."""
+"""The size of a network in counts: parameters from the weights file, multiply-adds from the exported graph. It needs no torch."""
 
 from math import prod
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import Any
 
 from seg import headers
 
-# What a safetensors file holds beside parameters: statistics that normalisation has counted.
+# Tensors of a safetensors file that are not parameters: the statistics of normalisation layers.
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def parameters(weights: Path) -> int | None:
-    """Returns how many a network learns; None where the weights are an export alone."""
+    """Returns the number of learnt parameters; None if the weights are only an export."""
     path = weights.with_suffix(".safetensors")
     if not path.is_file():
         return None
@@ -21,9 +21,9 @@ def parameters(weights: Path) -> int | None:
 
 
 def multiply_adds(weights: Path, size_hw: tuple[int, int]) -> int | None:
-    """Returns those of all convolutions and matrix products for an image of (H, W).
+    """Returns the multiply-adds of all convolutions and matrix products for an image of (H, W).
 
-    None where there is no ONNX next to the weights, or nothing here that reads it.
+    None if there is no ONNX next to the weights, or no installed package can read it.
     """
     path = weights.with_suffix(".onnx")
     if not path.is_file():

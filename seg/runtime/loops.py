@@ -1,4 +1,4 @@
-"""The compiled loops that frames pass whatever the engine: loaded once in a process, in the background."""
+"""The compiled loops that frames need with every engine: loaded once per process, in the background."""
 
 import time
 from collections.abc import Callable
@@ -12,13 +12,13 @@ _lock = Lock()
 
 
 class Loop:
-    """A loop that a module compiles by its function `load`; imported late, because Numba takes longer than most of start-up.
+    """A loop that the function `load` of a module compiles; imported late, because Numba takes longer than the rest of start-up.
 
     Args:
-        module: its full name.
+        module: full name of the module.
 
     Attributes:
-        module: as said.
+        module: see the argument.
     """
 
     def __init__(self, module: str) -> None:
@@ -26,12 +26,12 @@ class Loop:
 
     def __call__(self) -> Callable[..., None]:
         """Returns the loop; waits until it is loaded, or compiled."""
-        with _lock:  # of several threads one compiles
+        with _lock:  # if several threads come at once, one compiles
             return self._loaded[0]
 
     @property
     def load_ms(self) -> float:
-        """How long that took in this process."""
+        """Returns how long that took in this process."""
         with _lock:
             return self._loaded[1]
 
@@ -46,10 +46,10 @@ LOOPS = SHRINKING, UPSAMPLING  # in the order that a frame needs them
 
 
 def prepare() -> None:
-    """Starts to load them in the background, so that the first frame needn't wait for all of it."""
+    """Starts to load them in the background, so that the first frame waits less."""
     pool().submit(lambda: [loop() for loop in LOOPS])
 
 
 def load_ms() -> float:
-    """Returns how long it took this process to load all of them, or to compile them; waits until that is done."""
+    """Returns how long this process took to load or compile all of them; waits until that is done."""
     return sum(loop.load_ms for loop in LOOPS)

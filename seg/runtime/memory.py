@@ -1,4 +1,4 @@
-"""What a frame takes of the machine's memory, so that one too large is refused before the work."""
+"""How much memory a frame takes, so that a frame that is too large is refused before the work starts."""
 
 from seg.errors import SegError
 from seg.machine import available_memory_bytes
@@ -6,10 +6,10 @@ from seg.runtime.engines.table import ENGINES
 
 
 def check_memory(size_hw: tuple[int, int], engine: str) -> None:
-    """Refuses a size that would drive the machine out of memory.
+    """Refuses a size for which the machine's memory is too small.
 
     Raises:
-        SegError: it would.
+        SegError: the memory is too small.
     """
     needed = size_hw[0] * size_hw[1] * ENGINES[engine].bytes_per_pixel
     available = available_memory_bytes()

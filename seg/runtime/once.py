@@ -1,4 +1,4 @@
-"""What an engine does once, and how long that took."""
+"""Work that an engine does once, and how long it took."""
 
 import time
 from collections import OrderedDict
@@ -8,28 +8,28 @@ from typing import Generic, TypeVar
 
 from seg.machine import available_memory_bytes
 
-SIZES_KEPT = 16  # of what an engine makes for a frame size, as long as memory is plentiful
-_LEAST_PIXELS_KEPT = 8 * 2**20  # of all of them together
+SIZES_KEPT = 16  # frame sizes that an engine keeps, as long as there is enough memory
+_LEAST_PIXELS_KEPT = 8 * 2**20  # of all kept sizes together
 _BYTES_PER_PIXEL = 100
 _Made = TypeVar("_Made")
 
 
 @contextmanager
 def timed(costs_ms: dict[str, float], part: str) -> Iterator[None]:
-    """Adds how long the block takes to `costs_ms[part]`."""
+    """Adds the time of the block to `costs_ms[part]`."""
     start = time.perf_counter()
     yield
     costs_ms[part] = costs_ms.get(part, 0.0) + (time.perf_counter() - start) * 1000
 
 
 class BySize(Generic[_Made]):
-    """What an engine makes once for each frame size, and keeps for the latest of them, for it holds activations' memory.
+    """Makes something once for each frame size. Only the last sizes are kept, because each holds the memory of its activations.
 
-    Several scales or windows of a frame go round and round; so many sizes are kept as fit into a quarter of the free memory.
+    The scales or windows of a frame come again and again, so as many sizes are kept as fit into a quarter of the free memory.
 
     Args:
         make: makes it for (H, W).
-        costs_ms: how long that took is added to "compile" there.
+        costs_ms: the time is added to its entry "compile".
     """
 
     def __init__(self, make: Callable[[tuple[int, int]], _Made], costs_ms: dict[str, float]) -> None:

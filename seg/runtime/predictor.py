@@ -1,4 +1,4 @@
-"""The way from a frame to its label map: fit, network, exact upsampling with argmax; each stage timed.
+"""From a frame to its label map: fitting, network, exact upsampling with argmax; each stage is timed.
 
 `predictor = Predictor.load("camvid_small")`, then `prediction = predictor(frame_bgr)` for each frame.
 """
@@ -33,14 +33,14 @@ from seg.weights import DEFAULT, Description, find, read_description
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one frame gave.
+    """The result for one frame.
 
     Attributes:
         train_ids: (H, W) uint8 at the frame's own size.
-        latency_ms: by stage, in order: "preprocess" (fitting the frame), "network" (colour order and normalisation
-            included; in the first call for a frame size also compiling, in the very first what "auto" tries), "upsample";
-            and "total", which is no sum but measured by itself, around all of them.
-        confidence: (H, W) float32, the softmax probability of each label; None where it was not asked for.
+        latency_ms: by stage, in order: "preprocess" (fitting the frame); "network" (includes colour order and normalisation; the
+            first call for a frame size also includes compiling, and the very first call the trial of "auto"); "upsample"; and
+            "total", which is not a sum but measured separately, around all stages.
+        confidence: (H, W) float32, the softmax probability of each label; None if it was not asked for.
     """
 
     train_ids: npt.NDArray[np.uint8]
@@ -55,28 +55,28 @@ class Predictor:
 
     Args:
         engine: runs the network.
-        description: what the network's weights say of themselves.
-        size: (H, W) that the network runs at; a number scales each frame, in its own shape, to that longer side [px], and
-            "best" to the one at which the weights are most accurate by their own description; "own" is each frame's own
-            size. Of a network that was exported for one size alone "best" and "own" mean that size.
-        fit: how a frame gets to a size given as (H, W): "stretch", or "letterbox" to keep its shape. The label map has the
-            frame's own size either way.
-        weights: the name or file that the network came from, for reports.
+        description: what the weights file says about the network.
+        size: (H, W) at which the network runs. A number scales each frame to that longer side [px] and keeps its shape; "best"
+            scales to the side at which the weights are most accurate by their own description; "own" keeps each frame's own
+            size. For a network that was exported for one size only, "best" and "own" mean that size.
+        fit: how a frame is brought to a size given as (H, W): "stretch", or "letterbox" to keep its shape. In both cases the
+            label map has the frame's own size.
+        weights: the name or file of the network, for reports.
         way: how the network looks at a frame, see `seg.runtime.ways`.
-        notes: sentences on what a user should know about the engine.
-        confidence: whether predictions carry it; it takes several times as long as the labels alone.
-        cache: where what was compiled is kept.
+        notes: sentences about the engine that a user should know.
+        confidence: whether predictions include it; it takes several times as long as the labels alone.
+        cache: where compiled networks and choices are kept.
 
     Attributes:
-        description, label_set, fit, weights, confidence: as said above.
-        size_hw: the one (H, W) that the network runs at; None where each frame has its own.
-        long_side: that frames are scaled to [px]; None where they aren't.
-        way: as said above.
-        blend: takes the frame as the network sees it and its scores, and returns the scores to go on with; None leaves them.
+        description, label_set, fit, weights, confidence: see the arguments.
+        size_hw: the one (H, W) at which the network runs; None if each frame has its own.
+        long_side: the longer side to which frames are scaled [px]; None if they aren't scaled.
+        way: see the argument.
+        blend: takes the frame as the network sees it and its scores, and returns new scores; None changes nothing.
             Its time is the stage "smooth".
 
     Raises:
-        SegError: the size or the fit can't be, or the network doesn't take three channels.
+        SegError: the size or the fit is not valid, or the network doesn't take three channels.
     """
 
     def __init__(self, engine: Engine, description: Description, *,
@@ -87,16 +87,16 @@ class Predictor:
             raise SegError(f"The network takes {len(description.mean)} channels; frames have three.")
         fixed = engine.fixed_size_hw
         if fixed is not None and size not in ("best", "own", fixed):
-            raise SegError(f"{weights} was exported for {fixed[0]}x{fixed[1]} alone; it can't run at another size.")
+            raise SegError(f"{weights} was exported for {fixed[0]}x{fixed[1]} only; it can't run at another size.")
         if fixed is not None and way != WHOLE:
-            raise SegError(f"{weights} was exported for {fixed[0]}x{fixed[1]} alone; windows and scales need other sizes.")
+            raise SegError(f"{weights} was exported for {fixed[0]}x{fixed[1]} only; windows and scales need other sizes.")
         size_hw = size if isinstance(size, tuple) else fixed
         self.long_side = None if fixed else description.long_side if size == "best" else size if isinstance(size, int) else None
         self.description, self.size_hw, self.fit, self.weights, self.confidence = description, size_hw, fit, weights, confidence
         self._engine, self._notes, self._cache = engine, list(notes), cache or Cache(None)
         self.way = way
         self._lock = threading.Lock()
-        self._begun_ms = dict[str, float]()  # loading, choosing and the first call
+        self._begun_ms = dict[str, float]()  # times of loading, choosing and the first call
         self.blend: Callable[[npt.NDArray[np.uint8], npt.NDArray[np.float32]], npt.NDArray[np.float32]] | None = None
         self._loaded: tuple[Path, Size] | None = None
         self._sizes_that_fit: set[tuple[int, int]] = set()
@@ -107,18 +107,18 @@ class Predictor:
         """Makes a predictor.
 
         Args:
-            weights: name of shipped weights, or a .safetensors or .onnx file. Of a safetensors file the .onnx next to it
-                is run, in int8 the NAME_int8.onnx, and by the engines "fused" and "torch" the file itself.
-            engine: "openvino", "fused", "onnxruntime", "torch", or "auto" for the one of the first three that is fastest.
-            precision: "fp32", "bf16", "int8", or "auto" for the fastest that leaves 99% of the labels as they are in
-                float32. What is "auto" is tried on the first frame, or on those given to `choose`, and then remembered.
-            threads: for the engine, OpenCV and the upsampling alike; None for all cores that this process may use.
+            weights: name of shipped weights, or a .safetensors or .onnx file. For a safetensors file, the engines run the .onnx
+                next to it, or NAME_int8.onnx in int8; "fused" and "torch" run the file itself.
+            engine: "openvino", "fused", "onnxruntime", "torch", or "auto" for the fastest of the first three.
+            precision: "fp32", "bf16", "int8", or "auto" for the fastest one that keeps 99% of the float32 labels.
+                "auto" is tried on the first frame, or on the frames given to `choose`, and its choice is then remembered.
+            threads: for the engine, OpenCV and the upsampling; None for all cores that this process may use.
             size: see the class.
             fit: see the class.
             confidence: see the class.
 
         Raises:
-            SegError: the weights, the engine, its precision, a package or a value is not there or can't be used.
+            SegError: the weights, the engine, its precision, a package or a value is missing or can't be used.
         """
         start = time.perf_counter()
         check_size(size, fit)
@@ -136,14 +136,14 @@ class Predictor:
         return predictor
 
     def at(self, size: Size | None = None, way: Way = WHOLE) -> "Predictor":
-        """Returns a predictor for another size, or that looks another way. Both share an engine and must not run at once.
+        """Returns a predictor for another size or way. Both share one engine and must not run at the same time.
 
         Args:
-            size: None for this one's.
+            size: None for this predictor's size.
             way: see the class.
 
         Raises:
-            SegError: the size can't be, or the network was exported for another one alone.
+            SegError: the size is not valid, or the network was exported for another size only.
         """
         same: Size = self.size_hw or self.long_side or "own"
         other = Predictor(self._engine, self.description, size=same if size is None else size, fit=self.fit, weights=self.weights,
@@ -153,40 +153,40 @@ class Predictor:
         return other
 
     def replicas(self) -> list["Predictor"]:
-        """Returns as many predictors as this one has threads, each with one, that may run at once; of the engine chosen here.
+        """Returns one predictor for each thread of this one, with the engine chosen here; they may run at the same time.
 
         Raises:
             SegError: it wasn't made by `load`.
         """
         if self._loaded is None:
-            raise SegError("Only a predictor that was made by Predictor.load can be had several times.")
+            raise SegError("Only a predictor that was made by Predictor.load can be replicated.")
         path, size = self._loaded
         return [Predictor.load(path, self.engine, self.precision, 1, size, self.fit, self.confidence)
                 for _ in range(self.threads)]
 
     @property
     def label_set(self) -> LabelSet:
-        """What the train ids mean."""
+        """The meaning of the train ids."""
         return self.description.label_set
 
     @property
     def engine(self) -> str:
-        """The engine's name; where it is to be chosen, that of the reference until the first frame."""
+        """The engine's name; with "auto", that of the reference until the first frame."""
         return self._engine.name
 
     @property
     def precision(self) -> str:
-        """Of the arithmetic, read back from the engine where it can say."""
+        """Precision of the arithmetic, read back from the engine if it can say."""
         return self._engine.precision
 
     @property
     def threads(self) -> int:
-        """How many threads work on a frame, read back from the engine where it can say."""
+        """Number of threads that work on a frame, read back from the engine if it can say."""
         return self._engine.threads
 
     @property
     def choice(self) -> Choice | None:
-        """What "auto" chose; None before the first frame, and where there was nothing to choose."""
+        """What "auto" chose; None before the first frame, and if there was nothing to choose."""
         choice = self._found
         return choice if choice and len(choice.trials) > 1 else None
 
@@ -196,47 +196,47 @@ class Predictor:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on what a user should know about the engine, the choice of it and the cache."""
+        """Sentences for the user about the engine, its choice and the cache."""
         found = self._found.sentences() if self._found else []
         return [*self._notes, *found, *([self._cache.note] if self._cache.note else [])]
 
     @property
     def first_call_ms(self) -> dict[str, float]:
-        """What was done once, so far, in milliseconds, in the order that it is done.
+        """Times of the work that is done only once, so far, in milliseconds, in the order in which it is done.
 
-        "import" of the engine's package; "read" the network's file; what "auto" tried ("trial", with all that it compiled);
-        "compile" for each frame size, or load what was compiled earlier; "kernel": load or compile the loops that bring frames
-        to the network's size and labels to the frame's, meanwhile.
+        "import": the engine's package; "read": the network's file; "trial": what "auto" tried, including all that it compiled;
+        "compile": compiling for each frame size, or loading what was compiled earlier; "kernel": loading or compiling, in the
+        background, the loops that bring frames to the network's size and labels to the frame's size.
         """
         costs_ms = {**self._engine.first_call_ms, "kernel": load_ms()}
         return {part: costs_ms[part] for part in ("import", "read", "trial", "compile", "kernel") if part in costs_ms}
 
     @property
     def first_frame_ms(self) -> float | None:
-        """From nothing to the labels of the first frame: loading, choosing and the first call; None before that."""
+        """Time from nothing to the labels of the first frame: loading, choosing and the first call; None before that."""
         return sum(self._begun_ms.values()) if "first call" in self._begun_ms else None
 
     @property
     def parameters(self) -> int | None:
-        """How many the network has learnt; None where the weights are an export alone."""
+        """Number of learnt parameters; None if the weights are only an export."""
         return None if self._loaded is None else complexity.parameters(self._loaded[0])
 
     def multiply_adds(self, frame_hw: tuple[int, int]) -> int | None:
-        """Returns those of the network's convolutions for the whole of a frame of (H, W); None where they can't be counted."""
+        """Returns the multiply-adds of the network's convolutions for a whole frame of (H, W); None if they can't be counted."""
         return None if self._loaded is None else complexity.multiply_adds(self._loaded[0], self.network_size(frame_hw))
 
     def choose(self, frames_bgr: Iterable[npt.NDArray[np.uint8]], complete: bool = False) -> None:
-        """Lets "auto" choose on these frames, and not on the first one that is labelled.
+        """Lets "auto" choose on these frames instead of on the first labelled one.
 
-        Where nothing is to be chosen, or it was for the size of the first frame, no more frames are taken.
+        If there is nothing to choose, or it was chosen before for the size of the first frame, no more frames are taken.
 
         Args:
             frames_bgr: (H, W, 3) uint8.
-            complete: whether what has yet to be compiled for this machine is compiled first, and not in the background, where it
-                would be in the latencies.
+            complete: whether what isn't compiled yet for this machine is compiled first. Otherwise that happens in the
+                background, where it would disturb the latencies.
 
         Raises:
-            SegError: as from a call.
+            SegError: see `__call__`.
         """
         if not isinstance(self._engine, AutoEngine):
             return
@@ -251,10 +251,10 @@ class Predictor:
             self._engine.choose(images(), complete)
 
     def check(self, frame_bgr: npt.NDArray[np.uint8]) -> None:
-        """Checks that a frame can be labelled here, before the work.
+        """Checks, before the work, that a frame can be labelled here.
 
         Raises:
-            SegError: as from a call.
+            SegError: see `__call__`.
         """
         self._check_memory(self._place(_check_frame(frame_bgr)).size_hw)
 
@@ -263,7 +263,7 @@ class Predictor:
 
         Args:
             frame_bgr: (H, W, 3) uint8, any strides.
-            out: (H, W) uint8, C-contiguous, to write the label map into.
+            out: (H, W) uint8, C-contiguous; the label map is written into it.
 
         Raises:
             SegError: the frame is not such an array, or too large for this machine's memory.
@@ -276,7 +276,7 @@ class Predictor:
             try:
                 train_ids, stages_ms, confidence = self._predict(frame_bgr, frame_hw, placement, out)
             except MemoryError:
-                raise SegError(f"Memory doesn't suffice for a frame of {frame_hw[0]}x{frame_hw[1]}. Give a smaller "
+                raise SegError(f"There is too little memory for a frame of {frame_hw[0]}x{frame_hw[1]}. Give a smaller "
                                "size to run at.") from None
             total_ms = (time.perf_counter() - start) * 1000
             self._begun_ms.setdefault("first call", total_ms)
@@ -292,7 +292,7 @@ class Predictor:
     def _predict(self, frame_bgr: npt.NDArray[np.uint8], frame_hw: tuple[int, int], placement: Placement,
                  out: npt.NDArray[np.uint8] | None,
                  ) -> tuple[npt.NDArray[np.uint8], dict[str, float], npt.NDArray[np.float32] | None]:
-        if cv2.getNumThreads() != self.threads:  # a setting of the whole process: another predictor may have changed it
+        if cv2.getNumThreads() != self.threads:  # a setting of the whole process, which another predictor may have changed
             cv2.setNumThreads(self.threads)
         stages_ms = dict[str, float]()
         with timed(stages_ms, "preprocess"):
@@ -312,7 +312,7 @@ class Predictor:
         return train_ids, stages_ms, confidence
 
     def _check_memory(self, size_hw: tuple[int, int]) -> None:
-        """Refuses, before the work, a size that would drive the machine out of memory."""
+        """Refuses, before the work, a size for which the machine's memory is too small."""
         if size_hw in self._sizes_that_fit:
             return
         check_memory(size_hw, self.engine)
@@ -320,7 +320,7 @@ class Predictor:
 
 
 def _check_frame(frame: npt.NDArray[np.uint8]) -> tuple[int, int]:
-    """Returns the frame's (H, W) if it is one."""
+    """Returns the frame's (H, W), or refuses what is not a frame."""
     if not isinstance(frame, np.ndarray):
         raise SegError(f"The frame is a {type(frame).__name__}; expected a NumPy array (H, W, 3) uint8, BGR.")
     if frame.dtype != np.uint8:

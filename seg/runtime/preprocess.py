@@ -1,10 +1,10 @@
-"""How a frame is fitted to the size that the network runs at, and how its label map finds the way back.
+"""How a frame is fitted to the size at which the network runs, and how its label map is mapped back.
 
-By default a frame is scaled, in its own shape, to where the network is most accurate, if its weights say so; else it runs at
-its own size and nothing is done. With a size given it is either stretched to it or letterboxed: scaled as far as it fits
-without distortion, centred, and surrounded by the mean colour, which the network reads as zeros. The label map is always
-computed at the frame's own size, straight from the scores that cover the frame. Colour order and normalisation are the
-engine's and the network's.
+By default a frame keeps its shape and is scaled to the size at which the network is most accurate, if its weights name one;
+otherwise it runs at its own size and nothing is done. If a size is given, the frame is either stretched to it or letterboxed:
+scaled as large as it fits without distortion, centred, and surrounded by the mean colour, which the network reads as zeros. The
+label map is always computed at the frame's own size, directly from the scores that cover the frame. The engine and the network do
+colour order and normalisation.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from seg.architecture import MIN_SIZE
 from seg.errors import SegError
 from seg.runtime.resize import resize
 
-GRID = 8  # sides are rounded to it, so that scores at 1/8 lie on whole pixels
+GRID = 8  # sides are rounded to multiples of it, so that scores at 1/8 lie on whole pixels
 Fit = Literal["stretch", "letterbox"]
 Size: TypeAlias = tuple[int, int] | int | Literal["best", "own"]
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a frame is in the image that the network sees. All in that image's pixels.
+    """Where a frame lies in the image that the network sees; all values are pixels of that image.
 
     Attributes:
         size_hw: (H, W) of the image.
@@ -38,16 +38,16 @@ class Placement:
     width: int
 
     def window(self, scores_hw: tuple[int, int]) -> tuple[float, float, float, float]:
-        """Returns the frame's place in units of scores, as `upsample_argmax` takes it."""
+        """Returns the frame's place in units of scores, in the form that `upsample_argmax` takes."""
         vertical, horizontal = scores_hw[0] / self.size_hw[0], scores_hw[1] / self.size_hw[1]
         return self.top * vertical, self.left * horizontal, self.height * vertical, self.width * horizontal
 
 
 def check_size(size: Size, fit: str) -> None:
-    """Refuses a size or a fit that can't be.
+    """Refuses a size or a fit that is not valid.
 
     Raises:
-        SegError: a side is below the network's smallest, the size is another word, or the fit is unknown.
+        SegError: a side is below the network's minimum, the size is an unknown word, or the fit is unknown.
     """
     if fit not in get_args(Fit):
         raise SegError(f"fit is {fit!r}; it can be {' or '.join(map(repr, get_args(Fit)))}.")
@@ -60,13 +60,14 @@ def check_size(size: Size, fit: str) -> None:
 
 
 def place(frame_hw: tuple[int, int], size_hw: tuple[int, int] | None, fit: Fit, long_side: int | None = None) -> Placement:
-    """Decides where a frame goes.
+    """Computes where a frame goes.
 
     Args:
         frame_hw: (H, W) of the frame.
-        size_hw: (H, W) that it is brought to; None for its own shape.
+        size_hw: (H, W) to which it is brought; None keeps its own shape.
         fit: how it is brought to `size_hw`.
-        long_side: of a frame that keeps its shape [px]; None for its own size. A side below 32 is stretched to 32 either way.
+        long_side: longer side of a frame that keeps its shape [px]; None for its own size. In both cases a side below 32 is
+            stretched to 32.
     """
     if size_hw is None or fit == "stretch":
         height, width = size_hw or scaled(frame_hw, long_side)
@@ -77,7 +78,7 @@ def place(frame_hw: tuple[int, int], size_hw: tuple[int, int] | None, fit: Fit, 
 
 
 def scaled(frame_hw: tuple[int, int], long_side: int | None) -> tuple[int, int]:
-    """Returns the (H, W) nearest to the frame's shape whose longer side is `long_side`, on a grid of 8 px; its own for None."""
+    """Returns the (H, W) with the longer side `long_side`, nearest to the frame's shape on a grid of 8 px; None: its own."""
     if long_side is None or max(frame_hw) == long_side:
         return max(frame_hw[0], MIN_SIZE), max(frame_hw[1], MIN_SIZE)
     height, width = (max(MIN_SIZE, round(side * long_side / max(frame_hw) / GRID) * GRID) for side in frame_hw)
@@ -86,13 +87,13 @@ def scaled(frame_hw: tuple[int, int], long_side: int | None) -> tuple[int, int]:
 
 def fit_frame(frame_bgr: npt.NDArray[np.uint8], placement: Placement, mean_rgb: tuple[float, ...],
               threads: int = 1) -> npt.NDArray[np.uint8]:
-    """Returns the (H, W, 3) BGR image that the network sees, C-contiguous; the frame itself where it fits already.
+    """Returns the (H, W, 3) BGR image that the network sees, C-contiguous; the frame itself if it already fits.
 
     Args:
         frame_bgr: (H, W, 3) uint8.
         placement: where it goes.
         mean_rgb: 0 to 1, the colour around a letterboxed frame.
-        threads: how many share the work.
+        threads: how many threads share the work.
     """
     inner_hw = (placement.height, placement.width)
     frame = resize(np.ascontiguousarray(frame_bgr), inner_hw, threads)

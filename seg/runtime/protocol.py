@@ -1,4 +1,4 @@
-"""What an engine is, and the errors that all of them share. Engines import this, and nothing that knows of other engines."""
+"""The interface of engines, and the errors that they share. Engines import this module, and none that knows other engines."""
 
 from typing import NamedTuple, Protocol
 
@@ -12,16 +12,16 @@ Scores = npt.NDArray[np.float32]
 
 
 class Engine(Protocol):
-    """Runs one network on frames of any size. Not for several threads at once: `Predictor` sees to that.
+    """Runs one network on frames of any size. It is not for several threads at once; `Predictor` takes care of that.
 
-    What it takes when it is made stands at `seg.runtime.engines.make.make`.
+    `seg.runtime.engines.make.make` describes its constructor.
 
     Attributes:
         name: its name in `seg.runtime.engines.table`.
-        precision: of the arithmetic, as read back from the engine where it can say: "fp32", "bf16", "int8".
-        threads: how many it uses, as read back where the engine can say.
-        fixed_size_hw: (H, W) of the only frames that the network was exported for; None for any.
-        first_call_ms: what was done once, such as "import", "read" and "compile".
+        precision: of the arithmetic, read back from the engine if it can say: "fp32", "bf16", "int8".
+        threads: number of threads that it uses, read back if the engine can say.
+        fixed_size_hw: (H, W) of the only frames that the network was exported for; None for any size.
+        first_call_ms: times of work that is done once, such as "import", "read" and "compile".
     """
 
     @property
@@ -38,7 +38,7 @@ class Engine(Protocol):
     def logits(self, frame_bgr: Frame) -> Scores:
         """Maps a C-contiguous (H, W, 3) frame to scores (C, ceil(H/s), ceil(W/s)), which the next call overwrites.
 
-        The network decides on s: 8 with LR-ASPP, the output stride with R-ASPP.
+        The network determines s: 8 with LR-ASPP, the output stride with R-ASPP.
         """
         ...
 
@@ -58,15 +58,15 @@ class MissingEngine(SegError):
 
 
 class UnavailablePrecision(SegError):
-    """The engine, the processor or the weights don't have it."""
+    """The engine, the processor or the weights don't support the precision."""
 
 
 def check_precision(engine: str, asked: str | None, found: str) -> None:
-    """Refuses a network that is computed in another precision than was asked for.
+    """Refuses a network that is computed in another precision than the one asked for.
 
     Raises:
-        UnavailablePrecision: it is. None asks for nothing.
+        UnavailablePrecision: the precisions differ. None accepts any.
     """
     if asked not in (None, found):
         raise UnavailablePrecision(f"{engine} was asked for {asked} and computes this network in {found} on this processor. Ask "
-                                   f"for {found}, or take another engine.")
+                                   f"for {found}, or choose another engine.")

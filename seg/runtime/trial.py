@@ -1,8 +1,8 @@
-"""How "auto" finds out what is fastest: cells run on the user's own frames, and their labels are compared.
+"""How "auto" finds the fastest engine: all cells run on the user's own frames, and their labels are compared.
 
-They run one after the other, and each is gone before the next one comes: of all of them together no machine has the memory.
-What disturbs the machine for a while would then disturb one alone, so that those in front run a second time, in the opposite
-order, and the better time counts. Frames that are large, or whose size takes long here, are cut to their middle.
+They run one after the other, and each is deleted before the next one is built, because no machine has the memory for all of them.
+A short disturbance of the machine would then hit only one of them. So the fastest ones run a second time, in the opposite
+order, and the better time counts. Frames that are large, or that take long at their size, are cropped to their middle.
 """
 
 import gc
@@ -21,25 +21,25 @@ from seg.runtime.preprocess import GRID
 from seg.runtime.protocol import Cell, Engine, Frame, MissingEngine, UnavailablePrecision
 from seg.runtime.upsample import upsample_argmax
 
-MOST_PIXELS = 1024 * 2048  # of a frame that is tried as it is; more of them take time and memory, and tell nothing new
-LONGEST_S = 1.0  # that the reference may take for a frame; else a smaller part of it decides
-_LEAST_RUNS, _MOST_RUNS, _VISIT_S = 3, 10, 0.25  # timed runs of one visit: until both the least and the time are reached
-_CONTENDS = 1.5  # what takes more than this many times as long as the fastest doesn't run again
-_HOPELESS = 2.0  # and this ends a visit after a single run
-_BLANK = 4.0  # levels that the pixels of a frame without a picture deviate by at most
+MOST_PIXELS = 1024 * 2048  # of a frame that is tried uncropped; more pixels take time and memory and give no new information
+LONGEST_S = 1.0  # longest time of the reference for a frame; if it takes longer, a smaller part of the frame is tried
+_LEAST_RUNS, _MOST_RUNS, _VISIT_S = 3, 10, 0.25  # timed runs of a visit, which lasts at least _VISIT_S
+_CONTENDS = 1.5  # a cell that takes more than this many times as long as the fastest doesn't run again
+_HOPELESS = 2.0  # a cell that takes this many times as long ends its visit after one run
+_BLANK = 4.0  # levels; if the pixels deviate less, the frame shows no picture
 
 Make = Callable[[Cell], Engine]
 
 
 @dataclass
 class TrialOutcome:
-    """What a trial found.
+    """The result of a trial.
 
     Attributes:
-        trials: of all cells that ran, the reference first.
-        size_hw: (H, W) of what they ran on.
-        frames: on how many.
-        left_out: sentences about those that didn't run.
+        trials: results of all cells that ran, the reference first.
+        size_hw: (H, W) of the tried image.
+        frames: number of tried frames.
+        left_out: a sentence for each cell that didn't run.
     """
 
     trials: list[Trial]
@@ -53,15 +53,15 @@ def hold(cells: Sequence[Cell], reserves: Sequence[Cell], make: Make, frames_bgr
     """Tries cells on frames.
 
     Args:
-        cells: those that are preferred first. The first that runs is the reference, which the labels of the others are
-            compared with.
-        reserves: are tried, until one runs, only where none of the others runs.
-        make: makes the engine of a cell, or raises a `SegError` that says why it can't be.
+        cells: in order of preference. The first one that runs is the reference, with whose labels those of the others are
+            compared.
+        reserves: tried only if none of the others runs, until one runs.
+        make: makes the engine of a cell, or raises a `SegError` that says why it can't.
         frames_bgr: (H, W, 3) uint8, at least one.
-        fixed_size_hw: (H, W) of the only frames that the network takes; None for any.
+        fixed_size_hw: (H, W) of the only frames that the network takes; None for any size.
 
     Raises:
-        SegError: none of them runs; it says what is wrong with the first.
+        SegError: none of them runs; the message says what is wrong with the first.
     """
     shown = with_picture(frames_bgr)
     trial = _Trial(make, fixed_size_hw, shown if fixed_size_hw else same_size(shown, MOST_PIXELS))
@@ -78,16 +78,16 @@ def hold(cells: Sequence[Cell], reserves: Sequence[Cell], make: Make, frames_bgr
 
 
 def with_picture(frames_bgr: Sequence[Frame]) -> list[Frame]:
-    """Returns the frames that show something, or all where none does: on a black one scores tie, and rounding changes labels."""
+    """Returns the frames that show a picture, or all if none does. On a black frame scores tie, and rounding changes labels."""
     return [frame for frame in frames_bgr if cv2.meanStdDev(frame)[1].max() > _BLANK] or list(frames_bgr)
 
 
 def same_size(frames_bgr: Sequence[Frame], most_pixels: int) -> list[Frame]:
-    """Returns the middles of frames, all of one size, so that an engine compiles for one alone.
+    """Returns the middles of the frames, all of one size, so that an engine compiles only once.
 
     Args:
-        frames_bgr: (H, W, 3) uint8. Those with a side below half of the first one's are left out.
-        most_pixels: that each may have; the shape is the frame's own, as near as sides in steps of 8 px come.
+        frames_bgr: (H, W, 3) uint8. Frames with a side below half of the first frame's are left out.
+        most_pixels: largest number of pixels; the shape is the frame's own, as near as sides in steps of 8 px allow.
     """
     first = frames_bgr[0].shape
     kept = [frame for frame in frames_bgr if all(2 * frame.shape[axis] >= first[axis] for axis in (0, 1))]
@@ -105,7 +105,7 @@ def _middle(frame: Frame, height: int, width: int) -> Frame:
 
 @dataclass
 class _Found:
-    """What is known of a cell: the median of each visit [ms], and by frame the share of labels that changed."""
+    """The results of a cell: the median of each visit [ms], and for each frame the share of changed labels."""
 
     medians_ms: list[float] = field(default_factory=list)
     changed: dict[int, float] = field(default_factory=dict)
@@ -114,24 +114,24 @@ class _Found:
 class _Trial:
     def __init__(self, make: Make, fixed_size_hw: tuple[int, int] | None, frames: list[Frame]) -> None:
         self._make, self._fixed_size_hw, self._frames = make, fixed_size_hw, frames
-        self._expected: list[Frame] = []  # labels alone: the reference itself is gone by then
+        self._expected: list[Frame] = []  # only the labels: the reference itself is deleted by then
         self.found: dict[Cell, _Found] = {}
         self.faults: dict[Cell, SegError] = {}
 
     def visit(self, cell: Cell) -> None:
-        """Makes an engine, runs it for a while, and notes how it did."""
+        """Makes an engine, runs it for a while, and records the results."""
         if any(isinstance(fault, MissingEngine) and other.engine == cell.engine for other, fault in self.faults.items()):
             return
         try:
             self.found[cell] = self._run(cell)
         except SegError as fault:
-            self.faults[cell] = type(fault)(str(fault))  # the one that was raised holds all that was there, the engine too
+            self.faults[cell] = type(fault)(str(fault))  # the raised one's traceback keeps the engine alive
         except MemoryError:
-            self.faults[cell] = SegError("memory didn't suffice.")
-        gc.collect()  # an engine may hold itself
+            self.faults[cell] = SegError("there was too little memory.")
+        gc.collect()  # an engine may be part of a reference cycle
 
     def contenders(self) -> list[Cell]:
-        """Returns those that may be the fastest; none where that is clear."""
+        """Returns the cells that may be the fastest; none if that is already clear."""
         right = {cell: min(found.medians_ms) for cell, found in self.found.items() if _share(found) <= MOST_CHANGED}
         near = [cell for cell, median_ms in right.items() if median_ms <= _CONTENDS * min(right.values())]
         return near if len(near) > 1 else []
@@ -139,7 +139,7 @@ class _Trial:
     def findings(self) -> TrialOutcome:
         trials = [Trial(*cell, min(found.medians_ms), _share(found)) for cell, found in self.found.items()
                   if cell not in self.faults]
-        # Most processors and weights don't have all precisions; that's nothing to tell.
+        # Most processors and weights lack some precision; the user needn't be told.
         left_out = [f"{cell} was left out: {fault}" for cell, fault in self.faults.items()
                     if not isinstance(fault, UnavailablePrecision)]
         size_hw = self._frames[0].shape[0], self._frames[0].shape[1]
@@ -161,7 +161,7 @@ class _Trial:
         return found
 
     def _reference(self, engine: Engine) -> _Found:
-        """Runs the first one that can; where a frame takes it too long, all go on with a smaller part of the frames."""
+        """Runs the first cell that can; if a frame takes it too long, all cells use a smaller part of the frames."""
         while True:
             labels: dict[int, Frame] = {}
             median_ms = self._timed(engine, labels.__setitem__, LONGEST_S * 1000)
@@ -174,11 +174,11 @@ class _Trial:
         return _Found([median_ms], dict.fromkeys(labels, 0.0))
 
     def _timed(self, engine: Engine, look: Callable[[int, Frame], object], hopeless_ms: float) -> float:
-        """Returns the median time of the network alone [ms], after a run that isn't timed; shows all frames' labels.
+        """Returns the median time of the network alone [ms], after one untimed run; passes all frames' labels to `look`.
 
         Args:
-            engine: what runs.
-            look: is given the number of a frame and its labels.
+            engine: the engine to run.
+            look: receives the number of a frame and its labels.
             hopeless_ms: if the first run takes longer, it is the only one.
         """
         times_ms: list[float] = []

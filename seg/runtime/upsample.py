@@ -1,19 +1,19 @@
 """Exact bilinear upsampling and argmax in one pass: scores at 1/8 or any other size in, a label map at any size out.
 
-What is computed is `argmax(interpolate(scores, size_hw, mode="bilinear", align_corners=False))` in float64. It costs a
+The result is `argmax(interpolate(scores, size_hw, mode="bilinear", align_corners=False))` in float64. It costs a
 small part of that because of two facts. Between four neighbouring scores ("a cell") the interpolated score of every
-class is the same convex combination of its four corners, so
+class is the same convex combination of its four corners. Therefore:
 
-1. where one class wins at all four corners it wins everywhere between them: the cell is filled without arithmetic;
-2. elsewhere, a class that one of the corners' winners beats at all four corners can't win between them: it is dropped.
+1. where one class wins at all four corners, it wins everywhere between them: the cell is filled without arithmetic;
+2. elsewhere, a class that loses to one of the corners' winners at all four corners can't win between them: it is dropped.
 
 In street scenes about one cell in ten reaches step 2, and two or three classes are left there. Coordinates and sums are
 float64, so the labels are those of the float64 computation except where two scores tie to within its rounding.
 
-Confidence, if it is wanted, takes every class that adds to the softmax's sum in float32, and so every cell through step 2.
+If confidence is wanted, it needs every class that adds to the softmax's sum in float32, so every cell goes through step 2.
 
 The loop itself is `seg.runtime.upsample_loop`. It runs without the interpreter's lock: threads share a frame's rows, and
-several callers run side by side.
+several callers can run at the same time.
 """
 
 from functools import lru_cache
@@ -26,14 +26,14 @@ from seg.errors import SegError
 from seg.runtime.loops import UPSAMPLING
 from seg.runtime.workers import share
 
-MAX_CLASSES = 255  # train ids are uint8 and 255 means "ignored"
+MAX_CLASSES = 255  # train ids are uint8, and 255 means "ignored"
 
 
 class _Axis(NamedTuple):
-    """How an axis of the output falls onto that of the scores, in cells: runs of outputs between the same two scores.
+    """How an axis of the output maps onto that of the scores, in cells: runs of outputs between the same two scores.
 
     Attributes:
-        fraction: (outputs,) float64 in [0, 1), the weight of the cell's far score.
+        fraction: (outputs,) float64 in [0, 1), the weight of the cell's second score.
         near, far: (cells,) indices of the two scores; equal at the borders.
         start: (cells + 1,) first output of each cell, then the number of outputs.
     """
@@ -45,13 +45,13 @@ class _Axis(NamedTuple):
 
 
 def positions(scores: int, outputs: int, begin: float, length: float) -> npt.NDArray[np.float64]:
-    """Returns where `outputs` pixels lie among scores, by half-pixel centres, if they cover `length` of them from `begin`."""
+    """Returns the positions of `outputs` pixels among the scores, by half-pixel centres: `length` scores from `begin`."""
     return np.clip(begin + (np.arange(outputs) + 0.5) * (length / outputs) - 0.5, 0.0, scores - 1)
 
 
 @lru_cache(maxsize=64)
 def _axis(scores: int, outputs: int, begin: float, length: float) -> _Axis:
-    """Maps `outputs` pixels onto the stretch of scores from `begin`, `length` scores long, by half-pixel centres."""
+    """Maps `outputs` pixels onto `length` scores from `begin`, by half-pixel centres."""
     position = positions(scores, outputs, begin, length)
     near = position.astype(np.int64)
     start = np.flatnonzero(np.diff(near, prepend=-1))
@@ -70,21 +70,21 @@ def upsample_argmax(
 ) -> npt.NDArray[np.uint8]:
     """Returns the class with the highest bilinearly interpolated score, (H, W) uint8, for any scale up or down.
 
-    Equals torch's `interpolate(..., align_corners=False).argmax` in float64; of scores that tie, any may win. Safe to
-    call from several threads; with `out` given nothing of a frame's size is allocated.
+    Equals torch's `interpolate(..., align_corners=False).argmax` in float64; if scores tie, any of them may win. Safe to
+    call from several threads; if `out` is given, nothing of a frame's size is allocated.
 
     Args:
         logits_chw: (C, h, w) finite scores.
         size_hw: (H, W) of the label map.
         out: (H, W) uint8, C-contiguous, written and returned.
         confidence: (H, W) float32, C-contiguous; the softmax probability of each label is written into it, correct to
-            float32's rounding. The labels stay the same; it takes several times as long, for every cell is interpolated.
-        window: (top, left, height, width) of the scores that the label map covers, in units of scores; all of them for
-            None. It undoes a letterbox.
-        threads: how many share the rows.
+            float32's rounding. The labels stay the same; it takes several times as long, because every cell is interpolated.
+        window: (top, left, height, width) of the scores that the label map covers, in units of scores; None for all of
+            them. It undoes a letterbox.
+        threads: how many threads share the rows.
 
     Raises:
-        SegError: a shape, type or size is not as said.
+        SegError: a shape, type or size is not as described.
     """
     if logits_chw.ndim != 3 or logits_chw.dtype != np.float32 or 0 in logits_chw.shape:
         raise SegError(f"Scores are {logits_chw.dtype} {logits_chw.shape}; expected float32 (classes, height, width).")

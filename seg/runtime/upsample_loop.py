@@ -1,7 +1,7 @@
-"""The compiled inner loop of `seg.runtime.upsample`, apart from it so that Numba is imported only when a frame comes.
+"""The compiled inner loop of `seg.runtime.upsample`, in a module of its own so that Numba is imported only when a frame comes.
 
-Plain loops over plain arrays throughout: Numba compiles slice assignments several times slower. `load` compiles it once per
-machine, see `seg.compiled`.
+All loops are plain loops over plain arrays: Numba makes slice assignments several times slower. `load` compiles the loop once
+per machine, see `seg.compiled`.
 """
 
 import math
@@ -17,7 +17,7 @@ from seg.compiled import compiled
 
 @numba.njit(nogil=True)
 def _winners(scores: Any, row: int, best: Any, winner: Any) -> None:
-    """Writes each score's winning class of one row, the lowest of those that tie. Class by class: so it vectorises."""
+    """Writes the winning class of each score in one row; on a tie the lowest class. Goes class by class, so it vectorises."""
     for x in range(scores.shape[2]):
         best[x], winner[x] = scores[0, row, x], 0
     for c in range(1, scores.shape[0]):
@@ -27,16 +27,16 @@ def _winners(scores: Any, row: int, best: Any, winner: Any) -> None:
             winner[x] = c if higher else winner[x]
 
 
-# A class this far below one and the same other at all four corners adds less than 255 exp(-25) = 4e-9 to a softmax's sum,
-# with all such classes together: less than float32 can tell from 1.
+# If another class is this much higher at all four corners, a class adds less than 255 exp(-25) = 4e-9 to a softmax's sum,
+# together with all such classes. That is less than float32 can distinguish from 1.
 _NEGLIGIBLE = 25.0
 
 
 @numba.njit(nogil=True)
 def _fill_confidence(scores: Any, rows: Any, columns: Any, cell_row: int, upper: Any, lower: Any, confidence: Any) -> None:
-    """Writes the highest class's softmax probability for the output rows of a row of cells.
+    """Writes the softmax probability of the highest class for the output rows of a row of cells.
 
-    `upper` and `lower` are each score's winning class in the two rows around it.
+    `upper` and `lower` are the winning classes of the two rows of scores around it.
     """
     row_fraction, row_near, row_far, row_start = rows
     column_fraction, column_near, column_far, column_start = columns
@@ -77,17 +77,17 @@ def _fill_confidence(scores: Any, rows: Any, columns: Any, cell_row: int, upper:
 def _label_rows(scores: Any, rows: Any, columns: Any, out: Any, confidence: Any, first_cell: int, last_cell: int) -> None:
     """Labels the output rows of the cells first_cell..last_cell - 1; see `upsample` for the two steps. Compiled by `load`.
 
-    `confidence` is filled too, unless it is None. Numba compiles one kernel for None and another for an array.
+    `confidence` is also filled, unless it is None. Numba compiles one kernel for None and another for an array.
     """
     row_fraction, row_near, row_far, row_start = rows
     column_fraction, column_near, column_far, column_start = columns
     classes, _, width = scores.shape
-    # Each score's winning class, in the two rows around a cell.
+    # The winning class of each score in the two rows around a cell.
     upper, lower = np.empty(width, np.uint8), np.empty(width, np.uint8)
     lower_is = -1  # the row of scores that `lower` describes
     best = np.empty(width, np.float32)
     mixed = np.empty(len(column_near), np.int64)  # the cells of a row whose corners disagree
-    corner = np.empty((4, classes), np.float64)  # of the classes that are left in a mixed cell
+    corner = np.empty((4, classes), np.float64)  # of the remaining classes in a mixed cell
     label = np.empty(classes, np.uint8)
     start, slope = np.empty(classes, np.float64), np.empty(classes, np.float64)
 
@@ -104,7 +104,7 @@ def _label_rows(scores: Any, rows: Any, columns: Any, out: Any, confidence: Any,
             _winners(scores, far, best, lower)
         lower_is = far
 
-        # Step 1 makes one row; the cell's other rows are copies of it.
+        # Step 1 makes one row; the other rows of the cell are copies of it.
         y_begin, y_end = row_start[cell_row], row_start[cell_row + 1]
         first_row = out[y_begin]
         mixed_count = 0
@@ -133,7 +133,7 @@ def _label_rows(scores: Any, rows: Any, columns: Any, out: Any, confidence: Any,
                 for w in winners:
                     dropped = dropped or (w != c and scores[w, near, left] >= a and scores[w, near, right] >= b
                                           and scores[w, far, left] >= d and scores[w, far, right] >= e)
-                # A corner's winner is always kept: two that tie at all corners would drop each other.
+                # A corner's winner is always kept: two classes that tie at all corners would drop each other.
                 if not dropped or c == winners[0] or c == winners[1] or c == winners[2] or c == winners[3]:
                     corner[0, kept], corner[1, kept], corner[2, kept], corner[3, kept] = a, b, d, e
                     label[kept] = c

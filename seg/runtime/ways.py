@@ -1,8 +1,8 @@
 """How the network looks at a frame: at the whole of it, through sliding windows, or at several scales and mirrored.
 
-Windows and scales are what papers score with. They cost as many runs of the network as they have parts, and a result says so.
-Scores are averaged before they are upsampled: windows as scores, where they overlap, for they are of one scale; scales as
-probabilities.
+Papers often score with windows and scales. They cost one run of the network for each part, and a result says so.
+Scores are averaged before they are upsampled. Overlapping windows are averaged as scores, because they have one scale; scales
+are averaged as probabilities.
 """
 
 import math
@@ -20,13 +20,13 @@ from seg.runtime.protocol import Frame, Scores
 from seg.runtime.resize import resize
 
 Network = Callable[[Frame], Scores]
-_GRID = 32  # sides are whole multiples of it, so that scores of any stride lie on whole cells
+_GRID = 32  # sides are multiples of it, so that scores of any stride lie on whole cells
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5)
 OVERLAP = 1 / 3
 
 
 class Way(Protocol):
-    """Gets a frame's scores from a network that may be run several times."""
+    """Computes a frame's scores with a network that may run several times."""
 
     def __call__(self, network: Network, image_bgr: Frame) -> Scores:
         """Returns scores (C, h, w) that cover the image (H, W, 3)."""
@@ -53,14 +53,14 @@ class Whole:
 
 @dataclass(frozen=True)
 class Slide:
-    """Windows of one size, evenly spread, so that neighbours overlap by at least a share of their side.
+    """Windows of one size, evenly spread, so that neighbours overlap by at least a given share of their side.
 
     Attributes:
-        window_hw: (H, W), brought to multiples of 32; a frame that is smaller in one direction is seen whole in it.
-        overlap: 0 to below 1.
+        window_hw: (H, W), rounded to multiples of 32; a frame that is smaller in one direction fits completely in that direction.
+        overlap: share from 0 to below 1.
 
     Raises:
-        SegError: one of them can't be.
+        SegError: a value is not valid.
     """
 
     window_hw: tuple[int, int]
@@ -105,10 +105,10 @@ class Multiscale:
     """Several sizes, each also mirrored.
 
     Attributes:
-        scales: times the size that the frame would run at, above 0.
+        scales: factors of the size at which the frame would run, above 0.
 
     Raises:
-        SegError: there is none, or one that can't be.
+        SegError: there is no scale, or one is not valid.
     """
 
     scales: tuple[float, ...] = SCALES
@@ -128,7 +128,7 @@ class Multiscale:
                 size_wh = total.shape[2], total.shape[1]
                 total += np.stack([cv2.resize(one, size_wh, interpolation=cv2.INTER_LINEAR) for one in mean])
         assert total is not None
-        return np.log(total / len(self.scales)).astype(np.float32, copy=False)  # whose softmax are the mean probabilities
+        return np.log(total / len(self.scales)).astype(np.float32, copy=False)  # the softmax of these are the mean probabilities
 
     def largest(self, size_hw: tuple[int, int]) -> tuple[int, int]:
         height, width = (_whole(side * max(self.scales)) for side in size_hw)
@@ -151,7 +151,7 @@ def _resized(image_bgr: Frame, scale: float) -> Frame:
 
 
 def _starts(side: int, window: int, overlap: float) -> list[int]:
-    """Returns where windows begin, on the grid, the last one at the end."""
+    """Returns the starts of the windows, on the grid; the last window ends at the border."""
     count = math.ceil((side - window) / max(1.0, window * (1 - overlap))) + 1
     return [round(i * (side - window) / max(1, count - 1) / _GRID) * _GRID for i in range(count)]
 

@@ -1,4 +1,4 @@
-"""The threads that help with a frame: one pool for the whole process, whatever runs in it."""
+"""The threads that help with a frame: one pool for the whole process, shared by everything that runs in it."""
 
 import os
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from seg.machine import usable_cores
 
 @cache
 def pool() -> ThreadPoolExecutor:
-    """Returns the pool, with a thread for each usable core."""
+    """Returns the pool, which has one thread for each usable core."""
     return ThreadPoolExecutor(usable_cores(), thread_name_prefix="seg")
 
 
 def share(count: int, threads: int, work: Callable[[int, int], object]) -> None:
-    """Calls work(begin, end) for as many parts of range(count) as there are threads, the first one in this thread."""
+    """Splits range(count) into one part per thread and calls work(begin, end) for each; the first part runs in this thread."""
     bounds = [count * part // threads for part in range(threads + 1)]
     parts = [(begin, end) for begin, end in pairwise(bounds) if begin < end]
     jobs = [pool().submit(work, *part) for part in parts[1:]]

@@ -1,4 +1,4 @@
-"""The cells that "auto" has to choose among: what is installed, and has a file to run."""
+"""The cells among which "auto" chooses: those that are installed and have a file to run."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,22 +10,23 @@ from seg.runtime.protocol import Cell, MissingEngine, UnavailablePrecision
 
 
 def candidates(engine: str, precision: str, weights: Path) -> tuple[dict[Cell, Path], list[str]]:
-    """Returns which cells there are and the file of each, those that are preferred first, and what a user would miss.
+    """Returns the available cells with the file of each, in order of preference, and sentences about missing ones.
 
-    What only the engine itself knows, such as whether the processor has bfloat16, is not asked here: nothing is imported.
+    Only the engine itself knows some facts, such as whether the processor has bfloat16. They aren't asked here: nothing is
+    imported.
 
     Args:
         engine: one of `table.names()`.
-        precision: one of `table.precisions()`; together they passed `table.check_names`.
+        precision: one of `table.precisions()`; `table.check_names` has accepted the pair.
         weights: a .safetensors or .onnx file.
 
     Raises:
-        SegError: there is none, for no engine that has the precision is installed, none runs what the file holds, or what they
-            run is missing or of other weights.
+        SegError: there is no cell: no engine with the precision is installed, none can run the kind of file, or the file that
+            they run is missing or belongs to other weights.
     """
     named = list(ENGINES) if engine == AUTO else [engine]
     named = [name for name in named if precision in (AUTO, *ENGINES[name].runs)]
-    # An engine that was asked for by name is not looked for: importing it says best what is wrong with it.
+    # An engine that was asked for by name is not searched for: importing it gives the best error message.
     installed = named if engine != AUTO else [name for name in named if find_spec(ENGINES[name].package) is not None]
     if not installed:
         raise MissingEngine(f"There is no engine to run the network. Install the fastest one: pip install "
@@ -45,7 +46,7 @@ def candidates(engine: str, precision: str, weights: Path) -> tuple[dict[Cell, P
 
 
 def _with_files(cells: list[Cell], weights: Path) -> tuple[dict[Cell, Path], dict[Cell, SegError]]:
-    """Returns the file of each cell that has one to run, and what is wrong with the others."""
+    """Returns the file of each cell that has one to run, and the fault of each other cell."""
     paths: dict[Cell, Path] = {}
     faults: dict[Cell, SegError] = {}
     for cell in cells:
@@ -57,7 +58,7 @@ def _with_files(cells: list[Cell], weights: Path) -> tuple[dict[Cell, Path], dic
 
 
 def _told(faults: dict[Cell, SegError], precision: str) -> list[str]:
-    """Returns sentences on cells without a file; each missing file is told once, and only if one would expect it."""
+    """Returns sentences on cells without a file. Each missing file is named once, and only if a user would expect it."""
     told, missing = [], set[str]()
     for cell, fault in faults.items():
         kind = ENGINES[cell.engine].runs[cell.precision]

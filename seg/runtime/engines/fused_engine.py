@@ -1,4 +1,4 @@
-"""Our own way to run a network: its steps fused and compiled for this processor, see `seg.runtime.fused`."""
+"""Our own engine: the network's steps are fused and compiled for this processor, see `seg.runtime.fused`."""
 
 import statistics
 import time
@@ -22,7 +22,7 @@ from seg.weights import read_description, read_export, read_ranges, read_tensors
 
 
 class _Workspace(NamedTuple):
-    """A program and what it writes to."""
+    """A program and the memory that it writes to."""
 
     program: Program
     arrays: Arrays
@@ -31,16 +31,17 @@ class _Workspace(NamedTuple):
 
 
 class FusedEngine:
-    """See `Engine`. All threads work on one step at a time, each on the next of its tasks.
+    """See `Engine`. All threads work on the same step, and each takes the step's next free task.
 
     Args:
-        model: a safetensors file; for int8 the int8 ONNX that lies beside it.
-        threads: how many it may use.
-        precision: "fp32", "bf16", "int8", or None for the first.
-        cache: not used; what was compiled is the same for all networks and kept by Numba.
+        model: a safetensors file; for int8 the int8 ONNX beside it.
+        threads: how many threads it may use.
+        precision: "fp32", "bf16", "int8", or None for "fp32".
+        cache: not used; the compiled code is the same for all networks, and Numba keeps it.
 
     Raises:
-        SegError: a file can't be read or is of other weights, or the network, the processor or the precision is none that it has.
+        SegError: a file can't be read or belongs to other weights, or the network, the processor or the precision isn't
+            supported.
     """
 
     name = "fused"
@@ -62,13 +63,13 @@ class FusedEngine:
     def logits(self, frame_bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Maps a C-contiguous (H, W, 3) frame to scores (C, ceil(H/8), ceil(W/8)), which the next call overwrites."""
         workspace = self._workspaces((frame_bgr.shape[0], frame_bgr.shape[1]))
-        if not frame_bgr.flags.writeable:  # for Numba these are two types, and it would compile for both
+        if not frame_bgr.flags.writeable:  # Numba takes read-only arrays for another type and would compile for both
             frame_bgr = frame_bgr.copy()
         self._run(workspace, workspace.program.steps, frame_bgr)
         return workspace.scores
 
     def profile(self, frame_bgr: npt.NDArray[np.uint8], runs: int) -> dict[str, float]:
-        """Returns the median milliseconds of each step by itself, in their order. They add up to a little more than all."""
+        """Returns the median milliseconds of each step alone, in order. Their sum is a little above the whole network's time."""
         self.logits(frame_bgr)
         workspace = self._workspaces((frame_bgr.shape[0], frame_bgr.shape[1]))
         times_ms: dict[str, list[float]] = {name: [] for name in workspace.program.names}
@@ -83,7 +84,7 @@ class FusedEngine:
         _, arrays, scratch, scores = workspace
         counters = np.zeros(len(steps) * COUNTERS, np.int64)
         run, frame = load(self.precision), frame_bgr.reshape(len(frame_bgr), -1)
-        for own in scratch[1:]:  # who comes late finds all tasks taken; so nobody is waited for
+        for own in scratch[1:]:  # a thread that starts late finds no task left, so no thread has to be waited for
             pool().submit(run, steps, frame, arrays, own, scores, counters)
         run(steps, frame, arrays, scratch[0], scores, counters)
 
@@ -100,29 +101,29 @@ class FusedEngine:
 
 
 def check_processor(precision: str) -> None:
-    """Refuses a precision that the processor has no arithmetic for; the loops would be slower than anything else.
+    """Refuses a precision for which the processor has no instructions; the loops would be slower than any other engine.
 
     Raises:
-        UnavailablePrecision: it is so.
+        UnavailablePrecision: the processor lacks them.
     """
     lacks = processor.missing(precision)
     if lacks is not None:
         other = "engine" if precision == "fp32" else "precision or engine"
         raise UnavailablePrecision(f"This processor has no {lacks} instructions, which the engine 'fused' needs for {precision}. "
-                                   f"Take another {other}.")
+                                   f"Choose another {other}.")
 
 
 def _weights_of(int8_model: Path) -> Path:
-    """Returns the weights beside an int8 ONNX that it was made from.
+    """Returns the weights file beside an int8 ONNX, from which the ONNX was made.
 
     Raises:
-        UnavailablePrecision: there are none.
-        SegError: they are others.
+        UnavailablePrecision: there is no weights file.
+        SegError: the ONNX was made from other weights.
     """
     weights = int8_model.with_name(f"{int8_model.stem.removesuffix('_int8')}.safetensors")
     if not weights.is_file():
         raise UnavailablePrecision(f"The engine 'fused' takes its weights from safetensors, in int8 too, and beside {int8_model} "
-                                   f"there is no {weights.name}. Take another engine.")
+                                   f"there is no {weights.name}. Choose another engine.")
     export = read_export(int8_model)
     if export is None or export.weights_sha256 not in (None, sha256(weights)):
         raise SegError(f"{int8_model} was not made from {weights}: it is of other weights. Make it again: lraspp export "
@@ -131,7 +132,7 @@ def _weights_of(int8_model: Path) -> Path:
 
 
 def _aligned(size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Returns numbers that begin at a cache line: what threads write is in lines of their own then."""
+    """Returns an array that begins at a cache line, so that threads that write to different arrays never share a line."""
     unit = line(dtype)
     room = np.zeros(size + unit, dtype)
     begin = -room.ctypes.data // room.itemsize % unit

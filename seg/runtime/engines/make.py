@@ -15,7 +15,7 @@ def engine_class(name: str) -> type[Engine]:
     """Imports an engine.
 
     Raises:
-        MissingEngine: it can't be, for its package is missing or broken.
+        MissingEngine: its package is missing or broken.
     """
     entry = ENGINES[name]
     try:
@@ -26,16 +26,16 @@ def engine_class(name: str) -> type[Engine]:
 
 
 def make(cell: Cell, weights: Path, threads: int, cache: Cache) -> Engine:
-    """Makes the engine of a cell: its class is called with the file that it runs, `threads`, `precision` and `cache`.
+    """Makes the engine of a cell: calls its class with the file that it runs, `threads`, `precision` and `cache`.
 
     Args:
-        cell: neither of its names is "auto".
-        weights: a .safetensors or .onnx file; `model_file` says what is run.
-        threads: how many it may use.
-        cache: for what it compiles.
+        cell: an engine and a precision, neither of them "auto".
+        weights: a .safetensors or .onnx file; `model_file` determines which file is run.
+        threads: how many threads it may use.
+        cache: for compiled networks.
 
     Raises:
-        SegError: a package, a file or a precision is missing, or the file can't be run or is of other weights.
+        SegError: a package, a file or a precision is missing, or the file can't be run or belongs to other weights.
     """
     costs_ms: dict[str, float] = {}
     with timed(costs_ms, "import"):

@@ -1,4 +1,4 @@
-"""Which file a cell runs, and whether it is of these weights: what is read here are headers alone."""
+"""Which file a cell runs, and whether it belongs to the weights. Only headers are read here."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ def model_file(weights: Path, cell: Cell) -> Path:
 
     Args:
         weights: a .safetensors or .onnx file.
-        cell: neither of its names is "auto".
+        cell: an engine and a precision, neither of them "auto".
 
     Raises:
-        SegError: there is none, or it is of other weights, or gives no scores; the message says how it is made.
+        SegError: there is no such file, or it belongs to other weights, or gives no scores; the message says how to make it.
     """
     path = _path(weights, cell)
     _check_export(path, weights)
@@ -28,13 +28,13 @@ def model_file(weights: Path, cell: Cell) -> Path:
 
 
 def held_precision(path: Path) -> str:
-    """Returns in what precision a weights file or an export holds its network: "fp32" unless it says otherwise."""
+    """Returns the precision in which a file holds its network: "fp32" unless the file says otherwise."""
     export = read_export(path) if path.suffix == ".onnx" else None
     return export.precision if export else "fp32"
 
 
 def fixed_size(path: Path) -> tuple[int, int] | None:
-    """Returns the only (H, W) that a file was exported for, as far as it says so; None for any."""
+    """Returns the only (H, W) for which a file was exported, if it names one; None for any size."""
     export = read_export(path) if path.suffix == ".onnx" else None
     return export.size_hw if export else None
 
@@ -51,7 +51,7 @@ def _path(weights: Path, cell: Cell) -> Path:
     if kind == INT8_ONNX:
         path = weights if holds_int8 else int8_file(weights)
     elif holds_int8:
-        raise UnavailablePrecision(f"{weights} holds int8; for {cell.precision} give the weights that it was made from.")
+        raise UnavailablePrecision(f"{weights} holds int8; for {cell.precision} give the weights from which it was made.")
     else:
         path = weights.with_suffix(".onnx")
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""The network through OpenVINO, the default: compiled for each frame size, fed with BGR frames as they are."""
+"""The network in OpenVINO, the default engine: compiled for each frame size; it takes BGR frames unchanged."""
 
 import hashlib
 from collections.abc import Callable
@@ -25,16 +25,16 @@ _PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "u8": "int8", "i8":
 
 @cache
 def core() -> Any:
-    """The one core of the process, which is never released.
+    """Returns the one OpenVINO core of the process, which is never released.
 
-    With each core its plugin for processors sets up an alternate signal stack, and restores the one before it when the core
-    goes. Cores that went in the order in which they came left one that was gone too, and the next signal ended the process.
+    Each core's CPU plugin installs an alternate signal stack, and restores the previous one when the core is released. If cores
+    were released in the order of their creation, a released stack stayed installed, and the next signal ended the process.
     """
     return ov.Core()
 
 
 def check_bf16() -> None:
-    """OpenVINO computes in float32 where it can't in bfloat16, without a word.
+    """Refuses bfloat16 if the processor lacks it; OpenVINO would silently compute in float32.
 
     Raises:
         UnavailablePrecision: this processor has no bfloat16.
@@ -46,17 +46,17 @@ def check_bf16() -> None:
 class OpenVINOEngine:
     """See `Engine`.
 
-    In int8, what the file keeps in float32 is computed in float32. In bfloat16 the scores are, see `openvino_graph`.
+    In int8, the parts that the file keeps in float32 are computed in float32. In bfloat16 the scores are, see `openvino_graph`.
 
     Args:
         model: an ONNX file, or its bytes.
-        threads: how many it may use.
-        profile: time every layer, which costs a little; `request` gives what was found.
-        precision: "fp32", "bf16" or "int8", which the file must hold; None for what the file holds.
-        cache: for compiled networks; None to keep none.
+        threads: how many threads it may use.
+        profile: whether every layer is timed, which costs a little time; `request` gives the times.
+        precision: "fp32", "bf16" or "int8", which must be the file's precision; None for the file's precision.
+        cache: for compiled networks; None keeps none.
 
     Raises:
-        SegError: the file can't be read or is no such network, or the processor doesn't have the precision.
+        SegError: the file can't be read or is not such a network, or the processor doesn't support the precision.
     """
 
     name = "openvino"
@@ -77,7 +77,7 @@ class OpenVINOEngine:
                 _, _, height, width = self._model.input().get_partial_shape()
         except OSError as error:
             raise SegError(f"{self._source} can't be read: {error.strerror or error}.") from None
-        except (RuntimeError, ValueError) as error:  # the latter where its message is no UTF-8
+        except (RuntimeError, ValueError) as error:  # ValueError if its message is not UTF-8
             raise SegError(f"{self._source} can't be read by OpenVINO; it may be damaged: {_last_line(error)}"
                            ) from None
         fixed = height.is_static and width.is_static
@@ -88,11 +88,11 @@ class OpenVINOEngine:
         """Maps a C-contiguous (H, W, 3) frame to scores (C, ceil(H/s), ceil(W/s)), which the next call overwrites.
 
         Raises:
-            SegError: the network can't run at this size, or memory doesn't suffice.
+            SegError: the network can't run at this size, or there is too little memory.
         """
         size_hw = frame_bgr.shape[0], frame_bgr.shape[1]
         requests = self._requests(size_hw)
-        if not frame_bgr.flags.writeable:  # OpenVINO shares writeable memory only
+        if not frame_bgr.flags.writeable:  # OpenVINO shares only writeable memory
             frame_bgr = frame_bgr.copy()
         requests[0].set_input_tensor(ov.Tensor(frame_bgr[None], shared_memory=True))
         try:
@@ -106,12 +106,12 @@ class OpenVINOEngine:
     def request(self, size_hw: tuple[int, int]) -> Any:
         """Returns OpenVINO's own request for frames of this size, compiled at the first call.
 
-        In bfloat16 it is that of all but the scores.
+        In bfloat16 it is the request for everything except the scores.
         """
         return self._requests(size_hw)[0]
 
     def _compile(self, size_hw: tuple[int, int]) -> list[Any]:
-        """Compiles for one frame size: fixed shapes give OpenVINO its fastest kernels. Returns requests to run in turn."""
+        """Compiles for one frame size, because fixed shapes give OpenVINO its fastest kernels. Returns requests in order."""
         try:
             if self._asked == "bf16":
                 parts: list[ov.Model] = []
@@ -123,7 +123,7 @@ class OpenVINOEngine:
                 compiled = [self._load_or_compile(size_hw, "features", ov.Type.bf16, lambda: part(0)),
                             self._load_or_compile(size_hw, "scores", ov.Type.f32, lambda: part(1))]
             else:
-                # OpenVINO would choose bfloat16 by itself on some processors.
+                # Otherwise OpenVINO would choose bfloat16 on some processors.
                 compiled = [self._load_or_compile(size_hw, "all", ov.Type.f32, lambda: for_size(self._model, size_hw))]
         except RuntimeError as error:
             raise SegError(f"{self._source} can't be compiled by OpenVINO for {size_hw[0]}x{size_hw[1]}: "
@@ -142,7 +142,7 @@ class OpenVINOEngine:
             "INFERENCE_NUM_THREADS": self.threads,
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": False,  # pinned, several predictors or programs would share the same cores
+            "ENABLE_CPU_PINNING": False,  # otherwise several predictors or programs would be pinned to the same cores
             "PERF_COUNT": self._profile,
         }
         if self._cache is None:
@@ -153,7 +153,7 @@ class OpenVINOEngine:
         if kept is not None:
             try:
                 return core().import_model(kept, "CPU", config)
-            except RuntimeError:  # what OpenVINO itself refuses is compiled again
+            except RuntimeError:  # a network that OpenVINO refuses is compiled again
                 pass
         compiled = core().compile_model(model(), "CPU", config)
         self._cache.write("openvino", facts, compiled.export_model().getvalue())
@@ -161,7 +161,7 @@ class OpenVINOEngine:
 
 
 def _precision(compiled: Any) -> str:
-    """Reads back in what a compiled network computes its convolutions; the lowest counts, for int8 leaves some in float32."""
+    """Reads back the precision of a compiled network's convolutions; the lowest counts, because int8 leaves some in float32."""
     found = {_PRECISIONS.get(info["runtimePrecision"].astype(str).lower())
              for info in (node.get_rt_info() for node in compiled.get_runtime_model().get_ops())
              if info["layerType"].astype(str) == "Convolution"}
@@ -170,6 +170,6 @@ def _precision(compiled: Any) -> str:
 
 
 def _last_line(error: Exception) -> str:
-    """The part of OpenVINO's many lines that says what is wrong: the last that isn't empty."""
+    """Returns the last line of OpenVINO's long message that isn't empty: it says what is wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -1,8 +1,8 @@
-"""A network as OpenVINO compiles it: for one frame size, fed with BGR frames as they are, and cut in two for bfloat16.
+"""A network in the form that OpenVINO compiles: for one frame size, with BGR frames as input, and cut in two for bfloat16.
 
-In bfloat16, with its eight bits, scores of different classes tie, and the label is then a matter of their order. So the last
-convolutions, which give the scores, and what sums them up are compiled apart from the rest, in float32. They are cut off
-here, in the graph: what a plugin keeps in float32 when it is told so changes from version to version.
+bfloat16 has only eight bits, so scores of different classes can tie, and then their order decides the label. So the last
+convolutions, which give the scores, and the sum of their results are compiled separately, in float32. The graph is cut
+here, because hints that tell a plugin to keep layers in float32 work differently from version to version.
 """
 
 import openvino as ov
@@ -27,16 +27,16 @@ def for_size(model: ov.Model, size_hw: tuple[int, int]) -> ov.Model:
 
 
 def split_scores(model: ov.Model) -> tuple[ov.Model, ov.Model]:
-    """Cuts a network before its last convolutions: those on which no other convolution follows.
+    """Cuts a network before its last convolutions: those that no other convolution follows.
 
     Args:
-        model: with fixed shapes and one output; it is used up.
+        model: a model with fixed shapes and one output; it is consumed.
 
     Returns:
-        What comes before, and what gives the scores. Output i of the first is input i of the second.
+        The part before the cut, and the part that gives the scores. Output i of the first is input i of the second.
     """
     folding = Manager()
-    folding.register_pass(ConstantFolding())  # sizes that were computed from tensors would tie the parts together
+    folding.register_pass(ConstantFolding())  # sizes that are computed from tensors would otherwise connect the two parts
     folding.run_passes(model)
     seen, waiting, cuts = set[str](), [model.get_results()[0]], []
     while waiting:
@@ -47,7 +47,7 @@ def split_scores(model: ov.Model) -> tuple[ov.Model, ov.Model]:
         inputs = node.inputs()
         if node.get_type_name() in ("Convolution", "GroupConvolution"):
             cuts.append(inputs[0])
-            inputs = inputs[1:]  # the weights, which may be computed, come along
+            inputs = inputs[1:]  # the weights, which may be computed by nodes, belong to the second part
         waiting += [each.get_source_output().get_node() for each in inputs]
 
     features, parameters = [], []

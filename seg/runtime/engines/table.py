@@ -1,7 +1,7 @@
-"""All engines, and what each needs and can do. Whoever wants to know anything about an engine reads it here.
+"""All engines, and what each needs and can do. All knowledge about an engine is read from here.
 
-Nothing is imported for it: modules and packages stand here by name, because no torch may come with `seg.runtime`, and the
-command line lists the engines before any of them is there.
+Nothing is imported: modules and packages are given by name, because `seg.runtime` must not import torch, and the
+command line lists the engines before any of them is imported.
 """
 
 from collections.abc import Mapping
@@ -19,16 +19,16 @@ class Entry:
     """An engine.
 
     Attributes:
-        module, class_name: where it is; see `make.make` for how it is called.
-        package: that must be installed for it.
-        install: what pip is told to install where it isn't.
-        runs: the kind of file that it runs, by precision. These are the precisions that it has on some processor; that this
-            one has it, only the engine itself knows.
+        module, class_name: its class; `make.make` describes how it is called.
+        package: the package that must be installed for it.
+        install: what to give to pip if it isn't installed.
+        runs: the kind of file that it runs, by precision. These are the precisions that it supports on some processor; whether
+            this processor supports them, only the engine itself knows.
         bytes_per_pixel: memory that a frame takes at its peak, measured with the larger of the shipped networks, in float32,
             and rounded up.
-        last_resort: whether "auto" leaves it for where no other engine is, because it is slow to start or to run.
-        loops: a module whose loops are compiled once per machine and precision, which takes seconds: `load` compiles them, or
-            loads what was kept, and `state` says which of both it will be. None for an engine that comes compiled.
+        last_resort: whether "auto" uses it only if there is no other engine, because it is slow to start or to run.
+        loops: a module whose loops are compiled once per machine and precision, which takes seconds: `load` compiles them or
+            loads the kept code, and `state` says which of the two will happen. None for an engine that comes compiled.
     """
 
     module: str
@@ -41,7 +41,7 @@ class Entry:
     loops: str | None = None
 
 
-ENGINES: dict[str, Entry] = {  # where nothing else decides, "auto" prefers them in this order
+ENGINES: dict[str, Entry] = {  # the order of preference for "auto" if nothing else decides
     "openvino": Entry("seg.runtime.engines.openvino_engine", "OpenVINOEngine", "openvino", "openvino",
                       {"fp32": ONNX, "bf16": ONNX, "int8": INT8_ONNX}, bytes_per_pixel=80),
     "fused": Entry("seg.runtime.engines.fused_engine", "FusedEngine", "numba", "numba",
@@ -56,12 +56,12 @@ PRECISIONS = ("fp32", "bf16", "int8")  # the most exact first
 
 
 def names() -> tuple[str, ...]:
-    """Returns what a user can ask for."""
+    """Returns the engine names that a user can give."""
     return AUTO, *ENGINES
 
 
 def precisions() -> tuple[str, ...]:
-    """Returns what a user can ask for."""
+    """Returns the precisions that a user can give."""
     return AUTO, *PRECISIONS
 
 
@@ -71,10 +71,10 @@ def those_with(precision: str) -> list[str]:
 
 
 def check_names(engine: str, precision: str) -> None:
-    """Refuses what no engine is called, and precisions that an engine doesn't have on any processor.
+    """Refuses unknown names, and precisions that an engine doesn't have on any processor.
 
     Raises:
-        SegError: the message lists what there is.
+        SegError: a name or the pair is unknown; the message lists the possible ones.
     """
     if engine not in names():
         raise SegError(f"There is no engine {engine!r}. {did_you_mean(engine, names())}")

@@ -1,4 +1,4 @@
-"""How a block is cut into tasks, so that they stay in a core's cache and are shared out well."""
+"""How a block is cut into tasks that stay in a core's cache and are shared evenly by the threads."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,26 +7,26 @@ from seg.runtime.fused.packing import ceil_div
 from seg.runtime.fused.processor import LANES
 from seg.runtime.fused.products import PIXELS as _PIXELS
 
-CACHE_BYTES = 160 * 1024  # that a task's rows may take: a part of the 256 KiB or more that a core has for itself
+CACHE_BYTES = 160 * 1024  # for a task's rows: a part of the 256 KiB or more of cache that each core has for itself
 
-# Estimates for a processor with AVX2, in multiply-adds of a product; they need to be right to a factor only:
-_DEPTHWISE_COST = 1.3  # of one in a depthwise convolution
-_READ_COST = 8.0  # of an input that is read from further away than a core's cache
-_TASK_COST = 1e5  # of a task
+# Estimates for a processor with AVX2, in multiply-adds of a product. They only need to be roughly right:
+_DEPTHWISE_COST = 1.3  # of a multiply-add in a depthwise convolution
+_READ_COST = 8.0  # of an input that is read from beyond a core's own cache
+_TASK_COST = 1e5  # of starting a task
 _NARROWEST = 32  # columns of a strip
 
 
 class Work(NamedTuple):
-    """What a block has to do.
+    """The work of a block.
 
     Attributes:
-        height, width: of the output.
-        in_width: of the input.
-        inputs: that an expanded value is the sum of.
-        channels: expanded.
-        stride, kernel, reach: of the depthwise convolution; the last is how many rows and columns it spans.
-        outputs: of the projection; 0 if it isn't a part of the block.
-        number_bytes: of an expanded value.
+        height, width: size of the output.
+        in_width: width of the input.
+        inputs: number of inputs that are summed up for an expanded value.
+        channels: number of expanded channels.
+        stride, kernel, reach: of the depthwise convolution; reach is the number of rows and columns that it spans.
+        outputs: output channels of the projection; 0 if it isn't a part of the block.
+        number_bytes: bytes of an expanded value.
     """
 
     height: int
@@ -42,12 +42,12 @@ class Work(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """A task's largest part of the block.
+    """The size of the tasks into which a block is cut.
 
     Attributes:
-        strip: columns of the output.
-        chunk: channels.
-        bands: how many there are from top to bottom.
+        strip: largest number of output columns of a task.
+        chunk: largest number of channels of a task.
+        bands: number of bands from top to bottom.
     """
 
     strip: int
@@ -55,32 +55,32 @@ class Cut(NamedTuple):
     bands: int
 
     def strips(self, work: Work) -> int:
-        """Returns how many there are side by side."""
+        """Returns the number of strips side by side."""
         return ceil_div(work.width, self.strip)
 
     def chunks(self, work: Work) -> int:
-        """Returns into how many the channels are cut."""
+        """Returns the number of chunks into which the channels are cut."""
         return ceil_div(work.channels, self.chunk)
 
     def columns(self, work: Work) -> int:
-        """Returns those of the expanded rows, with what lies beside the map."""
+        """Returns the number of columns of the expanded rows, including the padding at the sides."""
         return (self.strip - 1) * work.stride + work.reach
 
     def row(self, work: Work) -> int:
-        """Returns the numbers of one of the expanded rows."""
+        """Returns the number of values in an expanded row."""
         return self.columns(work) * self.chunk
 
     def ring(self, work: Work) -> int:
-        """Returns those of the expanded rows that a depthwise convolution needs at once."""
+        """Returns the number of values in the expanded rows that a depthwise convolution needs at once."""
         return work.reach * self.row(work)
 
 
 def cut(work: Work, threads: int) -> Cut:
-    """Chooses the cut with the least time in the worst case.
+    """Chooses the cut with the shortest time in the worst case.
 
-    More tasks are shared out better, and do more of the work twice, where they meet. With the next task given to whoever is
-    free, all are done no later than `work / threads + (1 - 1 / threads) * task` (R. L. Graham, 1969). Tasks whose rows don't
-    stay in the cache are taken only where there are no others.
+    More tasks are shared more evenly, but more work is done twice where they meet. If each free thread takes the next task,
+    all tasks are done after at most `work / threads + (1 - 1 / threads) * task` (R. L. Graham, 1969). Tasks whose rows don't
+    fit into the cache are used only if there are no others.
     """
     def cost(one: Cut) -> tuple[bool, float]:
         task = _cost_of_task(work, one)
@@ -91,7 +91,7 @@ def cut(work: Work, threads: int) -> Cut:
 
 
 def _cuts(work: Work) -> Iterator[Cut]:
-    """Yields what can be: a projection sums all channels up, so that a block with one is cut into strips alone."""
+    """Yields the possible cuts. A projection sums up all channels, so a block with a projection is cut only into strips."""
     vectors = work.channels // LANES
     for bands in range(1, max(2, work.height // 4 + 1)):
         if work.outputs:

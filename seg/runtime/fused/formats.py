@@ -1,12 +1,11 @@
 """How numbers lie in memory in each precision, and how the processor multiplies them.
 
-A loop that reads or writes activations is written once. Which format they have it finds from the type of the array that they lie
-in, while Numba compiles it: float32, or uint16 for bfloat16. Sums, biases and all arithmetic apart from products are
-float32 in both.
+A loop that reads or writes activations is written once. While Numba compiles it, it finds the format of the activations from the
+type of their array: float32, or uint16 for bfloat16. Sums, biases and all arithmetic except products are float32 in both.
 
 Products read words of 32 bits: one value in float32, two neighbours in bfloat16, four in int8 (`Format.depth`). One instruction
-multiplies the words of a vector by those of another and adds the products of each to a sum of its own. Only products are
-computed in int8: in front of one, numbers become levels, of which there are 256; behind it, whole sums become floats.
+multiplies the words of one vector by those of another, and adds the products of each word to that word's sum. In int8 only
+products are computed: before a product, numbers become levels, of which there are 256; after it, integer sums become floats.
 """
 
 from collections.abc import Sequence
@@ -22,12 +21,12 @@ from seg.runtime.fused.processor import IS_ARM, LANES, LOWEST_LEVEL
 
 
 class Format:
-    """Float32, and what others have in common with it.
+    """Float32, and the base class of the other formats.
 
     Attributes:
         precision: its name.
-        dtype: of arrays that hold such numbers.
-        depth: how many a word holds.
+        dtype: type of arrays in this format.
+        depth: how many numbers a word holds.
     """
 
     precision = "fp32"
@@ -41,7 +40,7 @@ class Format:
         return emit.load(build, pointer, emit.FLOATS, self._bytes)
 
     def load_raw(self, build: Any, pointer: Any) -> Any:
-        """Loads a vector of numbers as they lie in memory."""
+        """Loads a vector of numbers in the form that they have in memory."""
         return emit.load(build, pointer, ir.VectorType(self._element, LANES), self._bytes)
 
     def load_words(self, build: Any, pointer: Any) -> Any:
@@ -53,27 +52,27 @@ class Format:
         return emit.spread(build, emit.load(build, pointer, emit.WORD, self._bytes))
 
     def words_of(self, build: Any, rows: Sequence[Any]) -> Any:
-        """Makes words of as many raw vectors as a word holds numbers: one from each."""
+        """Combines raw vectors, as many as a word holds numbers, into words with one number from each."""
         return build.bitcast(rows[0], emit.WORDS)
 
     def dot(self, build: Any, words: Any, others: Any, sums: Any) -> Any:
-        """Adds the products of two vectors of words to sums, which are floats."""
+        """Multiplies two vectors of words and adds the products to the sums; in int8 the sums are integers, otherwise floats."""
         return emit.fma(build, build.bitcast(words, emit.FLOATS), build.bitcast(others, emit.FLOATS), sums)
 
     def first_sum(self, build: Any, bias: Any) -> Any:
-        """Returns what a sum begins with."""
+        """Returns the initial value of a sum."""
         return bias
 
     def sum_as_floats(self, build: Any, total: Any, scale: Any, bias: Any) -> Any:
-        """Returns a sum as floats; where it is whole, times the scale and with the bias."""
+        """Returns a sum as floats; an integer sum is multiplied by the scale, and then the bias is added."""
         return total
 
     def store(self, build: Any, floats: Any, pointer: Any, streams: bool = False) -> None:
-        """Writes a vector of floats; see `emit.store` for the last. What streams begins at a multiple of a vector."""
+        """Writes a vector of floats. `streams`: see `emit.store`; then the address must be a multiple of a vector's size."""
         emit.store(build, self.rounded(build, floats), pointer, self._bytes * (LANES if streams else 1), streams)
 
     def rounded(self, build: Any, floats: Any) -> Any:
-        """Returns floats as they are written."""
+        """Returns the floats rounded to the format."""
         return floats
 
     def load_one(self, build: Any, pointer: Any) -> Any:
@@ -85,19 +84,19 @@ class Format:
         build.store(value, pointer)
 
     def round(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Returns values in the format, as the arrays hold them."""
+        """Returns the values in the format, in the type of its arrays."""
         return values.astype(np.float32)
 
     def value(self, held: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Returns what the numbers in an array stand for."""
+        """Returns the values of the numbers in an array."""
         return held.view(np.float32)
 
     def rounded_values(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Returns what values are in the format."""
+        """Returns the values rounded to the format."""
         return self.value(self.round(values)).astype(np.float64)
 
 
-class _BFloat(ir.types._BaseFloatType):  # llvmlite has none
+class _BFloat(ir.types._BaseFloatType):  # llvmlite has no such type
     null = "0.0"
     intrinsic_name = "bf16"
 
@@ -142,14 +141,14 @@ class BFloat16(Format):
 
     def round(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         bits = values.astype(np.float32).view(np.uint32)
-        return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)  # to the nearest, of two the even one
+        return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)  # to nearest, ties to even
 
     def value(self, held: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         return (held.astype(np.uint32) << 16).view(np.float32)
 
 
 class Int8(Format):
-    """The inputs of a product as levels, and its weights as whole numbers from -127 to 127. Nothing else has such numbers."""
+    """The inputs of a product as levels, and its weights as integers from -127 to 127. Only products use these numbers."""
 
     precision = "int8"
     dtype = np.uint8
@@ -162,7 +161,7 @@ class Int8(Format):
         fours = ir.VectorType(self._element, 4 * LANES)
         if (name := processor.dot_of_four()) is not None:
             return emit.call(build, name, emit.WORDS, sums, build.bitcast(words, fours), build.bitcast(others, fours))
-        for place in range(4):  # in several instructions; the sums are the same, for nothing is ever rounded or too large
+        for place in range(4):  # more instructions, the same sums: nothing is rounded or overflows
             level = _byte(build, words, place, build.ashr if LOWEST_LEVEL < 0 else build.lshr)
             sums = build.add(sums, build.mul(level, _byte(build, others, place, build.ashr)))
         return sums
@@ -181,7 +180,7 @@ def _byte(build: Any, words: Any, place: int, shift_right: Any) -> Any:
 
 
 FLOAT32, INT8 = Format(), Int8()
-FORMATS = {each.precision: each for each in (FLOAT32, BFloat16())}  # of activations
+FORMATS = {each.precision: each for each in (FLOAT32, BFloat16())}  # the formats of activations
 _BY_TYPE: dict[Any, Format] = {types.float32: FLOAT32, types.uint16: FORMATS["bf16"], types.uint8: INT8, types.int8: INT8}
 
 
@@ -191,5 +190,5 @@ def format_in(precision: str) -> Format:
 
 
 def format_of(holder: Any) -> Format:
-    """Returns the format of what an array or a pointer, by its Numba type, holds."""
+    """Returns the format of the elements of an array or pointer, found from its Numba type."""
     return _BY_TYPE[holder.dtype]

@@ -1,22 +1,22 @@
 """The steps of a network as compiled loops, over pieces that stay in a core's cache.
 
 A step is one record of sizes and of places in flat arrays: what it reads, what it writes, and where its weights are. It is cut
-into tasks, which write to different places. All threads of a frame call `run`: each takes the next task of a step until there is
-none, and goes on to the next step when all of them are done.
+into tasks, which write to different places. All threads of a frame call `run`: each takes the next task of a step until none is
+left, and when all tasks are done, all threads go on to the next step.
 
-Where a value lies:
+Where values lie:
 
     constants   float32   biases, gates' weights, fractions of resizing, as `program` packs them
-    weights     format    of products and depthwise convolutions
-    whole       int8      of products in int8
-    maps        format    activations, channels last; gated weights
-    floats      float32   sums for means, gates, scores
-    rows        format    a thread's own, in its cache: lines of the frame, expanded rows, the depthwise convolution's output
-    lines       float32   a thread's own: sums, resized rows
-    levels      uint8     a thread's own: inputs of a product in int8
+        weights     format    weights of products and depthwise convolutions
+        whole       int8      weights of products in int8
+        maps        format    activations, channels last; gated weights
+        floats      float32   sums for means, gates, scores
+        rows        format    a thread's own, in its cache: lines of the frame, expanded rows, the depthwise convolution's output
+        lines       float32   a thread's own: sums, resized rows
+        levels      uint8     a thread's own: inputs of a product in int8
 
-The format is one of `formats`: each precision has its own `run`, which Numba makes of the same functions by the arrays' types.
-In other precisions than int8, `whole` and `levels` are None, and Numba leaves out what has to do with them.
+The format is one of `formats`. Each precision has its own `run`, which Numba compiles from the same functions for the arrays'
+types. Except in int8, `whole` and `levels` are None, and Numba omits the code that uses them.
 """
 
 import hashlib
@@ -54,13 +54,13 @@ from seg.runtime.fused.vectors import (
 )
 
 BLOCK, GATE, POINTWISE, DEEP, GRID, CLASSIFY, MERGE = range(7)  # kinds of steps
-NONE = -1  # the offset of what isn't there
-CENTER = np.float32(127.5)  # of a byte
-COUNTERS = 32  # of each step, int64: how many tasks were taken and, two cache lines further, are done
+NONE = -1  # the offset of something that doesn't exist
+CENTER = np.float32(127.5)  # middle of a byte's range
+COUNTERS = 32  # int64 values of each step: the number of taken tasks and, two cache lines further, of finished tasks
 _DONE = 16
 
-# Each kind has its own use for some of these; the rest are 0. Channels are counted as they lie in memory, in whole
-# vectors; `input_runs` and `middle_runs` are what products sum up of them.
+# Each kind of step uses some of these; the others are 0. Channels are counted with the padding in memory, in whole vectors;
+# `input_runs` and `middle_runs` are the iterations in which products sum them up.
 _FIELDS = """
     kind tasks
     in_height in_width in_channels out_height out_width out_channels expanded classes
@@ -73,15 +73,15 @@ _FIELDS = """
     reduced reduce_weights reduce_bias gate_weights gate_bias smooth
     pool_rows pool_columns intervals grid_width row_axis row_fraction column_axis column_fraction
 """
-# What Numba kept on disk it knows by this file and the types of what `run` is given. So the last field's name says what the
-# other files were.
+# Numba identifies what it kept on disk by this file and by the argument types of `run`. So the name of the last field depends on
+# the contents of the other files.
 _OTHERS = hashlib.sha256(b"".join(Path(str(each.__file__)).read_bytes() for each in (emit, formats, processor, products, vectors))
                          + bytes([LANES])).hexdigest()[:16]
 STEP = np.dtype([(name, np.int64) for name in [*_FIELDS.split(), f"others_{_OTHERS}"]])
 
 
 class Arrays(NamedTuple):
-    """What the threads share; see above."""
+    """Arrays that the threads share; see the module."""
 
     constants: Any
     weights: Any
@@ -92,7 +92,7 @@ class Arrays(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What a thread has for itself; see above."""
+    """Arrays of one thread; see the module."""
 
     rows: Any
     lines: Any
@@ -104,9 +104,9 @@ _compile = numba.njit(nogil=True)
 
 @_compile
 def frame_line(s: Any, frame: Any, constants: Any, row: int, first: int, last: int, line: Any) -> None:
-    """Writes columns first..last - 1 of a row of the frame as numbers around 0, which is exact in any format.
+    """Writes columns first..last - 1 of a row of the frame as numbers around 0, which every format holds exactly.
 
-    What lies beside the frame has the mean colour.
+    Outside the frame they have the mean colour.
     """
     inside = 0 <= row < frame.shape[0]
     left, right = (max(first, 0) * 3, min(last * 3, frame.shape[1])) if inside else (last * 3, last * 3)
@@ -123,14 +123,14 @@ def frame_line(s: Any, frame: Any, constants: Any, row: int, first: int, last: i
 
 
 class _Whole(NamedTuple):
-    """What a layer has for int8.
+    """The data of a layer for int8.
 
     Attributes:
-        weights: where they begin.
-        scales: where those of its outputs begin, by which sums become floats; `NONE` for a layer that isn't in int8.
-        factors: the first of its inputs', by which they become levels; see `to_levels`.
-        inputs: as they lie in memory.
-        first: output channel.
+        weights: start of the weights.
+        scales: start of the scales of the outputs, which turn sums into floats; `NONE` for a layer that isn't in int8.
+        factors: address of the factors of the inputs, which turn them into levels; see `to_levels`.
+        inputs: number of inputs, with the padding in memory.
+        first: first output channel.
     """
 
     weights: int
@@ -142,13 +142,13 @@ class _Whole(NamedTuple):
 
 @_compile
 def _multiply(job: Any, layer: _Whole, arrays: Arrays, levels: Any, count: int, channels: int) -> None:
-    """Computes a product, see `Product`: as it stands there, or in int8 where the layer has what that needs.
+    """Computes a product, see `Product`: in the format of the job, or in int8 if the layer has the data for it.
 
     Args:
-        job: the product; its bias is that of the way it goes.
-        layer: what it has for int8.
-        arrays: as ever.
-        levels: `scratch.levels`; None, by which Numba knows that there is no int8.
+        job: the product; its bias is the one for the chosen way.
+        layer: its data for int8.
+        arrays: the shared arrays.
+        levels: `scratch.levels`; None tells Numba that there is no int8.
         count: pixels.
         channels: of the output.
     """
@@ -169,13 +169,13 @@ class _Part(NamedTuple):
     """A task's part of a block.
 
     Attributes:
-        number: among those that are one above or beside the other, of all channels.
-        x_begin, x_end, y_begin, y_end: of the output.
-        first_channel, channels: expanded.
+        number: its number among the parts that lie one above or beside the other, all channels counted together.
+        x_begin, x_end, y_begin, y_end: its place in the output.
+        first_channel, channels: its expanded channels.
         padding: rows and columns that the depthwise convolution reads beyond the map.
-        reach: rows and columns that it spans.
+        reach: rows and columns that the depthwise convolution spans.
         ring_begin, ring_end: columns of the expanded rows.
-        in_begin, in_end: those of them that lie within the map.
+        in_begin, in_end: those of these columns that lie within the map.
         row_size: numbers in an expanded row.
     """
 
@@ -210,18 +210,18 @@ def _part(s: Any, task: int) -> _Part:
 
 @_compile
 def _expand(s: Any, frame: Any, arrays: Arrays, scratch: Scratch, part: _Part, row: int, lines_at: int) -> None:
-    """Makes an expanded row, which in the first block is one of the first convolution, and puts it into the ring."""
+    """Makes an expanded row and puts it into the ring. In the first block it is a row of the first convolution."""
     place = at(scratch.rows, row % part.reach * part.row_size + (part.in_begin - part.ring_begin) * part.channels)
     bias = at(arrays.constants, s.expand_bias + part.first_channel)
     count = part.in_end - part.in_begin
     if s.from_frame:
-        # 3x3 with stride 2. The weights hold the normalisation; so the padding, zero in normal colours, is the mean colour.
+        # 3x3 with stride 2. The weights contain the normalisation, so padding (zero in normalised colours) is the mean colour.
         first, last = 2 * part.in_begin - 1, 2 * part.in_end
         length = 3 * (last - first)
         for r in range(3):
             begin = lines_at + r * length
             frame_line(s, frame, arrays.constants, 2 * row - 1 + r, first, last, scratch.rows[begin:begin + length])
-        fill(scratch.rows, lines_at + 3 * length, lines_at + 3 * length + depth_of(arrays.weights) - 1, 0)  # a word's rest
+        fill(scratch.rows, lines_at + 3 * length, lines_at + 3 * length + depth_of(arrays.weights) - 1, 0)  # the rest of a word
         line = at(scratch.rows, lines_at)
         stem_product(Product(line, 6, 3, length, at(arrays.weights, s.expand_weights), bias, bias, s.source_activation, line, 0,
                              0, place, part.channels, 0), count, part.channels)
@@ -237,18 +237,18 @@ def _expand(s: Any, frame: Any, arrays: Arrays, scratch: Scratch, part: _Part, r
 
 @_compile
 def _block(s: Any, frame: Any, arrays: Arrays, scratch: Scratch, task: int) -> None:
-    """Runs an inverted residual, or with squeeze-and-excite all of it before the gate, row by row.
+    """Runs an inverted residual row by row; with squeeze-and-excite only the part before the gate.
 
-    Expanded rows are made when the depthwise convolution first needs them, and stay in a ring of as many as it spans. So
-    neither they nor, without a gate, the convolution's output ever leave the cache.
+    Expanded rows are made when the depthwise convolution first needs them. They stay in a ring of as many rows as it spans. So
+    the expanded rows never leave the cache, and without a gate the convolution's output doesn't either.
     """
     part, rows, floats = _part(s, task), scratch.rows, scratch.lines
     channels, size = part.channels, part.row_size
-    # Rows: the ring, one that is zero, the depthwise convolution's output, lines of the frame. Lines: channels' sums of one row,
-    # and of all.
+    # Rows: the ring, a row of zeros, the depthwise convolution's output, lines of the frame. Lines: the channels' sums of one
+    # row, and of all rows.
     nothing_at, middle_at = part.reach * size, (part.reach + 1) * size
     lines_at, totals_at = middle_at + (part.x_end - part.x_begin) * channels, channels
-    for row in range(part.reach):  # what lies beside the map is zero
+    for row in range(part.reach):  # outside the map it is zero
         fill(rows, row * size, row * size + (part.in_begin - part.ring_begin) * channels, 0)
         fill(rows, (row + 1) * size - (part.ring_end - part.in_end) * channels, (row + 1) * size, 0)
     fill(rows, nothing_at, middle_at, 0)
@@ -322,7 +322,7 @@ def _dense(inputs: Any, weights: Any, out: Any) -> None:
 def _gate(s: Any, arrays: Arrays) -> None:
     """Computes a squeeze-and-excite gate from the channels' sums, and multiplies the projection's weights by it.
 
-    In int8 it multiplies the factors instead, by which the projection's inputs become levels.
+    In int8 it multiplies instead the factors that turn the projection's inputs into levels.
     """
     constants, depth = arrays.constants, depth_of(arrays.weights)
     means, reduced = np.zeros(s.expanded, np.float32), np.zeros(s.reduced, np.float32)
@@ -374,7 +374,7 @@ def _pointwise(s: Any, arrays: Arrays, levels: Any, task: int) -> None:
 
 @_compile
 def _deep(s: Any, arrays: Arrays, scratch: Scratch, y: int) -> None:
-    """Runs the encoder's last convolution and the decoder's first on a row; adds the former up, by interval of columns."""
+    """Runs the encoder's last convolution and the decoder's first on a row; sums up the former by intervals of columns."""
     sums_at = s.sums + y * s.intervals * s.expanded
     fill(arrays.floats, sums_at, sums_at + s.intervals * s.expanded, 0.0)
     rows, run = scratch.rows, run_of(arrays.weights)
@@ -408,7 +408,7 @@ def _grid(s: Any, arrays: Arrays, cell: int) -> None:
     """Averages a window of the decoder's pooling from the sums of `_deep`, and computes its gate."""
     mean, gate = np.zeros(s.expanded, np.float32), np.zeros(s.out_channels, np.float32)
     tables, floats = arrays.tables, arrays.floats
-    window = s.pool_rows + cell * 5  # first and last row, first and last interval, pixels
+    window = s.pool_rows + cell * 5  # first and last row, first and last interval, number of pixels
     for y in range(tables[window], tables[window + 1]):
         for interval in range(tables[window + 2], tables[window + 3]):
             part = s.sums + (y * s.intervals + interval) * s.expanded
@@ -439,7 +439,7 @@ def _classify(s: Any, arrays: Arrays, scratch: Scratch, y: int) -> None:
 
 @_compile
 def _merge(s: Any, arrays: Arrays, lines: Any, scores: Any, y: int) -> None:
-    """Adds the deep scores, resized, to a row of the skip connection's, and writes it class by class."""
+    """Adds the resized deep scores to a row of the skip connection's scores, and writes it class by class."""
     classes, row_at, skip_at = s.classes, s.in_width * s.classes, s.skip_target + y * s.out_width * s.classes
     _resized_row(s, arrays, s.source, row_at, y, lines)
     tables = arrays.tables
@@ -455,22 +455,22 @@ def _merge(s: Any, arrays: Arrays, lines: Any, scores: Any, y: int) -> None:
 
 @_compile
 def _resized_row(s: Any, arrays: Arrays, source: int, length: int, y: int, out: Any) -> None:
-    """Writes row y of a map of floats that is resized vertically."""
+    """Writes row y of a map of floats, resized vertically."""
     floats, tables = arrays.floats, arrays.tables
     near, far = source + tables[s.row_axis + 2 * y] * length, source + tables[s.row_axis + 2 * y + 1] * length
     between(at(floats, near), at(floats, far), arrays.constants[s.row_fraction + y], at(floats, near), at(out, 0), length)
 
 
 def run(steps: Any, frame: Any, arrays: Arrays, scratch: Scratch, scores: Any, counters: Any) -> None:
-    """Takes part in computing a frame's scores; returns when they are whole. Compiled by `load`.
+    """Does a thread's share of computing a frame's scores; returns when all scores are written. Compiled by `load`.
 
     Args:
         steps: records of `STEP`, in order.
         frame: (H, 3 W) uint8, BGR.
-        arrays: what all threads share.
-        scratch: this thread's own.
+        arrays: the arrays that all threads share.
+        scratch: this thread's own arrays.
         scores: (classes, h, w) float32, written.
-        counters: `COUNTERS` for each step, zero when the frame begins.
+        counters: `COUNTERS` for each step, zero at the start of a frame.
     """
     for index in range(len(steps)):
         s = steps[index]
@@ -504,7 +504,7 @@ def load(precision: str) -> Callable[..., None]:
 
 
 def state(precision: str) -> compiled.State:
-    """Returns whether `load` has to compile, see `seg.compiled.state`; for what the processor lacks nothing ever is."""
+    """Returns whether `load` has to compile, see `seg.compiled.state`; never for a precision that the processor lacks."""
     return "kept" if processor.missing(precision) else compiled.state(run, partial(_try_out, precision))
 
 

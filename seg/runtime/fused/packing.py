@@ -11,7 +11,7 @@ from seg.runtime.fused.processor import LANES
 from seg.runtime.fused.products import panel
 
 Array = npt.NDArray[Any]
-LINE_BYTES = 64  # of a cache line
+LINE_BYTES = 64  # size of a cache line
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -20,7 +20,7 @@ def ceil_div(a: int, b: int) -> int:
 
 
 def padded(channels: int) -> int:
-    """Returns the channels of as many vectors as it takes."""
+    """Returns the number of channels rounded up to whole vectors."""
     return ceil_div(channels, LANES) * LANES
 
 
@@ -30,16 +30,16 @@ def line(dtype: npt.DTypeLike) -> int:
 
 
 def with_channels(values: Array, *counts: int) -> Array:
-    """Appends zeros along the first axes until they are as long as said."""
+    """Appends zeros along the first axes until these have the given lengths."""
     missing = [(0, count - size) for count, size in zip(counts, values.shape, strict=False)]
     return np.pad(values, missing + [(0, 0)] * (values.ndim - len(missing)))
 
 
 class Blob:
-    """Arrays that become one, each at the beginning of a cache line.
+    """Arrays that are joined into one; each begins at a cache line.
 
     Attributes:
-        size: of the one, so far.
+        size: length of the joined array so far.
     """
 
     def __init__(self, dtype: npt.DTypeLike) -> None:
@@ -55,17 +55,17 @@ class Blob:
         return begin
 
     def join(self) -> Array:
-        """Returns the one that they became."""
+        """Returns the joined array."""
         return np.concatenate(self._parts)
 
 
 def pack(matrix: Array, chunk: int | None = None, depth: int = 1) -> Array:
-    """Lays weights (inputs, outputs) out as products read them: panel by panel, and those of a chunk of outputs together.
+    """Packs weights (inputs, outputs) in the order in which products read them: panel by panel, within each chunk of outputs.
 
     Args:
         matrix: its outputs fill whole vectors.
-        chunk: outputs.
-        depth: inputs in a word; these lie beside each other.
+        chunk: number of outputs in a chunk; None for all.
+        depth: number of inputs in a word; they lie beside each other.
     """
     parts, chunk = [], chunk or matrix.shape[1]
     for first in range(0, matrix.shape[1], chunk):
@@ -79,9 +79,9 @@ def pack(matrix: Array, chunk: int | None = None, depth: int = 1) -> Array:
 
 
 def pack_taps(weight: Array, chunk: int, depth: int = 1) -> Array:
-    """Lays weights (channels, 1, k, k) of a depthwise convolution out: tap by tap, those of a chunk of channels together.
+    """Packs the weights (channels, 1, k, k) of a depthwise convolution tap by tap, within each chunk of channels.
 
-    Of `depth` rows of taps, those that are one above the other lie beside each other.
+    Taps of `depth` rows that are one above the other lie beside each other.
     """
     channels, _, kernel, _ = weight.shape
     rows = np.pad(weight[:, 0], ((0, 0), (0, -kernel % depth), (0, 0)))
@@ -91,7 +91,7 @@ def pack_taps(weight: Array, chunk: int, depth: int = 1) -> Array:
 
 @dataclass
 class Map:
-    """Activations: how many numbers they are, and by index the first and the last step that has to do with them."""
+    """Activations: how many numbers they have, and the indices of the first and the last step that use them."""
 
     size: int
     first: int
@@ -99,14 +99,14 @@ class Map:
 
 
 def place(maps: Sequence[Map], unit: int) -> tuple[list[int], int]:
-    """Gives each map a place of its own for as long as it is needed, the largest first.
+    """Gives each map a place of its own for the time in which it is used, the largest first.
 
     Args:
-        maps: to be placed.
-        unit: each begins at a multiple of it.
+        maps: maps to be placed.
+        unit: each map begins at a multiple of it.
 
     Returns:
-        Where each begins, and how many numbers there are in all.
+        The start of each map, and the total length.
     """
     def end(map_: Map, begin: int) -> int:
         return begin + ceil_div(map_.size, unit) * unit

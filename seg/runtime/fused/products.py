@@ -8,10 +8,10 @@ import numba
 from seg.runtime.fused.processor import LANES, REGISTERS
 from seg.runtime.fused.vectors import depth_of, depthwise_tile, product_of_rows, stand_alone
 
-_RUN = 4  # words that a product sums up in one turn, or as many as hold
-_RUN_NUMBERS = 8  # these: channels come in multiples of them, so that no turn is in vain
-STEM_RUN = 9  # numbers that the first convolution's does: three pixels of three colours
-# Pixels of a tile by its width in vectors: its sums, a vector of weights for each and one of inputs fill the registers.
+_RUN = 4  # words that a product sums up in one iteration; fewer if they hold more than
+_RUN_NUMBERS = 8  # this many numbers: channels come in multiples of it, so that no iteration is wasted
+STEM_RUN = 9  # inputs in an iteration of the first convolution: three pixels of three colours
+# Pixels of a tile by its width in vectors: its sums, one vector of weights for each column and one of inputs fill the registers.
 _TILES = {1: 8, 2: 8, 3: 8, 4: 6} if REGISTERS == 32 else {1: 8, 2: 6, 3: 4}
 PIXELS = _TILES[2]
 _WIDEST = max(_TILES)
@@ -20,7 +20,7 @@ _compile = numba.njit(nogil=True)
 
 
 def panel(vectors_left: int) -> int:
-    """Returns how many vectors of channels a product computes at once, of those that are left; weights are packed so."""
+    """Returns how many of the remaining vectors of channels a product computes at once; weights are packed in the same way."""
     if vectors_left <= _WIDEST:
         return vectors_left
     if _WIDEST == 3:
@@ -32,7 +32,7 @@ panel_width = _compile(panel)
 
 
 def run(depth: int) -> int:
-    """Returns how many inputs a product sums up in one turn, by how many numbers a word holds."""
+    """Returns how many inputs a product sums up in one iteration, if a word holds `depth` numbers."""
     return min(_RUN * depth, _RUN_NUMBERS)
 
 
@@ -41,19 +41,19 @@ _run = _compile(run)
 
 @_compile
 def run_of(weights: Any) -> int:
-    """Returns how many inputs a product with such weights sums up in one turn."""
+    """Returns how many inputs a product with such weights sums up in one iteration."""
     return _run(depth_of(weights))
 
 
 @_compile
 def taps_of(kernel: int, weights: Any) -> int:
-    """Returns how many weights a depthwise convolution has for each channel: whole words of taps, one above the other."""
+    """Returns the number of weights per channel of a depthwise convolution: whole words of taps, one above the other."""
     depth = depth_of(weights)
     return -(-kernel // depth) * depth * kernel
 
 
 def stem_run(depth: int) -> int:
-    """Returns the numbers of the first convolution's run, in whole words."""
+    """Returns how many numbers the first convolution sums up in one iteration, in whole words."""
     return -(-STEM_RUN // depth) * depth
 
 
@@ -90,7 +90,7 @@ _single_3, _single_5 = (depthwise_tile(1, kernel, 1, 1) for kernel in (3, 5))
 
 @_compile
 def depthwise(job: Any, kernel: int, stride: int, dilation: int, count: int, channels: int) -> None:
-    """Computes `count` pixels of a row; see `Depthwise`. All channels of some pixels come first."""
+    """Computes `count` pixels of a row; see `Depthwise`. All channels of some pixels come before the next pixels."""
     stand_alone()
     step = job.pixel_stride
     p = 0

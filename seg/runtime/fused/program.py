@@ -22,31 +22,31 @@ from seg.runtime.protocol import UnavailablePrecision
 from seg.runtime.upsample import positions
 from seg.weights import Description
 
-DEFAULTS: dict[str, Any] = {  # of `seg.models.LRASPP`: a description may leave out what is as there
+DEFAULTS: dict[str, Any] = {  # of `seg.models.LRASPP`; a description may omit arguments with these values
     "encoder_name": "mobilenet_v3_large_rf2", "encoder_output_stride": 16, "decoder_channels": 128, "classes": 19,
     "pool": "sliding", "skip": None, "gate": "hard", "dilate_first": False, "encoder_norm_eps": None,
     "decoder_norm_eps": NORM_EPS,
 }
 LAST_STEP = "sum of scores"
 _ACTIVATIONS = {"relu": RELU, "relu6": RELU6, "hard_swish": HARD_SWISH}
-_STREAMED_BYTES = 4 * 2**20  # maps from this size on don't stay in the cache that cores share
-_HEAD_PIXELS = 48  # that the decoder's steps work on at once; a multiple of what products do
+_STREAMED_BYTES = 4 * 2**20  # larger maps don't stay in the cache that the cores share
+_HEAD_PIXELS = 48  # pixels that the decoder's steps process at once; a multiple of the pixels of a product's tile
 _LARGEST_WEIGHT = 127  # in int8
-_TASKS_PER_THREAD = 6  # of a step without borders between its tasks
+_TASKS_PER_THREAD = 6  # for a step whose tasks share no borders
 
 
 @dataclass(frozen=True)
 class Program:
-    """What `kernels.run` takes, and how large its workspaces are.
+    """The input of `kernels.run`, and the sizes of its workspaces.
 
     Attributes:
-        steps: records.
-        names: of the steps, for people.
-        numbers: the format of what says so in `kernels`.
+        steps: records of `STEP`.
+        names: names of the steps, for people.
+        numbers: the format of the arrays marked "format" in `kernels`.
         constants, weights, tables: see `kernels`.
-        whole: the same; None but in int8.
-        maps_size, floats_size: in numbers.
-        rows_size, lines_size, levels_size: the same, of each thread.
+        whole: see `kernels`; None except in int8.
+        maps_size, floats_size: lengths of the shared arrays.
+        rows_size, lines_size, levels_size: lengths of each thread's own arrays.
         scores_shape: (classes, h, w).
     """
 
@@ -67,13 +67,13 @@ class Program:
 
 @dataclass(frozen=True)
 class _Feature:
-    """A map, and its shape.
+    """A map and its shape.
 
     Attributes:
-        map: its number among those of its kind; `NONE` for what is never written as a whole.
+        map: its number among the maps of its kind; `NONE` for a feature that is never written as a whole.
         height, width: in pixels.
-        channels: that mean something; in memory they fill whole vectors.
-        floats: whether it lies in `floats`, and not in `maps`.
+        channels: number of used channels; in memory they are padded to whole vectors.
+        floats: whether it lies in `floats` instead of `maps`.
     """
 
     map: int
@@ -84,7 +84,7 @@ class _Feature:
 
     @property
     def stored(self) -> int:
-        """Channels as they lie in memory."""
+        """Number of channels in memory."""
         return padded(self.channels)
 
     @property
@@ -93,32 +93,32 @@ class _Feature:
 
 
 def check_network(description: Description) -> None:
-    """Refuses a network that isn't made of what there are steps for.
+    """Refuses a network for whose parts there are no steps.
 
     Raises:
-        UnavailablePrecision: it isn't.
+        UnavailablePrecision: the network has such a part.
     """
     encoder = str((DEFAULTS | description.arguments)["encoder_name"])
     if description.network != "LRASPP" or not is_variant(encoder) or len(description.mean) != 3:
         raise UnavailablePrecision(
             "The engine 'fused' runs LR-ASPP over MobileNets with three channels, and this network is "
-            f"{description.network} over {encoder} with {len(description.mean)}. Take another engine.")
+            f"{description.network} over {encoder} with {len(description.mean)}. Choose another engine.")
 
 
 def plan(description: Description, tensors: Mapping[str, Array], size_hw: tuple[int, int], threads: int,
          precision: str = "fp32", ranges: Mapping[str, Range] | None = None) -> Program:
-    """Lays a network out for frames of one size.
+    """Builds the program of a network for frames of one size.
 
     Args:
-        description: of the network; `check_network` let it pass.
+        description: of the network; `check_network` has accepted it.
         tensors: its state dict.
         size_hw: (H, W), each at least 32.
-        threads: that will run it; work is cut into a few times as many tasks.
+        threads: number of threads that will run it; work is cut into a few times as many tasks.
         precision: "fp32", "bf16" or "int8".
-        ranges: of the inputs of those 1x1 convolutions that are computed in int8.
+        ranges: ranges of the inputs of the 1x1 convolutions that are computed in int8.
 
     Raises:
-        SegError: a tensor is missing or of another shape.
+        SegError: a tensor is missing or has another shape.
     """
     return _Planner(description, tensors, threads, format_in(precision), ranges).plan(size_hw)
 
@@ -129,13 +129,13 @@ class _Planner:
         self._numbers, self._number_bytes = numbers, np.dtype(numbers.dtype).itemsize
         self._ranges, self._whole = ranges or {}, Blob(INT8.weights_dtype)
         self._arguments, self._tensors, self._threads = DEFAULTS | description.arguments, tensors, threads
-        self._mean = np.array(description.mean[::-1]) * 255 - float(kernels.CENTER)  # BGR, of bytes around 0
+        self._mean = np.array(description.mean[::-1]) * 255 - float(kernels.CENTER)  # BGR, for bytes centred around 0
         self._std = np.array(description.std[::-1]) * 255
         self._variant = find_variant(self._arguments["encoder_name"])
         self._encoder_eps = self._arguments["encoder_norm_eps"] or NORM_EPS
         self._constants, self._weights, self._tables = Blob(np.float32), Blob(numbers.dtype), Blob(np.int64)
         self._steps: list[dict[str, int]] = []
-        self._map_fields: list[dict[str, _Feature]] = []  # of each step, maps by field
+        self._map_fields: list[dict[str, _Feature]] = []  # by step, its maps by field
         self._names: list[str] = []
         self._maps: dict[bool, list[Map]] = {False: [], True: []}  # by whether they are floats
         self._rows, self._lines, self._levels = 0, 0, 0
@@ -153,7 +153,7 @@ class _Planner:
                 skip = expansion_skip or self._skip_scores(feature)
         self._head(feature, skip)
         if self._ranges and not self._whole.size:
-            raise SegError("The int8 file has no range for any layer of this network, so that nothing would be computed in int8. "
+            raise SegError("The int8 file has no range for any layer of this network, so nothing would be computed in int8. "
                            "Make it again: lraspp export --precision int8 --calibrate FOLDER")
         places, sizes = {}, {}
         for floats, maps in self._maps.items():
@@ -165,14 +165,15 @@ class _Planner:
                 step[name] = value
         return Program(steps, tuple(self._names), self._numbers, self._constants.join(), self._weights.join(),
                        self._whole.join() if self._ranges else None, self._tables.join(), sizes[False], sizes[True],
-                       self._rows, self._lines, self._levels + line(INT8.dtype),  # a product may look at a word behind them
+                       self._rows, self._lines, self._levels + line(INT8.dtype),  # a product may read one word beyond them
                        (self._arguments["classes"], *skip.hw))
 
     def _first_block(self, size_hw: tuple[int, int], stride: int, dilation: int) -> _Feature:
-        """Adds the first convolution with the block behind it, which in all variants is the only one that expands nothing."""
+        """Adds the first convolution and the block after it, which in all variants is the only one without expansion."""
         variant = self._variant
         weight, bias = self._folded("encoder.stem", self._encoder_eps, variant.stem_channels, 3, 3)
-        # The steps needn't normalise. The mean colour gives exactly the bias, whatever the weights are rounded to.
+        # The weights contain the normalisation, so the steps needn't normalise. The mean colour gives exactly the bias, however
+        # the weights are rounded.
         weight = self._numbers.rounded_values(weight[:, ::-1].transpose(2, 3, 1, 0) / self._std[:, None])  # (y, x, BGR, outputs)
         bias = bias - np.einsum("yxco,c->o", weight, self._mean)
         stem = _Feature(NONE, ceil_div(size_hw[0], 2), ceil_div(size_hw[1], 2), variant.stem_channels)
@@ -188,11 +189,11 @@ class _Planner:
 
         Args:
             i: its number.
-            source: what it reads.
-            stride: of its depthwise convolution.
-            dilation: of the same.
-            skips: whether that convolution's output is what the skip connection classifies.
-            stem: fields of the first convolution, which then takes the expansion's place.
+            source: its input.
+            stride: stride of its depthwise convolution.
+            dilation: dilation of that convolution.
+            skips: whether the skip connection classifies that convolution's output.
+            stem: fields of the first convolution, which then replaces the expansion.
 
         Returns:
             The block's output, and the skip connection's scores if it gives them.
@@ -216,7 +217,7 @@ class _Planner:
         project = self._layer("project", f"{part}.project", self._encoder_eps, (spec.out_channels, channels), gated=spec.squeeze)
         adds = int(stride == 1 and source.channels == spec.out_channels)
         written = stored if spec.squeeze else out.stored
-        whole_lines = spec.squeeze or written <= 3 * LANES  # of more channels, a product writes a part at a time
+        whole_lines = spec.squeeze or written <= 3 * LANES  # if there are more channels, a product writes only a part at a time
         fields = _fields(
             kind=kernels.BLOCK, tasks=strips * chunks * parts.bands, strips=strips, bands=parts.bands, chunks=chunks,
             strip=parts.strip, chunk=parts.chunk, kernel=spec.kernel, stride=stride, dilation=dilation,
@@ -256,7 +257,7 @@ class _Planner:
         return out, skip
 
     def _skip_scores(self, source: _Feature) -> _Feature:
-        """Adds the skip connection's classifier of a block's output."""
+        """Adds the skip connection's classifier for a block's output."""
         scores = self._new_map(source.hw, self._arguments["classes"], floats=True)
         self._pointwise("skip classifier", _fields(target=NONE) | self._classifier("skip_classifier", source.channels), source,
                         skip_target=scores)
@@ -289,7 +290,7 @@ class _Planner:
         attention = self._tensor("decoder.attention.weight", channels, expanded, 1, 1)
 
         windows = [pool_windows(*side) for side in self._pools(hw)]
-        bounds = sorted({edge for window in windows[1] for edge in window})  # of intervals, which windows are made of
+        bounds = sorted({edge for window in windows[1] for edge in window})  # borders of the intervals in the windows
         cells = [(top, bottom, bounds.index(left), bounds.index(right), (bottom - top) * (right - left))
                  for top, bottom in windows[0] for left, right in windows[1]]
         interval_of_column = np.searchsorted(bounds, np.arange(hw[1]), side="right") - 1
@@ -318,14 +319,14 @@ class _Planner:
             source=scores, skip_target=skip)
 
     def _pools(self, hw: tuple[int, int]) -> list[tuple[int, int, int]]:
-        """Returns side, kernel and stride of the decoder's pooling, for rows and columns."""
+        """Returns the side, kernel and stride of the decoder's pooling, for rows and columns."""
         if self._arguments["pool"] == "global":
             return [(side, side, side) for side in hw]
         kernel, strides = sliding_pool(self._arguments["encoder_output_stride"])
         return [(side, min(kernel, side), stride) for side, stride in zip(hw, strides, strict=True)]
 
     def _axes(self, source_hw: tuple[int, int], hw: tuple[int, int]) -> dict[str, int]:
-        """Returns where the tables and fractions of a bilinear resizing with half-pixel centres are."""
+        """Returns the places of the tables and fractions for bilinear resizing with half-pixel centres."""
         found = {}
         for name, old, new in zip(("row", "column"), source_hw, hw, strict=True):
             position = positions(old, new, 0.0, old)
@@ -336,15 +337,15 @@ class _Planner:
 
     def _layer(self, name: str, part: str, eps: float, shape: tuple[int, int], chunk: int | None = None,
                gated: bool = False) -> dict[str, int]:
-        """Adds a 1x1 convolution, in int8 where its inputs have a range; returns where what it needs is.
+        """Adds a 1x1 convolution, in int8 if its inputs have a range; returns the places of its data.
 
         Args:
-            name: of the fields, "expand" or "project".
-            part: of the network.
-            eps: of its norm.
+            name: prefix of the fields, "expand" or "project".
+            part: the part of the network.
+            eps: epsilon of its norm.
             shape: (outputs, inputs).
-            chunk: outputs that are computed together; None for all.
-            gated: whether its weights, or in int8 its factors, are multiplied by a gate first.
+            chunk: number of outputs that are computed together; None for all.
+            gated: whether a gate first multiplies its weights, or in int8 its factors.
         """
         weight, bias = self._folded(part, eps, *shape)
         matrix, range_ = _matrix(weight), self._ranges.get(part)
@@ -363,7 +364,7 @@ class _Planner:
         return {f"{name}_{kind}": place for kind, place in found.items()}
 
     def _folded(self, part: str, eps: float, outputs: int, inputs: int, kernel: int = 1) -> tuple[Array, Array]:
-        """Returns weight and bias of a convolution with its batch norm in it, float64."""
+        """Returns the weight and bias of a convolution with its batch norm folded in, float64."""
         weight = self._tensor(f"{part}.conv.weight", outputs, inputs, kernel, kernel)
         gamma, beta, mean, variance = (self._tensor(f"{part}.norm.{name}", outputs)
                                        for name in ("weight", "bias", "running_mean", "running_var"))
@@ -371,7 +372,7 @@ class _Planner:
         return weight * scale[:, None, None, None], beta - mean * scale
 
     def _tensor(self, name: str, *shape: int) -> Array:
-        """Returns a tensor in float64. Its shape is looked at, for no step does so any more."""
+        """Returns a tensor in float64. Its shape is checked here, because no step checks it later."""
         found = self._tensors.get(name)
         if found is None or found.shape != shape:
             there = "has none" if found is None else f"has it as {found.shape}"
@@ -379,25 +380,25 @@ class _Planner:
         return found.astype(np.float64)
 
     def _runs(self, inputs: int) -> int:
-        """Returns how many turns a product takes to sum up so many inputs."""
+        """Returns the number of iterations in which a product sums up the inputs."""
         return ceil_div(inputs, run(self._numbers.depth))
 
     def _packed(self, matrix: Array, chunk: int | None = None) -> Array:
-        """Returns weights (inputs, outputs) as a product reads them, not rounded yet."""
+        """Returns weights (inputs, outputs) in the order in which a product reads them, not rounded yet."""
         return pack(_filled(matrix, self._numbers.depth), chunk, self._numbers.depth)
 
     def _packed_stem(self, weight: Array) -> Array:
-        """Returns the first convolution's weights (3, 3, 3, outputs) as its product reads them, a row of the frame at a time."""
+        """Returns the first convolution's weights (3, 3, 3, outputs) in the order in which its product reads them, row by row."""
         depth, outputs = self._numbers.depth, weight.shape[-1]
         rows = np.pad(weight.reshape(3, STEM_RUN, outputs), ((0, 0), (0, stem_run(depth) - STEM_RUN), (0, 0)))
         return pack(with_channels(rows.reshape(-1, outputs).T, padded(outputs)).T, depth=depth)
 
     def _product(self, matrix: Array, chunk: int | None = None) -> int:
-        """Adds weights (inputs, outputs) of a product; returns where they are."""
+        """Adds weights (inputs, outputs) of a product; returns their place."""
         return self._weights.add(self._numbers.round(self._packed(matrix, chunk)))
 
     def _bias(self, values: Array) -> int:
-        """Adds a float for each channel; returns where they are."""
+        """Adds one float for each channel; returns their place."""
         return self._constants.add(with_channels(values, padded(len(values))))
 
     def _bytes(self, hw: tuple[int, int], channels: int) -> int:
@@ -409,11 +410,11 @@ class _Planner:
         return _Feature(len(maps) - 1, *hw, channels, floats)
 
     def _need(self, rows: int = 0, lines: int = 0, levels: int = 0) -> None:
-        """Sees to it that a thread's own arrays hold so many numbers."""
+        """Makes sure that a thread's own arrays hold at least so many numbers."""
         self._rows, self._lines, self._levels = max(self._rows, rows), max(self._lines, lines), max(self._levels, levels)
 
     def _add(self, name: str, fields: dict[str, int], **maps: _Feature | None) -> None:
-        """Adds a step, and keeps the maps that it names until then."""
+        """Adds a step, and keeps its maps in memory until then."""
         given = {field: feature for field, feature in maps.items() if feature is not None}
         for feature in given.values():
             self._maps[feature.floats][feature.map].last = len(self._steps)
@@ -427,7 +428,7 @@ def _fields(**values: int) -> dict[str, int]:
 
 
 def _filled(matrix: Array, depth: int) -> Array:
-    """Returns weights (inputs, outputs) with zeros behind them, until products take them in whole runs and vectors."""
+    """Returns weights (inputs, outputs) padded with zeros to the whole iterations and vectors of a product."""
     return with_channels(matrix, ceil_div(len(matrix), run(depth)) * run(depth), padded(matrix.shape[1]))
 
 

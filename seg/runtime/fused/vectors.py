@@ -1,7 +1,7 @@
-"""The innermost loops, written as LLVM instructions: Numba's own loops don't keep sums in registers.
+"""The innermost loops, written as LLVM instructions, because Numba's own loops don't keep sums in registers.
 
 A tile is a few neighbouring pixels times one to four vectors of channels. Its sums stay in registers while a loop runs over
-what is summed up:
+the inputs:
 
                     channels ->
              +---------+---------+
@@ -10,8 +10,8 @@ what is summed up:
       v      |  sum    |  sum    |   and so on for the next word
              +---------+---------+
 
-Then bias, activation and what lies beside it are added, and the tile is written in the format of the array it goes to (see
-`formats`). Each function here is a factory or an intrinsic for Numba; offsets and strides count numbers.
+Then the bias and, if there is one, a residual are added, the activation is applied, and the tile is written in the format of its
+array (see `formats`). Each function here is a factory or an intrinsic for Numba; offsets and strides count numbers.
 """
 
 import os
@@ -30,27 +30,27 @@ from seg.runtime.fused.processor import LANES, LOWEST_LEVEL
 
 intrinsic: Any = extending.intrinsic  # type checkers don't know that Numba passes the first argument by itself
 LINEAR, RELU, RELU6, HARD_SWISH = range(4)  # activations
-_WHOLE = 1.5 * 2**23  # a float32 of about this size is whole: what is added to it is rounded, and stands in its lowest bits
+_WHOLE = 1.5 * 2**23  # float32 of this size are integers: adding a number rounds it and puts it into the lowest bits
 
 
 class Product(NamedTuple):
-    """A product of pixels with weights: activation(bias + sum over inputs of input * weight), and what is added to it.
+    """A product of pixels with weights: activation(bias + sum over inputs of input * weight), plus an optional addend.
 
     Attributes:
-        source: the first pixel's inputs; they come in runs.
+        source: address of the first pixel's inputs; they come in runs, each summed up in one iteration.
         source_stride: from a pixel to the next.
-        runs: of a pixel.
+        runs: number of runs of a pixel.
         run_stride: from a run to the next.
-        weights: as `packing.pack` lays them out.
-        bias: float32, for each output.
-        scales: the same; in int8 they multiply the sums, else nothing reads them.
+        weights: packed by `packing.pack`.
+        bias: float32, one for each output.
+        scales: float32, one for each output; in int8 they multiply the sums, otherwise they aren't read.
         activation: its number.
-        added: what is added to the first pixel's outputs.
+        added: address of the addend of the first pixel's outputs.
         added_stride: from a pixel to the next.
-        adds: whether it is.
-        target: the first pixel's outputs.
+        adds: whether there is an addend.
+        target: address of the first pixel's outputs.
         target_stride: from a pixel to the next.
-        streams: whether they are written past the caches.
+        streams: whether the outputs bypass the caches.
     """
 
     source: Any
@@ -73,18 +73,18 @@ class Depthwise(NamedTuple):
     """A depthwise convolution of one row of outputs: activation(bias + sum over taps of input * weight).
 
     Attributes:
-        source: what the offsets of its rows count from.
-        row_offsets: for each row of the kernel, where it begins; after them, as many more as fill the last word.
-        pixel_stride: from a pixel to the next; between taps it lies `dilation` times.
-        weights: as `packing.pack_taps` lays them out.
+        source: address from which the offsets of its rows count.
+        row_offsets: the start of each row of the kernel, followed by as many more offsets as fill the last word.
+        pixel_stride: from a pixel to the next; taps are `dilation` times as far apart.
+        weights: packed by `packing.pack_taps`.
         weight_stride: from a tap to the next.
-        bias: float32, for each channel.
+        bias: float32, one for each channel.
         activation: its number.
-        target: the first pixel's outputs.
+        target: address of the first pixel's outputs.
         target_stride: from a pixel to the next.
-        streams: whether they are written past the caches.
-        sums: float32, to which each channel's outputs are added.
-        adds: whether they are.
+        streams: whether the outputs bypass the caches.
+        sums: float32; each channel's outputs are added to its sum.
+        adds: whether outputs are added to `sums`.
     """
 
     source: Any
@@ -113,7 +113,7 @@ def at(typing_context: Any, array: Any, offset: Any) -> Any:
 
 @intrinsic
 def beyond(typing_context: Any, pointer: Any, offset: Any) -> Any:
-    """Returns the address that many elements after another."""
+    """Returns the address that lies the given number of elements after another."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         return build.gep(args[0], [args[1]])
 
@@ -122,7 +122,7 @@ def beyond(typing_context: Any, pointer: Any, offset: Any) -> Any:
 
 @intrinsic
 def get(typing_context: Any, array: Any, index: Any) -> Any:
-    """Returns a number of an array, of any format, as a float."""
+    """Returns a number of an array of any format, as a float."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, build, args[0]).data
         return format_of(array).load_one(build, build.gep(data, [args[1]]))
@@ -152,7 +152,7 @@ def depth_of(typing_context: Any, array: Any) -> Any:
 
 @intrinsic
 def stand_alone(typing_context: Any) -> Any:
-    """Keeps the function that calls it whole: LLVM would copy it into each of its callers, and compile it as often."""
+    """Prevents inlining of the calling function: LLVM would otherwise copy it into each caller and compile it as often."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         build.function.attributes.add("noinline")
         return context.get_dummy_value()
@@ -162,7 +162,7 @@ def stand_alone(typing_context: Any) -> Any:
 
 @intrinsic
 def take(typing_context: Any, counters: Any, index: Any) -> Any:
-    """Adds 1 to a counter that threads share, and returns what it was."""
+    """Adds 1 to a counter that threads share, and returns its old value."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, build, args[0]).data
         return build.atomic_rmw("add", build.gep(data, [args[1]]), INT(1), "seq_cst")
@@ -172,7 +172,7 @@ def take(typing_context: Any, counters: Any, index: Any) -> Any:
 
 @intrinsic
 def look(typing_context: Any, counters: Any, index: Any) -> Any:
-    """Returns a counter that threads share; what they wrote before they added to it is seen then."""
+    """Returns a counter that threads share; after that, everything they wrote before they added to it is visible."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, build, args[0]).data
         return build.load_atomic(build.gep(data, [args[1]]), "seq_cst", 8)
@@ -182,7 +182,7 @@ def look(typing_context: Any, counters: Any, index: Any) -> Any:
 
 @intrinsic
 def rest(typing_context: Any) -> Any:
-    """Lets another thread have the core, if there is one that waits for it."""
+    """Gives the core to another thread, if one is waiting for it."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         if os.name == "posix":
             build.call(cgutils.get_or_insert_function(build.module, ir.FunctionType(ir.IntType(32), []), "sched_yield"), [])
@@ -193,7 +193,7 @@ def rest(typing_context: Any) -> Any:
 
 @intrinsic
 def widen(typing_context: Any, source: Any, minus: Any, target: Any, vectors: Any) -> Any:
-    """Writes bytes less a number, some vectors of them."""
+    """Writes vectors of bytes as numbers, each less a given number."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         source, minus, target, vectors = args
         minus = emit.spread(build, minus)
@@ -213,9 +213,9 @@ def widen(typing_context: Any, source: Any, minus: Any, target: Any, vectors: An
 
 @intrinsic
 def to_levels(typing_context: Any, source: Any, factors: Any, target: Any, vectors: Any) -> Any:
-    """Writes numbers as levels for a product in int8, some vectors of them.
+    """Writes vectors of numbers as levels for a product in int8.
 
-    Each is multiplied by its factor, and becomes the nearest level. The level of zero lies behind the factors.
+    Each number is multiplied by its factor and becomes the nearest level. The level of zero is stored after the factors.
     """
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         source, factors, target, vectors = args
@@ -239,11 +239,11 @@ def to_levels(typing_context: Any, source: Any, factors: Any, target: Any, vecto
 
 
 def blend(with_beside: Callable[[Any, Any, Any], Any]) -> Any:
-    """Makes the interpolation between two places of float32, and what comes of it and of what lies beside it."""
+    """Makes a loop that interpolates between two rows of float32 and combines the result with a third row by `with_beside`."""
 
     @intrinsic
     def blended(typing_context: Any, near: Any, far: Any, fraction: Any, beside: Any, target: Any, count: Any) -> Any:
-        """Writes `count` numbers, in whole vectors: near + (far - near) * fraction, with those beside them."""
+        """Writes `count` numbers, in whole vectors: near + (far - near) * fraction, combined with `beside`."""
         def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
             near, far, fraction, beside, target, count = args
             fraction = emit.spread(build, fraction)
@@ -271,7 +271,7 @@ between_multiplied = blend(lambda build, mixed, other: build.fmul(mixed, other))
 
 @intrinsic
 def add_pixels(typing_context: Any, source: Any, pixels: Any, channels: Any, sums: Any) -> Any:
-    """Adds pixels, at least 1, to the sums of their channels, which are float32 and fill whole vectors."""
+    """Adds pixels, at least 1, to the sums of their channels. The sums are float32 and fill whole vectors."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         source, pixels, channels, sums = args
 
@@ -293,15 +293,15 @@ def add_pixels(typing_context: Any, source: Any, pixels: Any, channels: Any, sum
 
 
 def product_of_rows(pixels: int, width: int, words_of_run: Callable[[int], int]) -> Any:
-    """Makes the product of pixels with a panel of weights, which is `width` vectors of channels wide.
+    """Makes the product of pixels with a panel of weights that is `width` vectors of channels wide.
 
-    It goes by tiles of some pixels. The last overlaps the one before it; where there are fewer pixels than a tile has, the last
-    one of them is computed several times. One turn of the innermost loop sums up a run.
+    It works in tiles of some pixels. The last tile overlaps the one before it; if there are fewer pixels than in a tile, the last
+    pixel is computed several times. One iteration of the innermost loop sums up a run.
 
     Args:
-        pixels: of a tile.
-        width: in vectors.
-        words_of_run: by how many numbers a word holds.
+        pixels: pixels of a tile.
+        width: width of the panel in vectors.
+        words_of_run: gives the words of a run for the number of values in a word.
     """
 
     @intrinsic
@@ -366,16 +366,17 @@ def product_of_rows(pixels: int, width: int, words_of_run: Callable[[int], int])
 def depthwise_tile(pixels: int, kernel: int, stride: int, dilation: int) -> Any:
     """Makes the tile of a depthwise convolution: some neighbouring pixels of an output row times one vector of channels.
 
-    An input that several outputs of the tile share is loaded once. Where a word holds several numbers, they come from as many
+    An input that several outputs of the tile share is loaded only once. If a word holds several numbers, they come from as many
     rows.
     """
     taps = [(p, t, p * stride + t * dilation) for p in range(pixels) for t in range(kernel)]
 
     @intrinsic
     def tile(typing_context: Any, job: Any, pixel: Any, channel: Any, pixel_step: Any, tap_stride: Any) -> Any:
-        """Convolves from an output pixel and a channel on.
+        """Convolves, starting at an output pixel and a channel.
 
-        Outputs lie `pixel_step` input pixels apart, and taps as far as the tile was made for, in units of `tap_stride` numbers.
+        Neighbouring outputs lie `pixel_step` input pixels apart; taps lie apart by the tile's dilation, in units of `tap_stride`
+        numbers.
         """
         def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
             kinds = Depthwise(*job.types)
