@@ -126,7 +126,7 @@ def test_an_onnx_that_does_not_fit_says_what_it_has(tmp_path: Path, tiny_weights
     with pytest.raises(SegError, match=r"must give float32 scores \(N, 5, h, w\).* \['n', 7, "):
         load_teacher(str(write_foreign_onnx(tmp_path / "seven.onnx", classes=7)), names)
     fixed = load_teacher(str(write_foreign_onnx(tmp_path / "fixed.onnx", (1, 3, 32, 32))), names)
-    with pytest.raises(SegError, match=r"takes images \[1, 3, 32, 32\] alone; training hands it \[1, 3, 32, 64\]"):
+    with pytest.raises(SegError, match=r"takes images \[1, 3, 32, 32\] only; training gives it \[1, 3, 32, 64\]"):
         fixed(images(32, 64))
     (tmp_path / "text.onnx").write_text("text")
     with pytest.raises(SegError, match="no ONNX file"):
@@ -145,7 +145,7 @@ def test_networks_of_smp_teach(tmp_path: Path) -> None:
     torch.testing.assert_close(teacher(batch).scores, network(x))
     with pytest.raises(SegError, match="isn't the state dict of that network"):
         load_teacher(str(tmp_path / "fpn.pth"), Distillation(smp={"arch": "unet", "encoder_name": "resnet18", "classes": 5}))
-    with pytest.raises(SegError, match="describes no network"):
+    with pytest.raises(SegError, match="doesn't describe a network"):
         load_teacher(str(tmp_path / "fpn.pth"), Distillation(smp={"arch": "unit"}))
     with pytest.raises(SegError, match=r"name them.*teacher_classes"):
         load_teacher(str(tmp_path / "fpn.pth"), Distillation(smp={"arch": "fpn", "encoder_name": "mobilenet_v2", "classes": 5}))
@@ -180,7 +180,7 @@ def test_an_encoder_alone_teaches_features(tmp_path: Path) -> None:
     loss = DistillationLoss(teacher, LABEL_SET, config, student)
     batch = images(64, 96)
     assert 0 < float(loss(batch, student.eval().logits(batch))[1]) < 2
-    with pytest.raises(SegError, match="teaches features alone"):
+    with pytest.raises(SegError, match="teaches only features"):
         load_teacher(str(tmp_path / "encoder.safetensors"), Distillation(smp=config.smp, features=1.0))
 
 

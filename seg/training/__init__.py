@@ -1,4 +1,4 @@
-"""Training: the Lightning task, its losses, moving averages of weights, schedules and the callbacks of a run."""
+"""Training: the Lightning task, its losses, averaged weights, schedules, and the callbacks of a run."""
 
 from seg.training.losses import Loss, SegmentationLoss
 from seg.training.task import SegmentationTask

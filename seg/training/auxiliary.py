@@ -1,6 +1,6 @@
-"""An auxiliary head: a second classifier, on earlier features, that shortens the way of the gradient and is thrown away.
+"""An auxiliary head: a second classifier on earlier features, which shortens the path of the gradient and is later discarded.
 
-Source: H. Zhao et al., Pyramid Scene Parsing Network, arXiv 1612.01105, section 3.3, which weighs its loss by 0.4.
+Source: H. Zhao et al., Pyramid Scene Parsing Network, arXiv 1612.01105, section 3.3, which weights its loss by 0.4.
 """
 
 import math
@@ -19,9 +19,9 @@ class Auxiliary:
     """The auxiliary head of a training.
 
     Attributes:
-        weight: of its loss beside the network's own; 0 for no head.
-        level: of the encoder's features that it classifies: those after `level` halvings of the image, 1 to 5.
-        channels: of its 3x3 convolution.
+        weight: weight of its loss beside the network's own; 0 for no head.
+        level: level of the encoder's features that it classifies, which is the number of halvings of the image, 1 to 5.
+        channels: channels of its 3x3 convolution.
     """
 
     weight: float = 0.0
@@ -30,15 +30,15 @@ class Auxiliary:
 
 
 class AuxiliaryHead(nn.Module):
-    """Classifies the features that the encoder gave in its last pass.
+    """Classifies the features that the encoder computed in its last pass.
 
     Args:
         config: its size and place.
-        network: whose encoder's features it takes.
-        classes: how many scores it gives for a pixel.
+        network: the network whose encoder's features it uses.
+        classes: number of scores for each pixel.
 
     Raises:
-        SegError: a number lies outside its range.
+        SegError: a number is out of range.
     """
 
     def __init__(self, config: Auxiliary, network: SegmentationNetwork, classes: int) -> None:
@@ -61,7 +61,7 @@ class AuxiliaryHead(nn.Module):
             self._features = [features[self.config.level]]
 
     def forward(self) -> Tensor:
-        """Returns scores (N, classes, h, w) for the features that the encoder has just given."""
+        """Returns scores (N, classes, h, w) for the features that the encoder has just computed."""
         features = self._features.pop()
         scores: Tensor = self.classifier(self.project(features))
         return scores

@@ -1,4 +1,4 @@
-"""Labels of whole frames from scores, band by band: scores at a large frame's full size would take gigabytes."""
+"""Labels of whole frames from scores, band by band, because scores at a large frame's full size would take gigabytes."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-_BAND_SCORES = 2**23  # at full size, at once: 32 MB, and as much again while they are made
+_BAND_SCORES = 2**23  # scores at full size that are made at once: 32 MB, and as much again while they are computed
 
 
 def bands(logits: Tensor, size_hw: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
@@ -16,7 +16,7 @@ def bands(logits: Tensor, size_hw: tuple[int, int]) -> Iterator[tuple[slice, Ten
 
     Args:
         logits: (N, C, h, w) scores of the network's own size.
-        size_hw: of the frames.
+        size_hw: size of the frames.
     """
     height, width = size_hw
     count, classes, low = logits.shape[:3]

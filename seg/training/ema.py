@@ -1,6 +1,6 @@
-"""An exponential moving average of a network's weights, which scores steadier and usually better than the weights themselves.
+"""An exponential moving average of a network's weights. It scores more steadily and usually better than the weights themselves.
 
-Buffers are averaged too: batch-norm statistics that belong to other weights would undo the gain. The decay warms up as in
+Buffers are averaged too: batch-norm statistics that belong to other weights would cancel the gain. The decay warms up as in
 TensorFlow's `ExponentialMovingAverage(num_updates=...)`, so that the random start is forgotten quickly.
 
 Why not Lightning's `WeightAveraging`: it copies the whole task, before the task's `setup` adds the auxiliary head and the
@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 
 class EMA(nn.Module):
-    """Holds `network`, the averaged copy. It is a module, so that checkpoints and devices take care of it by themselves."""
+    """Holds `network`, the averaged copy. It is a module, so that checkpoints and devices handle it automatically."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         """Copies `network`.
 
         Args:
-            network: the one that is trained.
-            decay: share of the old average that each step keeps, in the long run.
+            network: the network that is trained.
+            decay: in the long run, the share of the old average that each step keeps.
         """
         super().__init__()
         self.decay = decay

@@ -1,4 +1,4 @@
-"""From a run's checkpoints to weights: the averaged network as safetensors, with its scores and how they came about."""
+"""From a run's checkpoints to weights: the averaged network as safetensors, with its scores and how it was trained."""
 
 import pickle
 from pathlib import Path
@@ -18,7 +18,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Loads a checkpoint of `SegmentationTask` on the CPU, without unpickling code.
 
     Raises:
-        SegError: it is missing, damaged or not one of those.
+        SegError: it is missing, damaged or not such a checkpoint.
     """
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -33,7 +33,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def network_of(checkpoint: dict[str, Any]) -> SegmentationNetwork:
-    """Rebuilds the network that was validated: with averaged weights where there are any."""
+    """Rebuilds the network that was validated, with the averaged weights if there are any."""
     saved = checkpoint[CHECKPOINT_KEY]
     prefix = "ema.network." if saved["averaged"] else "network."
     network = NETWORKS[saved["network"]](**saved["arguments"])
@@ -43,14 +43,14 @@ def network_of(checkpoint: dict[str, Any]) -> SegmentationNetwork:
 
 
 def export_run(folder: Path, output: Path | None = None) -> str:
-    """Writes the best weights of a run, finished or interrupted; returns a sentence that says so.
+    """Writes the best weights of a finished or interrupted run; returns a sentence that says so.
 
     Args:
-        folder: the run's, with `checkpoints/best.ckpt` or, where nothing was validated yet, `last.ckpt`.
+        folder: the run's folder, with `checkpoints/best.ckpt` or, if nothing was validated yet, `last.ckpt`.
         output: the safetensors file; by default NAME.safetensors in the run's folder.
 
     Raises:
-        SegError: there is no whole checkpoint, or `output` can't be written.
+        SegError: there is no undamaged checkpoint, or `output` can't be written.
     """
     paths = [path for name in ("best", "last") if (path := folder / "checkpoints" / f"{name}.ckpt").is_file()]
     if not paths:
@@ -59,11 +59,11 @@ def export_run(folder: Path, output: Path | None = None) -> str:
     for path in paths:
         try:
             whole[path] = read_checkpoint(path)
-        except SegError as error:  # what a fault left behind; the other one may be whole
+        except SegError as error:  # damaged; the other one may be whole
             fault = error
     if not whole:
         raise fault
-    # The scores belong to the first, duration and curve to whichever is later.
+    # The scores belong to the first checkpoint; duration and curve come from the later one.
     paths, checkpoints = list(whole), list(whole.values())
     chosen, latest = checkpoints[0], max(checkpoints, key=lambda checkpoint: checkpoint["global_step"])
     saved, record = chosen[CHECKPOINT_KEY], latest[CHECKPOINT_KEY]["record"]
@@ -84,7 +84,7 @@ def export_run(folder: Path, output: Path | None = None) -> str:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    """Reads a run's settings without those that are unset, and without the places of files, which are nobody else's business."""
+    """Reads a run's settings, without unset ones and without the folders of files, which are private."""
     try:
         settings: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
@@ -100,7 +100,7 @@ def _settings(path: Path) -> dict[str, Any]:
 
 
 def _without_places(value: Any) -> Any:
-    """Leaves the name alone of each absolute path, wherever it stands."""
+    """Keeps only the name of each absolute path, at any depth."""
     if isinstance(value, dict):
         return {key: _without_places(entry) for key, entry in value.items()}
     if isinstance(value, list):

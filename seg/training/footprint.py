@@ -1,4 +1,4 @@
-"""What a training and its validation take of the machine's memory, so that one too large is refused before it begins."""
+"""How much memory a training and its validation take, so that one that is too large is refused before it starts."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -12,19 +12,19 @@ from seg.machine import available_memory_bytes
 from seg.models import SegmentationNetwork
 
 _PROBE_HW = (128, 128)
-# The peak of a step, in terms of what the forward pass keeps for the backward one: 1.20 was measured with row 11 on two crops of
-# 512x512, one thread, 2026-11-27.
+# The peak of a step, as a multiple of what the forward pass keeps for the backward pass: 1.20 was measured with row 11 on two
+# crops of 512x512, one thread, 2026-11-27.
 _BACKWARD = 1.25
-# At the peak, of a frame, 19 classes: 184 were measured with row 8 on 1024x2048, 72 with row 11 on 3000x4000, the same day.
+# At the peak, for a frame with 19 classes: 184 were measured with row 8 on 1024x2048, 72 with row 11 on 3000x4000, the same day.
 _VALIDATION_BYTES_PER_PIXEL = 200
 
 
 def kept_bytes_per_pixel(network: SegmentationNetwork, loss: Callable[[Tensor, Tensor], Tensor]) -> float:
-    """Returns what the forward pass keeps for the backward one, for each pixel of a batch; tried on a tiny one.
+    """Returns how many bytes the forward pass keeps for the backward pass, per pixel of a batch; measured on a tiny batch.
 
     Args:
-        network: is left as it is.
-        loss: of scores (N, C, h, w) and labels (N, H, W).
+        network: it is not changed.
+        loss: maps scores (N, C, h, w) and labels (N, H, W) to the loss.
     """
     tried, storages = deepcopy(network).train(), dict[int, torch.UntypedStorage]()
     own = {parameter.untyped_storage().data_ptr() for parameter in tried.parameters()}
@@ -32,7 +32,7 @@ def kept_bytes_per_pixel(network: SegmentationNetwork, loss: Callable[[Tensor, T
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
-            storages[storage.data_ptr()] = storage  # which stays, so that no other takes its place
+            storages[storage.data_ptr()] = storage  # kept alive, so that no other storage gets the same address
         return tensor
 
     images = torch.zeros(2, 3, *_PROBE_HW, dtype=torch.uint8, device=next(tried.parameters()).device)
@@ -44,18 +44,18 @@ def kept_bytes_per_pixel(network: SegmentationNetwork, loss: Callable[[Tensor, T
 
 def check_memory(kept_per_pixel: float, crop_hw: tuple[int, int], batch_size: int, frame_hw: tuple[int, int] | None,
                  val_batch_size: int, available: int | None = None) -> None:
-    """Says what a step and a validation take, and refuses what the machine hasn't.
+    """Reports how much memory a step and a validation take, and refuses them if the machine has too little.
 
     Args:
         kept_per_pixel: see `kept_bytes_per_pixel`.
-        crop_hw: of the training samples.
-        batch_size: of a step, in this process.
-        frame_hw: the largest that is validated; None where nothing is.
-        val_batch_size: frames at once in validation.
-        available: what may be taken [bytes]; None asks the system.
+        crop_hw: size of the training samples.
+        batch_size: batch size of a step, in this process.
+        frame_hw: the largest validated frame; None if there is no validation.
+        val_batch_size: number of frames that are validated at once.
+        available: memory that may be used [bytes]; None asks the system.
 
     Raises:
-        SegError: it hasn't.
+        SegError: the machine has too little memory.
     """
     free = available_memory_bytes() if available is None else available
     needs = [(_BACKWARD * kept_per_pixel * batch_size * crop_hw[0] * crop_hw[1],

@@ -1,7 +1,7 @@
-"""Layers that compute on a processor what torch's compute, faster forwards and backwards; `speed_up` puts them into a network.
+"""Layers that compute the same as torch's, but faster on a processor, forwards and backwards; `speed_up` inserts them.
 
-They are for training in float32 with channels last; everything else, evaluation too, goes torch's way. Weights, state dicts
-and results stay what they were, to float tolerance: sums are taken in another order.
+They are for training in float32 with channels last; everything else, including evaluation, uses torch's layers. Weights and state
+dicts stay the same; results stay the same to float tolerance, because sums are computed in another order.
 """
 
 from typing import Any
@@ -19,12 +19,12 @@ from seg.runtime.fused.vectors import HARD_SWISH, LINEAR, RELU, RELU6
 from seg.training.layer_loops import KERNEL, norm_loops, row_width, share, weight_gradient_loop
 
 _NUMBERS = {nn.ReLU: RELU, nn.ReLU6: RELU6, nn.Hardswish: HARD_SWISH, type(None): LINEAR}
-_ENOUGH = 16  # pictures of a batch for which torch takes oneDNN's 1x1 convolution on one thread, too
+_ENOUGH = 16  # pictures in a batch from which on torch uses oneDNN's 1x1 convolution on one thread, too
 Float32Array = npt.NDArray[np.float32]
 
 
 def speed_up(network: nn.Module) -> None:
-    """Turns layers of a network into those here, in place."""
+    """Replaces layers of a network by the layers of this module, in place."""
     for module in network.modules():
         if type(module) is nn.Conv2d:
             module.__class__ = _Conv2d
@@ -33,18 +33,18 @@ def speed_up(network: nn.Module) -> None:
 
 
 def _is_plain(x: Tensor) -> bool:
-    """Whether x is what the layers here are for."""
+    """Returns whether the layers of this module can compute x."""
     return (x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
             and x.is_contiguous(memory_format=torch.channels_last))
 
 
 def _rows(x: Tensor) -> Tensor:
-    """Returns (N, C, H, W) as (N, H, W, C), which is no copy where channels lie last."""
+    """Returns (N, C, H, W) as (N, H, W, C); with channels last in memory this is no copy."""
     return x.permute(0, 2, 3, 1).contiguous()
 
 
 class _Conv2d(nn.Conv2d):
-    """A convolution in one of three other ways where torch's own is slow."""
+    """A convolution that uses one of three other methods where torch's own is slow."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not torch.is_grad_enabled() or x.device.type != "cpu":
@@ -62,7 +62,7 @@ class _Conv2d(nn.Conv2d):
         return super().forward(x)
 
     def _pointwise(self, x: Tensor) -> Tensor:
-        """A 1x1 convolution, as one of more and smaller pictures: on one thread torch has a slow way for less than 16."""
+        """Computes a 1x1 convolution on more and smaller pictures: on one thread torch is slow for fewer than 16 pictures."""
         n, c, h, w = x.shape
         if n >= _ENOUGH or n * h * w % _ENOUGH or torch.get_num_threads() > 1 or self.padding != (0, 0):
             return super().forward(x)
@@ -71,10 +71,10 @@ class _Conv2d(nn.Conv2d):
         return out.permute(0, 2, 3, 1).reshape(n, h, w, -1).permute(0, 3, 1, 2)
 
     def _dilated(self, x: Tensor, d: int) -> Tensor:
-        """A dilated convolution as a plain one on each of its phases, which are independent of each other.
+        """Computes a dilated convolution as a plain one on each of its phases, which are independent of each other.
 
-        Pixel (y, x) only ever meets pixels (y + i d, x + j d). torch's gradient of a dilated depthwise convolution takes many
-        times as long as of a plain one.
+        Pixel (y, x) is combined only with pixels (y + i d, x + j d). torch's gradient of a dilated depthwise convolution takes
+        many times as long as that of a plain one.
         """
         n, c, h, w = len(x), self.out_channels, x.shape[2] // d, x.shape[3] // d
         phases = x.permute(0, 2, 3, 1).reshape(n, h, d, w, d, -1).permute(2, 4, 0, 1, 3, 5).reshape(d * d * n, h, w, -1)
@@ -91,7 +91,7 @@ class _Conv2d(nn.Conv2d):
 
 
 class _Depthwise(torch.autograd.Function):
-    """A depthwise convolution by 5x5 whose weights' gradient is our own: torch's takes four times as long."""
+    """A 5x5 depthwise convolution with our own gradient of the weights: torch's takes four times as long."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -122,7 +122,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 class _ConvNorm(ConvNorm):
-    """Convolution, and batch norm with its activation in one: two passes over the map each way, and one map less to keep."""
+    """A convolution, then batch norm and activation in one: two passes over the map each way, and one map less in memory."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
@@ -148,14 +148,14 @@ def _norm_act(norm: nn.BatchNorm2d, x: Tensor, activation: int) -> Tensor:
 
 
 class _NormAct(torch.autograd.Function):
-    """Maps (N, C, H, W), weight and bias (C,) to activation(batch norm), and the batch's mean and variance (C,)."""
+    """Maps (N, C, H, W), weight and bias (C,) to activation(batch norm), and to the batch's mean and variance (C,)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float,
                 activation: int) -> tuple[Tensor, Tensor, Tensor]:
         sum_up, apply, *_ = norm_loops()
         rows, count = _rows(x).view(-1, x.shape[1]).numpy(), x.numel() // x.shape[1]
-        centre = rows[0].copy()  # sums of squares around a value of the map lose nothing where its mean is large
+        centre = rows[0].copy()  # sums of squares around a value of the map stay exact even if its mean is large
         wide = _wide(centre)
         sums = _in_parts(count, len(wide), lambda part, sums: sum_up(rows[part].ravel(), wide, sums), len(centre))
         first, second = sums / count
@@ -194,12 +194,12 @@ class _NormAct(torch.autograd.Function):
 
 
 def _wide(values: npt.NDArray[Any]) -> Float32Array:
-    """Repeats constants by channel over a row of the loops."""
+    """Repeats the constants of each channel over a row of the loops."""
     return np.tile(values.astype(np.float32), row_width(len(values)) // len(values))
 
 
 def _in_parts(count: int, width: int, sum_up: Any, channels: int) -> npt.NDArray[np.float64]:
-    """Returns two sums by channel (2, C) over all pixels; sum_up(part, sums) adds those of a part, by column of a row."""
+    """Returns two sums by channel (2, C) over all pixels; sum_up(part, sums) adds a part's sums, by column of a row."""
     parts = list[npt.NDArray[np.float64]]()
 
     def work(first: int, last: int) -> None:

@@ -1,10 +1,10 @@
-"""Losses at full size: cross-entropy with class weights and OHEM, SMP's Dice, Lovász and focal, and any others.
+"""Losses at full size: cross-entropy with class weights and OHEM, SMP's Dice, Lovász and focal loss, and any others.
 
-On a processor cross-entropy and Dice come from `seg.training.pixels`, without a full-size copy of the scores; everywhere else,
-and for the other terms, the scores are resized first. Both give the same loss.
+On a processor `seg.training.pixels` computes cross-entropy and Dice without a full-size copy of the scores. On other devices,
+and for the other terms, the scores are resized first. Both ways give the same loss.
 
-Labels from the number of classes up stand for sets of classes: such a pixel's loss is minus the logarithm of the sum of their
-probabilities.
+Labels from the number of classes up stand for sets of classes. The loss of such a pixel is minus the logarithm of the sum of
+their probabilities.
 
 OHEM (online hard example mining): Shrivastava et al., arXiv 1604.03540, in the per-pixel form that BiSeNet made common.
 Class weights "enet": Paszke et al., arXiv 1606.02147; "median_frequency": Eigen and Fergus, arXiv 1411.4734.
@@ -32,41 +32,41 @@ ClassWeights: TypeAlias = list[float] | Literal["none", "enet", "median_frequenc
 
 
 class Loss(nn.Module):
-    """What is minimised. A class of your own that `model.loss` names derives from it and has a `forward`."""
+    """A loss to minimise. Your own class that `model.loss` names must derive from it and implement `forward`."""
 
     def prepare(self, classes: int, class_sets: Sequence[Sequence[int]], count_pixels: Callable[[], Counts]) -> None:
         """Is called once, before training.
 
         Args:
             classes: C.
-            class_sets: train ids of the members of each set that labels from C up stand for; empty where there are none.
-            count_pixels: reads all training labels and returns the pixels of each class (C,).
+            class_sets: train ids in each set of classes; label C + i stands for set i. Empty if there are no sets.
+            count_pixels: reads all training labels and returns the number of pixels of each class (C,).
 
         Raises:
-            SegError: the loss knows no sets, and there are some.
+            SegError: there are sets of classes, and the loss doesn't support them.
         """
         if class_sets:
-            raise SegError(f"model.loss is {type(self).__name__}, which knows no labels that are sets of classes. Take "
+            raise SegError(f"model.loss is {type(self).__name__}, which doesn't support labels that are sets of classes. Use "
                            "SegmentationLoss, or leave out the data sets whose classes are coarser.")
 
     def forward(self, logits: Tensor, labels: Tensor, step: int = 0) -> Tensor:
         """Returns the loss, ().
 
         Args:
-            logits: (N, C, h, w) float, of the decoder's own size.
-            labels: (N, H, W) int64: a class, C + the number of a set of classes, or 255.
-            step: of the training.
+            logits: (N, C, h, w) float, at the decoder's own size.
+            labels: (N, H, W) int64: a class, C + the index of a set of classes, or 255.
+            step: step of the training.
         """
         raise NotImplementedError
 
 
 @dataclass
 class OtherLoss:
-    """A further term of the sum.
+    """A further term of the sum of losses.
 
     Attributes:
         loss: a module that maps scores (N, C, H, W) and labels (N, H, W), 255 ignored, to ().
-        weight: in the sum.
+        weight: weight in the sum.
     """
 
     loss: nn.Module
@@ -81,14 +81,14 @@ def _smp_terms() -> dict[str, Callable[[], nn.Module]]:
 
 
 class CrossEntropy(nn.Module):
-    """Cross-entropy over the pixels that count, weighted by class, of all pixels or of the hard ones only."""
+    """Cross-entropy over the labelled pixels, weighted by class; over all of them or only the hard ones."""
 
     def __init__(self, class_weights: Tensor | None = None, *, ohem_probability: float = 1.0,
                  ohem_min_kept: float = 0.0625, label_smoothing: float = 0.0) -> None:
-        """Arguments as in `SegmentationLoss`, `class_weights` (C,) or None."""
+        """See `SegmentationLoss`; `class_weights` is (C,) or None."""
         super().__init__()
         self.class_weights: Tensor | None
-        # Not persistent: they come from the data and must not turn up in checkpoints of other class counts.
+        # Not persistent: the weights come from the data, and a checkpoint may be used with another number of classes.
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.hard_loss = -math.log(ohem_probability) if ohem_probability < 1 else None
         self.min_kept = ohem_min_kept
@@ -107,23 +107,24 @@ class CrossEntropy(nn.Module):
         return self.hard_loss is None and not self.label_smoothing and self.class_weights is None
 
     def from_pixels(self, loss: Tensor, labels: Tensor) -> Tensor:  # (N, H, W) float, (N, H, W) int64 -> ()
-        """The same from each pixel's loss without weights, 0 where it is ignored; there is no label smoothing then."""
+        """Computes the same from the unweighted loss of each pixel, 0 where ignored; without label smoothing."""
         if self._plain:
             return loss.sum() / (labels != IGNORE).sum().clamp_min(1)
         weight = self._weights(labels)
         return self._mean(loss * weight, weight, labels != IGNORE)
 
     def _weights(self, labels: Tensor) -> Tensor:
-        """Returns each pixel's weight (N, H, W), 0 where it is ignored."""
+        """Returns the weight of each pixel (N, H, W), 0 where ignored."""
         if self.class_weights is None:
             return (labels != IGNORE).float()
         table = F.pad(self.class_weights, (0, IGNORE + 1 - len(self.class_weights)))
         return table.index_select(0, labels.flatten()).view_as(labels)
 
     def _mean(self, loss: Tensor, weight: Tensor, counted: Tensor) -> Tensor:
-        """Returns the weighted mean of the pixels that count, of weighted losses."""
+        """Returns the weighted mean over the counted pixels, from weighted losses."""
         if self.hard_loss is not None:
-            # Hard is judged before weighting. The threshold is a tensor throughout: no wait for a GPU.
+                        # Which pixels are hard is decided before weighting. The threshold stays a tensor, so nothing waits for a
+                        # GPU.
             difficulty = (loss.detach() / weight.clamp_min(1e-12)).where(counted, -1.0).flatten()
             kept = max(1, int(self.min_kept * difficulty.numel()))
             threshold = difficulty.topk(kept).values[-1].clamp(min=0.0, max=self.hard_loss)
@@ -133,13 +134,13 @@ class CrossEntropy(nn.Module):
 
 
 def thin_out(logits: Tensor, labels: Tensor, stride: int, step: int) -> tuple[Tensor, Tensor]:
-    """Picks one pixel of each square and interpolates the scores there alone.
+    """Picks one pixel of each square and interpolates the scores only there.
 
     Args:
-        logits: (N, C, h, w) float, of the decoder's own size.
+        logits: (N, C, h, w) float, at the decoder's own size.
         labels: (N, H, W).
         stride: side of the squares [px].
-        step: decides which pixel of the squares; all have their turn within stride² steps.
+        step: determines which pixel is picked; within stride² steps each is picked once.
 
     Returns:
         Bilinear scores (N, C, H', W'), equal to those pixels of the resized logits, and their labels (N, H', W').
@@ -147,22 +148,22 @@ def thin_out(logits: Tensor, labels: Tensor, stride: int, step: int) -> tuple[Te
     offsets = divmod(step % stride**2, stride)
     rows, columns = (_interpolation(low, full, logits)[offset::stride]
                      for low, full, offset in zip(logits.shape[2:], labels.shape[1:], offsets, strict=True))
-    with full_precision(logits):  # a product, unlike a resize, would come in bfloat16 under autocast, and scores tie there
+    with full_precision(logits):  # under autocast a product would be computed in bfloat16, unlike a resize, and scores would tie
         scores = rows @ logits.float().contiguous() @ columns.T
     return scores, labels[:, offsets[0]::stride, offsets[1]::stride]
 
 
 def _interpolation(low: int, full: int, like: Tensor) -> Tensor:
     """Returns the matrix (full, low) of bilinear resizing along one axis."""
-    identity = torch.eye(low, device=like.device)[:, None]  # (low, 1, low): one signal each
+    identity = torch.eye(low, device=like.device)[:, None]  # (low, 1, low): one unit signal each
     return F.interpolate(identity, size=full, mode="linear", align_corners=False)[:, 0].T
 
 
 class SetLoss(nn.Module):
-    """Minus the logarithm of the probability that a pixel is of one of its label's classes, where that is a set of them.
+    """Minus the logarithm of the probability that a pixel belongs to one of the classes in its label's set.
 
     Args:
-        sets: train ids of each set's members; set number k is the label C + k.
+        sets: train ids in each set; set number k is the label C + k.
         classes: C.
     """
 
@@ -182,7 +183,7 @@ class SetLoss(nn.Module):
 
 
 class SegmentationLoss(Loss):
-    """A weighted sum of losses; pixels that are labelled by a set of classes join cross-entropy's."""
+    """A weighted sum of losses; pixels that are labelled with a set of classes count in cross-entropy."""
 
     _FROM_PIXELS = frozenset({"cross_entropy", "dice"})
 
@@ -196,17 +197,17 @@ class SegmentationLoss(Loss):
             dice: weight of SMP's Dice loss.
             lovasz: weight of SMP's Lovász loss.
             focal: weight of SMP's focal loss.
-            others: further terms: classes of your own, or of segmentation_models_pytorch.losses.
-            class_weights: of cross-entropy, one number per class, or how to compute them from the train split: enet
+            others: further terms: your own classes, or those of segmentation_models_pytorch.losses.
+            class_weights: for cross-entropy: one number per class, or how to compute them from the train split: enet
                 is 1 / log(1.02 + frequency), median_frequency is median / frequency; both are scaled to a mean of 1.
             ohem_probability: OHEM counts only pixels whose true class has a probability below this; 1 counts all.
-            ohem_min_kept: the share of pixels that OHEM counts at least, the hardest ones.
-            label_smoothing: of cross-entropy, 0 to 1.
-            pixel_stride: 2 or more counts one pixel of each such square, another one in each step: neighbours say almost
-                the same, and at full size some terms take as long as the network.
+            ohem_min_kept: the smallest share of pixels that OHEM counts, the hardest ones.
+            label_smoothing: for cross-entropy, 0 to 1.
+            pixel_stride: with 2 or more, one pixel of each square of this side counts, another one in each step. Neighbours carry
+                almost the same information, and at full size some terms take as long as the network.
 
         Raises:
-            SegError: no term has a weight, or a number lies outside its range.
+            SegError: no term has a weight, or a number is out of range.
         """
         super().__init__()
         weights = {"cross_entropy": cross_entropy, "dice": dice, "lovasz": lovasz, "focal": focal}
@@ -236,7 +237,7 @@ class SegmentationLoss(Loss):
         """Builds the terms; see `Loss`.
 
         Raises:
-            SegError: there are not as many class weights as classes, or sets of classes without cross-entropy.
+            SegError: the number of class weights differs from that of the classes, or there are sets but no cross-entropy.
         """
         if class_sets and "cross_entropy" not in self.weights:
             raise SegError("Labels that are sets of classes count in cross-entropy; give model.loss.cross_entropy a weight.")
@@ -256,7 +257,7 @@ class SegmentationLoss(Loss):
         return torch.tensor(self.class_weights, dtype=torch.float32)
 
     def forward(self, logits: Tensor, labels: Tensor, step: int = 0) -> Tensor:
-        """Returns the loss, see `Loss`; the step decides which pixels count where not all do."""
+        """Returns the loss, see `Loss`; with `pixel_stride` the step determines which pixels count."""
         if self.pixel_stride > 1:
             logits, labels = thin_out(logits, labels, self.pixel_stride, step)
         if self.from_pixels and logits.device.type == "cpu":
@@ -281,7 +282,7 @@ class SegmentationLoss(Loss):
 
     @staticmethod
     def _with_sets(cross_entropy: Tensor, sets: Tensor, in_set: Tensor, labels: Tensor) -> Tensor:
-        """Adds the summed loss of pixels under sets, each as one pixel."""
+        """Adds the summed loss of pixels labelled with sets; each counts as one pixel."""
         all_counted = (labels != IGNORE).sum().clamp_min(1)
         return cross_entropy * (1 - in_set.sum() / all_counted) + sets / all_counted
 
@@ -293,7 +294,7 @@ class SegmentationLoss(Loss):
                  *(("other", loss, weight) for loss, weight in zip(self.others, self.other_weights, strict=True))]
         nothing = len(terms) > len(self.weights.keys() & {"cross_entropy"}) and bool((classes == IGNORE).all())
         losses = [scores.sum() * 0 if nothing and name != "cross_entropy" else weight * loss(scores, classes)
-                  for name, loss, weight in terms]  # some of SMP's would be NaN without a label
+                  for name, loss, weight in terms]  # some of SMP's losses would be NaN without a label
         if self.sets is not None:
             place, weight = list(self.weights).index("cross_entropy"), self.weights["cross_entropy"]
             losses[place] = weight * self._with_sets(losses[place] / weight, self.sets(scores, labels), in_set, labels)
@@ -301,14 +302,14 @@ class SegmentationLoss(Loss):
 
 
 def _dice_of_pixels(pixels: Pixels, labels: Tensor) -> Tensor:
-    """SMP's Dice loss from the sums over pixels; classes without a label count 0, as there."""
+    """Computes SMP's Dice loss from sums over pixels; as in SMP, classes without a label count as 0."""
     truth = torch.bincount(labels.flatten(), minlength=IGNORE + 1)[:len(pixels.mass)]
     score = 2 * pixels.hits / (pixels.mass + truth).clamp_min(1e-7)
     return ((1 - score) * (truth > 0)).mean()
 
 
 def class_weights_from_counts(counts: npt.ArrayLike, rule: Literal["enet", "median_frequency"]) -> Tensor:
-    """Turns pixel counts per class (C,) into weights (C,) with a mean of 1; a class without pixels gets 0."""
+    """Converts pixel counts per class (C,) into weights (C,) with a mean of 1; a class without pixels gets 0."""
     pixels = np.asarray(counts, np.float64)
     present = pixels > 0
     frequency = pixels / max(pixels.sum(), 1)

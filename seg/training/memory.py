@@ -1,4 +1,4 @@
-"""Memory that stays with the process: a training step frees and takes the same hundred megabytes again and again."""
+"""Keeps freed memory in the process: each training step frees and allocates the same hundred megabytes."""
 
 import ctypes
 import sys
@@ -8,10 +8,10 @@ _TOP_PAD_BYTES = 64 * 2**20
 
 
 def keep_freed_memory() -> bool:
-    """Tells glibc to keep what is freed, which it would give back to the system; returns whether it was told.
+    """Tells glibc to keep freed memory instead of returning it to the system; returns whether glibc accepted it.
 
-    Each page that comes back from the system has to be filled with zeros: a tenth of a step on a processor. The process
-    takes its peak until it ends.
+    Each page that comes back from the system has to be filled with zeros, which takes a tenth of a step on a processor. In
+    return, the process holds its peak memory until it ends.
     """
     if not sys.platform.startswith("linux"):
         return False

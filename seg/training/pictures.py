@@ -1,4 +1,4 @@
-"""Sample predictions as pictures: frame, truth and prediction side by side, after a validation."""
+"""Sample predictions as pictures after a validation: frame, truth and prediction side by side."""
 
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ class PredictionPictures(Callback):
         """Sets how many pictures are made.
 
         Args:
-            count: frames; 0 for none.
-            every_n_validations: pictures are made after the first one, and then after every so many.
+            count: number of frames; 0 for none.
+            every_n_validations: pictures are made after the first validation, and then each time after this number of them.
         """
         self.count = count
         self.every_n_validations = max(1, every_n_validations)
-        self.folder = Path("pictures")  # the command line sets the run's
+        self.folder = Path("pictures")  # the command line changes it to the run's folder
         self._validations = 0
 
     def _due(self, trainer: Trainer) -> bool:
@@ -33,7 +33,7 @@ class PredictionPictures(Callback):
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int,
                                 dataloader_idx: int = 0) -> None:
-        """Draws the first frame of a batch if it is one of those that are shown."""
+        """Draws the first frame of a batch if it is one of the chosen frames."""
         if not self._due(trainer):
             return
         batches = int(trainer.num_val_batches[dataloader_idx])
@@ -53,7 +53,7 @@ class PredictionPictures(Callback):
                 logger.experiment.add_image(f"val/{name}", picture_rgb, trainer.global_step, dataformats="HWC")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Counts."""
+        """Counts the validations."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._validations += 1
 
@@ -62,5 +62,5 @@ class PredictionPictures(Callback):
         return {"validations": self._validations}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on counting."""
+        """Restores the count."""
         self._validations = state_dict["validations"]

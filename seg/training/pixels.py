@@ -1,8 +1,8 @@
 """The loss of each pixel at full size, from scores at the network's own size, without a full-size copy of the scores.
 
-Interpolating, softmax and logarithm go row by row in buffers that stay in the processor's cache, forwards and backwards. torch
-would write and read some ten copies of all scores: at 1/8 of the frame's side they take longer than a small network.
-Plain loops over plain arrays: so Numba makes vectors of them.
+Interpolation, softmax and logarithm are computed row by row in buffers that stay in the processor's cache, forwards and
+backwards. torch would write and read some ten copies of all scores, which at 1/8 of the frame's side takes longer than a small
+network. All loops are plain loops over plain arrays, so that Numba vectorises them.
 """
 
 import math
@@ -22,17 +22,17 @@ from seg.training.layer_loops import Compiled, build, fast, share
 
 _LOG2_E = np.float32(math.log2(math.e))
 _LN2_HIGH, _LN2_LOW = np.float32(0.693145751953125), np.float32(1.42860682030941723212e-6)
-_TAYLOR = tuple(np.float32(1 / math.factorial(n)) for n in range(2, 8))  # within half of ln 2 around 0: exact to float32
-_LOWEST = np.float32(-88.0)  # whose exponential comes out as 0 here, as that of all below
+_TAYLOR = tuple(np.float32(1 / math.factorial(n)) for n in range(2, 8))  # exact to float32 within half of ln 2 around 0
+_LOWEST = np.float32(-88.0)  # its exponential, and that of all lower values, becomes 0 here
 
 
 class Pixels(NamedTuple):
-    """What losses are made of.
+    """The values from which losses are computed.
 
     Attributes:
-        loss: (N, H, W), minus the logarithm of the probability of a pixel's label; 0 where it is ignored.
-        mass: (C,), the sum of each class's probability over the pixels that count, those under sets of classes left out.
-        hits: (C,), the same over the pixels of that class alone.
+        loss: (N, H, W), minus the logarithm of the probability of a pixel's label; 0 where ignored.
+        mass: (C,), the sum of each class's probability over the counted pixels, without pixels labelled with sets of classes.
+        hits: (C,), the same, but over the pixels of that class only.
     """
 
     loss: Tensor
@@ -42,14 +42,14 @@ class Pixels(NamedTuple):
 
 @fast
 def _row_of(place: Any, low: Any) -> Any:
-    """Returns the two rows of `low` that a place lies between, and the second one's weight."""
+    """Returns the two rows of `low` between which a place lies, and the second row's weight."""
     near = int(place)
     return near, min(near + 1, low - 1), np.float32(place - near)
 
 
 @fast
 def _exponentials(values: Any, bits: Any, scales: Any) -> None:
-    """Replaces values, at most 0 or a little more, by their exponentials; `bits` and `scales` are one buffer."""
+    """Replaces values, which are at most slightly above 0, by their exponentials; `bits` and `scales` are the same buffer."""
     for x in range(len(values)):
         value = max(values[x], _LOWEST) if values[x] == values[x] else values[x]  # NaN stays
         whole = np.floor(value * _LOG2_E + np.float32(0.5))
@@ -72,16 +72,16 @@ def _interpolate(scores: Any, near: Any, far: Any, weight: Any, out: Any) -> Non
 
 def _forward(scores: Any, places: Any, labels: Any, members: Any, loss: Any, log_sum: Any, mass: Any, hits: Any,
              with_mass: bool) -> None:
-    """Fills loss and log_sum (H, W), and adds to mass and hits (C,) if asked; of one picture's scores (C, h, W).
+    """Fills loss and log_sum (H, W) from one picture's scores (C, h, W), and adds to mass and hits (C,) if asked.
 
-    `places` (H,) are the rows of pixels among those of the scores.
+    `places` (H,) are the positions of the pixel rows among the rows of scores.
     """
     classes, low, width = scores.shape
     row, exps = np.empty((classes, width), np.float32), np.empty((classes, width), np.float32)
     bits = np.empty(width, np.int32)
     scales = bits.view(np.float32)
     top, total = np.empty(width, np.float32), np.empty(width, np.float32)
-    masses = np.zeros((classes, width), np.float32)  # by column: a sum within a row would not become vectors
+    masses = np.zeros((classes, width), np.float32)  # by column, because sums within a row would not be vectorised
     for y in range(len(places)):
         near, far, weight = _row_of(places[y], low)
         _interpolate(scores, near, far, weight, row)
@@ -105,7 +105,7 @@ def _forward(scores: Any, places: Any, labels: Any, members: Any, loss: Any, log
                 loss[y, x] = log_sum[y, x] - row[label, x]
             elif label == IGNORE:
                 loss[y, x] = 0
-            else:  # within the set it has a top of its own: all members may be far below the others
+            else:  # the set has its own maximum: all its members may be far below the other classes
                 highest = np.float32(-np.inf)
                 for c in range(classes):
                     if members[label - classes, c] and row[c, x] > highest:
@@ -131,7 +131,7 @@ def _forward(scores: Any, places: Any, labels: Any, members: Any, loss: Any, log
 
 def _backward(scores: Any, places: Any, labels: Any, members: Any, log_sum: Any, loss: Any, by_loss: Any, by_mass: Any,
               by_hits: Any, with_mass: bool, out: Any) -> None:
-    """Adds to out (C, h, W) the gradient of one picture's scores, from those of what `_forward` gave."""
+    """Adds to out (C, h, W) the gradient of one picture's scores, from the gradients of what `_forward` computed."""
     classes, low, width = scores.shape
     row = np.empty((classes, width), np.float32)
     bits = np.empty(width, np.int32)
@@ -147,7 +147,8 @@ def _backward(scores: Any, places: Any, labels: Any, members: Any, log_sum: Any,
             for x in range(width):
                 row[c, x] -= log_sum[y, x]
             _exponentials(row[c], bits, scales)
-        # Of p_c the gradient is g_c = by_mass[c], plus by_hits[c] where c is the label; of its score p_c (g_c - sum of p g).
+                # The gradient of p_c is g_c = by_mass[c], plus by_hits[c] if c is the label; that of its score is p_c (g_c - sum
+                # of p g).
         if with_mass:
             for c in range(classes):
                 for x in range(width):
@@ -191,7 +192,7 @@ def _loops() -> tuple[Compiled, Compiled]:
 
 
 def _places(scores: Tensor, labels: Tensor) -> npt.NDArray[np.float64]:
-    """Returns the rows of the labels' pixels among those of the scores (N, C, h, W): (H,)."""
+    """Returns the positions of the labels' pixel rows among the rows of the scores (N, C, h, W): (H,)."""
     return positions(scores.shape[2], labels.shape[1], 0.0, scores.shape[2])
 
 
@@ -233,13 +234,13 @@ class _PixelLosses(torch.autograd.Function):
 
 
 def pixel_losses(logits: Tensor, labels: Tensor, members: Tensor | None = None, with_mass: bool = True) -> Pixels:
-    """Returns the losses of all pixels, and what Dice needs of their probabilities; on the processor alone.
+    """Returns the losses of all pixels, and the sums of probabilities that Dice needs; only on the processor.
 
     Args:
-        logits: (N, C, h, w) of the decoder's own size; they count as resized to that of the labels.
-        labels: (N, H, W) int64: a class, C + the number of a set of classes, or 255.
+        logits: (N, C, h, w) at the decoder's own size; they count as resized to the labels' size.
+        labels: (N, H, W) int64: a class, C + the index of a set of classes, or 255.
         members: (S, C) bool, the classes of each set.
-        with_mass: whether mass and hits are asked for; zeros otherwise.
+        with_mass: whether mass and hits are computed; otherwise they are zeros.
     """
     with full_precision(logits):
         wide = F.interpolate(logits.float(), size=(logits.shape[2], labels.shape[2]), mode="bilinear", align_corners=False)

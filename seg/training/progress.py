@@ -1,4 +1,4 @@
-"""Progress as plain lines, for logs: a bar that redraws itself makes a file unreadable; and curves as CSV."""
+"""Progress as plain lines for logs, because a progress bar makes a log file unreadable; and curves as CSV."""
 
 import time
 from typing import Any
@@ -10,12 +10,12 @@ from pytorch_lightning.loggers.logger import rank_zero_experiment
 
 
 class CurvesInCsv(CSVLogger):
-    """Lightning's logger, whose file is UTF-8 in every locale: classes may have names in any script."""
+    """Lightning's CSV logger with a UTF-8 file in every locale, because classes may have names in any script."""
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """What writes the file."""
+        """The object that writes the file."""
         writer = super().experiment
         if not isinstance(writer._fs, _Utf8):
             writer._fs = _Utf8(writer._fs)
@@ -23,7 +23,7 @@ class CurvesInCsv(CSVLogger):
 
 
 class _Utf8:
-    """A file system of fsspec that opens texts as UTF-8."""
+    """A file system of fsspec that opens text files as UTF-8."""
 
     def __init__(self, system: Any) -> None:
         self._system = system
@@ -36,7 +36,7 @@ class _Utf8:
 
 
 class ProgressLines(Callback):
-    """Prints one line after each epoch, or every half minute in long ones: where training is, its loss and the scores."""
+    """Prints a line after each epoch, and every half minute within long ones: the progress, the loss and the scores."""
 
     def __init__(self, every_seconds: float = 30.0) -> None:
         """Sets how often a line is printed within an epoch."""
@@ -50,12 +50,12 @@ class ProgressLines(Callback):
         self._first_step = trainer.global_step
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
-        """Prints if it is time."""
+        """Prints a line if it is time."""
         if time.monotonic() - self._printed > self.every_seconds:
             self._print(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prints, with the scores of the latest validation."""
+        """Prints a line with the scores of the latest validation."""
         self._print(trainer)
 
     def _print(self, trainer: Trainer) -> None:

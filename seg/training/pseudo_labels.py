@@ -1,4 +1,4 @@
-"""Labels by a teacher: several scales and the mirrored picture averaged, unsure pixels ignored, a coarser truth respected."""
+"""Labels by a teacher: averaged over several scales and mirroring; unsure pixels are ignored, a coarser truth is respected."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ class Looks:
     """How a teacher looks at a picture, and when it counts as sure.
 
     Attributes:
-        long_side: that pictures are scaled to first [px]; None for their own size.
-        scales: of that, each of which is looked at; the probabilities are averaged.
-        mirror: look at the mirrored picture too.
-        sure: the least probability of a label; pixels below are ignored.
-        sure_within: the same within a coarser truth, of its classes' probabilities alone.
+        long_side: longer side to which pictures are scaled first [px]; None keeps their own size.
+        scales: factors of that size; the probabilities at all of them are averaged.
+        mirror: whether the mirrored picture is used, too.
+        sure: smallest probability of a label; pixels below it are ignored.
+        sure_within: the same within a coarser truth, of the probabilities among its classes only.
 
     Raises:
-        SegError: a number lies outside its range.
+        SegError: a number is out of range.
     """
 
     long_side: int | None = None
@@ -63,7 +63,7 @@ def probabilities(teacher: Teacher, image_rgb: UInt8Array, looks: Looks) -> Tens
         for mirrored in (False, True)[: 1 + looks.mirror]:
             scores = teacher(image.flip(3) if mirrored else image).scores
             if scores is None:
-                raise SegError("The teacher is an encoder alone, which gives no labels.")
+                raise SegError("The teacher is only an encoder, which gives no labels.")
             found = resize(scores.flip(3) if mirrored else scores, size_hw).softmax(1)[0]
             total = found if total is None else total + found
     assert total is not None
@@ -75,17 +75,17 @@ def label(teacher: Teacher, image_rgb: UInt8Array, looks: Looks, truth: UInt8Arr
     """Labels a picture.
 
     Args:
-        teacher: whose classes the labels are.
+        teacher: the labels are its classes.
         image_rgb: (H, W, 3) uint8.
-        looks: how.
-        truth: (H, W) uint8, what is known: an index into `allowed`, 255 where nothing is.
-        allowed: for each of the truth's classes the teacher's that it may be; none means that its pixels are ignored.
+        looks: how the teacher looks at the picture.
+        truth: (H, W) uint8, what is known: an index into `allowed`, 255 where nothing is known.
+        allowed: for each class of the truth, the teacher's classes that it may be; if there are none, its pixels are ignored.
 
     Returns:
-        (H, W) uint8: the index of a class, 255 where it is ignored.
+        (H, W) uint8: the index of a class, or 255 where ignored.
 
     Raises:
-        SegError: as `probabilities`.
+        SegError: see `probabilities`.
     """
     found = probabilities(teacher, image_rgb, looks)
     if truth is None:
@@ -103,7 +103,7 @@ def label(teacher: Teacher, image_rgb: UInt8Array, looks: Looks, truth: UInt8Arr
     best, labels = found.max(0)
     sure = torch.where(known != IGNORE, best >= looks.sure_within * mass, best >= looks.sure)
     labels = labels.where(sure & (mass > 0), IGNORE)
-    # A truth with one class for it is taken over, whatever the teacher thinks.
+    # If only one class is allowed, the pixel gets it whatever the teacher predicts.
     return labels.where(only[known] == IGNORE, only[known]).to(torch.uint8).numpy()
 
 

@@ -1,6 +1,6 @@
-"""What a run says of itself: command, time spent over all its parts, versions and the course of its scores.
+"""The record of a run: its command, the time spent over all its parts, versions, and the curve of its scores.
 
-It travels in every checkpoint, as plain types, and ends up in the weights' metadata.
+It is stored in every checkpoint, as plain types, and finally in the weights' metadata.
 """
 
 import time
@@ -16,11 +16,11 @@ _REPORTED = ("lraspp", "torch", "pytorch-lightning", "segmentation-models-pytorc
 
 @dataclass
 class RunRecord:
-    """The story of one run.
+    """The record of one run.
 
     Attributes:
-        command: as typed, of the latest part.
-        seconds: spent training and validating before this part.
+        command: command line of the latest part.
+        seconds: time spent on training and validation before this part.
         curve: one entry per validation: step, epoch and scores.
     """
 
@@ -34,7 +34,7 @@ class RunRecord:
         self._started = time.monotonic()
 
     def add(self, step: int, epoch: int, scores: Scores) -> None:
-        """Notes a validation."""
+        """Records a validation."""
         self.curve.append({"step": step, "epoch": epoch, **scores.to_dict()})
 
     def state_dict(self) -> dict[str, Any]:
@@ -45,6 +45,6 @@ class RunRecord:
                 "date": datetime.now(UTC).isoformat(timespec="seconds")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a checkpoint; the command remains that of this part."""
+        """Continues from a checkpoint; the command remains that of this part."""
         self.seconds = state["seconds"]
         self.curve = list(state["curve"])

@@ -1,8 +1,8 @@
-"""Distillation: a trained network teaches another by its scores and, where both have some of one size, by its features.
+"""Distillation: a trained network teaches another with its scores and, if both have features of the same size, with its features.
 
 Source of the loss on scores: G. Hinton, O. Vinyals, J. Dean, Distilling the Knowledge in a Neural Network, arXiv 1503.02531. It
-is taken on the student's own grid, with the teacher's scores resized to it. Features are compared by the cosine of the angle
-between them at each place, behind a 1x1 convolution that is trained along and then thrown away.
+is computed on the student's own grid, to which the teacher's scores are resized. Features are compared by the cosine of the angle
+between them at each place, after a 1x1 convolution that is trained too and discarded afterwards.
 """
 
 import math
@@ -29,20 +29,19 @@ _PROBE_HW = (128, 192)  # large enough that features at 1/16 and 1/32 differ in 
 
 @dataclass
 class Distillation:
-    """How a teacher's word counts.
+    """How a teacher influences the loss.
 
     Attributes:
-        share: of the teacher's scores in the loss, 0 to 1; the labels have the rest. Pictures without labels are the
-            teacher's alone.
-        temperature: by which both networks' scores are divided first; above 1 the classes that are not the likeliest count
-            for more.
-        features: weight of the loss on features, beside the rest; 0 for none.
-        classes: what the teacher's classes are in the student's: a name, or a list of names where it is coarser; null for
-            what the student needn't know. A class that is left out must have the same name in the student.
-        teacher_classes: names of the teacher's classes in the order of its scores, where its file doesn't say.
+        share: share of the teacher's scores in the loss, 0 to 1; the labels have the rest. On pictures without labels, only the
+            teacher counts.
+        temperature: both networks' scores are first divided by it; above 1 the less likely classes count for more.
+        features: weight of the loss on features, in addition to the rest; 0 for none.
+        classes: maps the teacher's classes to the student's: to a name, to a list of names if the teacher's class is coarser, or
+            to null if the student needn't know it. A class that is not listed must have the same name in the student.
+        teacher_classes: names of the teacher's classes in the order of its scores, if its file doesn't say.
         smp: for a state dict of a segmentation-models-pytorch network: the arguments of its `create_model`, such as
-            {arch: unet, encoder_name: resnet34, classes: 19}; with no `arch`, of an encoder alone, which teaches features.
-        mean, std: that the images of such a teacher, or of another tool's ONNX, are normalised with; per RGB channel, 0 to 1.
+            {arch: unet, encoder_name: resnet34, classes: 19}; without `arch`, of an encoder alone, which teaches features.
+        mean, std: normalisation of the images for such a teacher or for another tool's ONNX; per RGB channel, 0 to 1.
     """
 
     share: float = 0.5
@@ -56,7 +55,7 @@ class Distillation:
 
 
 class Told(NamedTuple):
-    """What a teacher says of a batch: scores (N, C, h, w) float32 or None, and its encoder's features, if it has one."""
+    """A teacher's output for a batch: scores (N, C, h, w) float32 or None, and its encoder's features, if it has an encoder."""
 
     scores: Tensor | None
     features: Sequence[Tensor]
@@ -66,9 +65,9 @@ class TorchTeacher:
     """A network in torch: one of this project, or one of segmentation-models-pytorch on normalised images.
 
     Args:
-        network: in evaluation mode; never trained.
+        network: in evaluation mode; it is never trained.
         classes: names, in the order of its scores; empty for an encoder alone.
-        mean, std: that it wants images normalised with; None where it does so itself.
+        mean, std: normalisation of its images; None if the network normalises them itself.
     """
 
     def __init__(self, network: nn.Module, classes: Sequence[str], mean: Sequence[float] | None = None,
@@ -82,7 +81,7 @@ class TorchTeacher:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Told:
-        """Maps uint8 RGB images (N, 3, H, W) to what it says of them."""
+        """Maps uint8 RGB images (N, 3, H, W) to the teacher's output."""
         self.network.to(images.device)
         x = images if self._normal is None else normalise(images, *self._normal)
         out: Tensor = self.network.logits(x) if self._normal is None else self.network(x)  # type: ignore[operator]
@@ -91,15 +90,15 @@ class TorchTeacher:
 
 
 class OnnxTeacher:
-    """An ONNX file in ONNX Runtime, on the processor: one of `seg.export`, or any that maps images to scores.
+    """An ONNX file in ONNX Runtime, on the processor: one from `seg.export`, or any other that maps images to scores.
 
     Args:
-        path: of the file.
-        classes: names, in the order of its scores; None takes those that the file says.
-        mean, std: that float images are normalised with.
+        path: path of the file.
+        classes: names, in the order of its scores; None takes those in the file.
+        mean, std: normalisation of float images.
 
     Raises:
-        SegError: the file is none, or its input or output doesn't fit; the message says what it has.
+        SegError: it is not such a file, or its input or output doesn't fit; the message says what they are.
     """
 
     has_features = False
@@ -116,8 +115,8 @@ class OnnxTeacher:
         options.log_severity_level = 4
         try:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exceptions have no class in common but this
-            raise SegError(f"{path} is no ONNX file that ONNX Runtime can run: {str(error).splitlines()[0]:.200}.") from None
+        except Exception as error:  # its exceptions have no narrower common class
+            raise SegError(f"{path} is not an ONNX file that ONNX Runtime can run: {str(error).splitlines()[0]:.200}.") from None
         self.classes = tuple(classes) if classes is not None else read_description(path).label_set.classes
         self._mean, self._std, self.path = mean, std, path
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
@@ -134,7 +133,7 @@ class OnnxTeacher:
     def __call__(self, images: Tensor) -> Told:
         """Maps uint8 RGB images (N, 3, H, W) to scores; see the class."""
         if any(isinstance(wanted, int) and wanted != side for wanted, side in zip(self._input.shape, images.shape, strict=True)):
-            raise SegError(f"{self.path} takes images {list(self._input.shape)} alone; training hands it {list(images.shape)}. "
+            raise SegError(f"{self.path} takes images {list(self._input.shape)} only; training gives it {list(images.shape)}. "
                            "Set --data.crop_hw and --data.batch_size to that, or export it for any size.")
         x = images if self._input.type == "tensor(uint8)" else normalise(images, self._mean, self._std)
         scores = self._session.run([self._output.name], {self._input.name: x.cpu().numpy()})[0]
@@ -145,7 +144,7 @@ Teacher = TorchTeacher | OnnxTeacher
 
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Maps uint8 RGB images (N, 3, H, W) to float32 ones with `mean` subtracted and divided by `std`, both for 0..1."""
+    """Maps uint8 RGB images (N, 3, H, W) to float32: scaled to 0..1, `mean` subtracted, divided by `std`."""
     mean_255, std_255 = (255 * torch.tensor(values, device=images.device).view(1, -1, 1, 1) for values in (mean, std))
     return (images.float() - mean_255) / std_255
 
@@ -154,7 +153,7 @@ def load_teacher(name_or_path: str, config: Distillation) -> Teacher:
     """Loads a teacher: weights of this project, an ONNX file, or a state dict of the network that `config.smp` describes.
 
     Raises:
-        SegError: there is none, or it is something else; the message says what.
+        SegError: there is no such file, or it is something else; the message says what.
     """
     mean, std = config.mean or IMAGENET_MEAN, config.std or IMAGENET_STD
     if not len(mean) == len(std) == 3 or min(std) <= 0:
@@ -174,14 +173,14 @@ def _smp_teacher(path: Path, config: Distillation, mean: Sequence[float], std: S
         network: nn.Module = (smp.create_model(**arguments, encoder_weights=None) if "arch" in arguments else
                               smp.encoders.get_encoder(**{"name": arguments["encoder_name"], "weights": None} | {
                                   key: value for key, value in arguments.items() if key != "encoder_name"}))
-    except Exception as error:  # SMP lets through what timm and torch raise
-        raise SegError(f"model.distillation.smp describes no network of segmentation-models-pytorch: {error}.") from None
+    except Exception as error:  # SMP passes on what timm and torch raise
+        raise SegError(f"model.distillation.smp doesn't describe a network of segmentation-models-pytorch: {error}.") from None
     state, lacking = match_names(network, read_state(path))
     check_whole(f"{path} isn't the state dict of that network", lacking)
     network.load_state_dict(state)
     alone = "arch" not in arguments
     if alone and config.share:
-        raise SegError("model.distillation.smp has no arch, so that its encoder teaches features alone; set "
+        raise SegError("model.distillation.smp has no arch, so its encoder teaches only features; set "
                        "model.distillation.share to 0 and model.distillation.features above 0.")
     if alone:
         return TorchTeacher(network, (), mean, std)
@@ -192,16 +191,16 @@ def _smp_teacher(path: Path, config: Distillation, mean: Sequence[float], std: S
 
 
 class DistillationLoss(nn.Module):
-    """What a student loses by saying something else than its teacher.
+    """The loss of a student whose output differs from its teacher's.
 
     Args:
-        teacher: is asked in each step; no part of the module, so that no checkpoint carries it.
-        label_set: the student's.
-        config: how much which part counts.
-        student: whose encoder's features are compared; None where they aren't.
+        teacher: it runs in each step; it is not a submodule, so that no checkpoint contains it.
+        label_set: label set of the student.
+        config: weights of the parts.
+        student: the network whose encoder's features are compared; None if they aren't compared.
 
     Raises:
-        SegError: a number lies outside its range, classes can't be mapped, or there are no features to compare.
+        SegError: a number is out of range, classes can't be mapped, or there are no features to compare.
     """
 
     def __init__(self, teacher: Teacher, label_set: LabelSet, config: Distillation, student: nn.Module | None = None) -> None:
@@ -213,7 +212,7 @@ class DistillationLoss(nn.Module):
                 raise SegError(f"model.distillation.{name} is {value}; it must be at least {least:g}.")
         if not config.share and not config.features:
             raise SegError("The teacher would teach nothing: model.distillation.share and .features are both 0.")
-        self._teacher = (teacher,)  # in a tuple, a network is no submodule
+        self._teacher = (teacher,)  # within a tuple, a network doesn't become a submodule
         self.config = config
         self.theirs: Tensor
         if config.share:
@@ -227,7 +226,7 @@ class DistillationLoss(nn.Module):
             self._watch(student)
 
     def _watch(self, student: Any) -> None:
-        """Finds the deepest pair of features of one size, and makes the convolution between their channels."""
+        """Finds the deepest pair of features of the same size, and makes the convolution between their channels."""
         student.encoder.register_forward_hook(lambda _, __, features: setattr(self, "_seen", features))
         images = torch.zeros(2, 3, *_PROBE_HW, dtype=torch.uint8)
         was_training = student.training
@@ -246,10 +245,10 @@ class DistillationLoss(nn.Module):
         self._seen = ()
 
     def forward(self, images: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Asks the teacher about images (N, 3, H, W) uint8, of which the student has just said `logits` (N, C, h, w).
+        """Runs the teacher on images (N, 3, H, W) uint8, for which the student has just computed `logits` (N, C, h, w).
 
         Returns:
-            The loss on scores, a mean over pixels, and the weighted loss on features; 0 where one isn't asked for.
+            The loss on scores, a mean over pixels, and the weighted loss on features; a loss that isn't used is 0.
         """
         told = self._teacher[0](images)
         on_scores = on_features = logits.new_zeros(())
@@ -266,10 +265,10 @@ class DistillationLoss(nn.Module):
         return on_scores, on_features
 
     def _on_scores(self, scores: Tensor, told: Tensor) -> Tensor:
-        """The Kullback-Leibler divergence over groups of classes, times the temperature's square."""
+        """Computes the Kullback-Leibler divergence over groups of classes, times the square of the temperature."""
         temperature = self.config.temperature
         target = torch.einsum("gc,nchw->nghw", self.theirs, (told / temperature).softmax(1))
-        known = target.sum(1, keepdim=True)  # the rest it gives to classes that the student needn't know
+        known = target.sum(1, keepdim=True)  # the rest belongs to classes that the student needn't know
         target = target / known.clamp_min(1e-6)
         scores = scores / temperature
         if any(len(members) > 1 for members in self._members):
@@ -281,11 +280,11 @@ class DistillationLoss(nn.Module):
 
 
 def _groups(theirs: Sequence[str], label_set: LabelSet, classes: ClassMap) -> tuple[Tensor, list[list[int]]]:
-    """Returns which of the teacher's classes (groups, its classes) and of the student's belong together."""
+    """Returns which classes of the teacher (groups, its classes) and of the student belong together."""
     targets = map_classes(theirs, label_set.classes, classes, "The teacher")
     members = list(dict.fromkeys(ids for ids in targets.values() if ids))
     if not members:
-        raise SegError("model.distillation.classes leaves nothing that the teacher could teach.")
+        raise SegError("model.distillation.classes leaves no class that the teacher could teach.")
     table = torch.zeros(len(members), len(theirs))
     for index, name in enumerate(theirs):
         if targets[name]:
