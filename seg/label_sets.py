@@ -180,12 +180,13 @@ def map_classes(theirs: Sequence[str], ours: Sequence[str], classes: ClassMap, w
     targets = dict[str, tuple[int, ...]]()
     for name in theirs:
         if name not in classes and name not in ours:
-            raise SegError(f"{whose} has the class {name!r}, which the network hasn't. A map of its classes must say which of "
-                           f"{', '.join(ours)} it is, or null to leave it out.")
+            raise SegError(f"{whose} has the class {name!r}, which the network doesn't have. A map of its classes must say which "
+                           f"of {', '.join(ours)} it is, or null to leave it out.")
         target = classes.get(name, name)
         names = [] if target is None else [target] if isinstance(target, str) else list(dict.fromkeys(target))
         for unknown in (n for n in names if n not in ours):
-            raise SegError(f"{whose}: {name!r} is mapped to {unknown!r}, which the network hasn't. {did_you_mean(unknown, ours)}")
+            raise SegError(f"{whose}: {name!r} is mapped to {unknown!r}, which the network doesn't have. "
+                           f"{did_you_mean(unknown, ours)}")
         targets[name] = tuple(sorted(ours.index(n) for n in names))
         for rival, ids in targets.items():
             shared = set(ids) & set(targets[name])

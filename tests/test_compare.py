@@ -132,7 +132,7 @@ def test_settings_that_differ_and_an_unsteady_latency_are_said(tmp_path: Path, c
     out = " ".join(capsys.readouterr().out.split())
     assert "one and two ran with different threads (2 and 1) and precisions (fp32 and int8)." in out
     assert "The latency of two can't be called stable" in out and "The latency of one can't" not in out
-    assert "intervals are of the 40 that both have" in out
+    assert "intervals are computed on the 40 that both have" in out
 
 
 def test_reports_of_the_same_weights_get_names_of_their_own(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_reports_of_the_same_weights_get_names_of_their_own(tmp_path: Path) -> N
     (["--fail-under", "miou=0.99"], 1, "missed: miou of first is 0.67"),
     (["--fail-over", "p90_ms=5", "latency_ms.stages.network.p50=99"], 1, "missed: p90_ms of first is 10."),
     (["--fail-under", "per_class_iou.road=0.5", "--fail-over", "parameters=1e6"], 0, ""),
-    (["--fail-under", "boundary_f_score=0.5"], 1, "missed: boundary_f_score of first has no value; asked was at least 0.5"),
+    (["--fail-under", "boundary_f_score=0.5"], 1, "missed: boundary_f_score of first has no value; the limit is at least 0.5"),
     (["--fail-under", "iiou=0.1"], 1, "iiou of first has no value"),
     (["--fail-over", "p95_ms=40"], 2, "no figure 'p95_ms'. Did you mean"),
     (["--fail-under", "per_class_iou.rode=0.5"], 2, "'per_class_iou.road'"),
@@ -175,7 +175,7 @@ def test_limits(limits: list[str], code: int, says: str, three: list[Path], caps
     (("right", 0.0, 1.03), ["1%", "p50_ms=5%", "p90_ms=5%"], 0, ""),
     (("right", 0.05, 0.5), ["0%"], 0, ""),
     (("right", 0.0, 1.0), ["1"], 2, "a share such as 1%"),
-    (("right", 0.0, 1.0), ["miou=-1%"], 2, "0% and more"),
+    (("right", 0.0, 1.0), ["miou=-1%"], 2, "a share of at least 0%"),
     (("right", 0.0, 1.0), ["iiou=1%"], 2, "The baseline has no value for iiou"),
 ])
 def test_a_baseline_guards_against_getting_worse(new: tuple[str, float, float], share: list[str], code: int, says: str,
@@ -212,14 +212,14 @@ def test_an_older_report_is_upgraded_and_has_no_intervals(three: list[Path], cap
         ("first", "boundary_f_score", True, True, False), ("first", "p90_ms", False, False, True),
         ("better", "boundary_f_score", True, True, False), ("better", "p90_ms", False, False, True)]
     out = " ".join(capsys.readouterr().out.split())
-    assert "without frames nobody knows whether that is more than noise" in out
-    assert "first has no frames, as those of format_version 1" in out
+    assert "without frames it is unknown whether that is more than noise" in out
+    assert "first has no frames, like all of format_version 1" in out
 
 
 @pytest.mark.parametrize(("values", "says"), [
     ({"split": "test"}, "different data and can't be compared: camvid val and camvid test"),
     ({"dataset": "cityscapes"}, "camvid val and cityscapes val"),
-    ({"label_set": {"classes": ["road", "tree"]}}, "different classes and can't be compared: better hasn't sky"),
+    ({"label_set": {"classes": ["road", "tree"]}}, "different classes and can't be compared: better has no sky"),
     ({"label_set": {"classes": ["sky", "road"]}}, "in another order"),
     ({"format_version": 3}, "has format_version 3; this lraspp reads 1 and 2"),
     ({"per_frame": [{"name": "frame 0", "latency_ms": {"total": 1}, "confusion": [0, 7]}]}, "different labels of frames"),
@@ -237,8 +237,8 @@ def test_what_can_not_be_compared_is_refused(values: dict[str, Any], says: str, 
 
 
 @pytest.mark.parametrize(("content", "says"), [
-    (None, "There is no report"), ("{", "can't be read as JSON"), ("[]", "is no report of infer.py"),
-    ("{\"a\": 1}", "is no report"),
+    (None, "There is no report"), ("{", "can't be read as JSON"), ("[]", "is not a report of infer.py"),
+    ("{\"a\": 1}", "is not a report"),
 ])
 def test_what_is_no_report_is_refused(content: str | None, says: str, three: list[Path], tmp_path: Path,
                                       capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,9 +56,9 @@ def test_coarser_classes_become_sets() -> None:
 
 
 @pytest.mark.parametrize(("classes", "message"), [
-    ({}, "class 'ground', which the network hasn't"),
+    ({}, "class 'ground', which the network doesn't have"),
     ({**MAP, "grund": "road"}, "has no class 'grund'.*'ground'"),
-    ({**MAP, "ground": "raod"}, "mapped to 'raod', which the network hasn't.*'road'"),
+    ({**MAP, "ground": "raod"}, "mapped to 'raod', which the network doesn't have.*'road'"),
     ({**MAP, "things": ["car", "road"]}, "both 'ground' and 'things' are mapped to 'road'; sets of classes can't overlap"),
     ({**MAP, "things": "road"}, "can't overlap"),
 ])

@@ -121,7 +121,7 @@ def test_a_data_set_with_coarser_labels(tmp_path: Path, capsys: pytest.CaptureFi
     (data / "classes.yaml").write_text("classes: [{name: ground, value: 0}, {name: car, value: 1}]\n")
     command = [str(data), "--dataset", "folder", "--teacher", str(weights), "--output", str(tmp_path / "out")]
     assert main(command) == 2
-    assert "has the class 'ground', which the network hasn't" in capsys.readouterr().err
+    assert "has the class 'ground', which the network doesn't have" in capsys.readouterr().err
     (tmp_path / "map.yaml").write_text("ground: [road, tree]\n")
     assert main([*command, "--class-map", str(tmp_path / "map.yaml")]) == 0
     for index in range(2):

@@ -129,7 +129,7 @@ def test_an_onnx_that_does_not_fit_says_what_it_has(tmp_path: Path, tiny_weights
     with pytest.raises(SegError, match=r"takes images \[1, 3, 32, 32\] only; training gives it \[1, 3, 32, 64\]"):
         fixed(images(32, 64))
     (tmp_path / "text.onnx").write_text("text")
-    with pytest.raises(SegError, match="no ONNX file"):
+    with pytest.raises(SegError, match="not an ONNX file"):
         load_teacher(str(tmp_path / "text.onnx"), names)
 
 
@@ -188,9 +188,9 @@ def test_an_encoder_alone_teaches_features(tmp_path: Path) -> None:
     ({"share": 1.5}, CLASSES, "share is 1.5"), ({"temperature": 0.0}, CLASSES, "temperature is 0"),
     ({"features": -1.0}, CLASSES, "features is -1"), ({"share": 0.0}, CLASSES, "would teach nothing"),
     ({"features": 1.0}, CLASSES, "no features to compare"),
-    ({}, ("sky", "road", "bus"), "The teacher has the class 'bus', which the network hasn't"),
+    ({}, ("sky", "road", "bus"), "The teacher has the class 'bus', which the network doesn't have"),
     ({"classes": {"bus": None}}, CLASSES, "The teacher has no class 'bus'"),
-    ({"classes": dict.fromkeys(CLASSES)}, CLASSES, "leaves nothing"),
+    ({"classes": dict.fromkeys(CLASSES)}, CLASSES, "leaves no class"),
 ])
 def test_settings_that_can_not_be(config: dict[str, Any], classes: tuple[str, ...], message: str) -> None:
     with pytest.raises(SegError, match=message):

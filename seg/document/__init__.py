@@ -1,6 +1,7 @@
 """A document: headings, texts, tables, charts and pictures, made once, and shown in a terminal or as JSON, Markdown or HTML.
 
-Reports, model cards, checks and benchmarks are such documents. What they say is decided where they are made, how it looks here.
+Reports, model cards, checks and benchmarks are such documents. The code that makes a document decides its content; this package
+decides its look.
 """
 
 from collections.abc import Sequence
@@ -44,26 +45,26 @@ _FORMS = {".json": to_json, ".md": to_markdown, ".html": to_html}
 
 
 def check_paths(paths: Sequence[Path]) -> None:
-    """Checks that documents could be written there, before the work that they tell of.
+    """Checks that documents could be written to these paths, before the long work whose results they show.
 
     Raises:
-        SegError: a suffix is none of .json, .md, .html, or a place can't be written.
+        SegError: a suffix is not .json, .md or .html, or a path can't be written.
     """
     for path in paths:
         if path.suffix.lower() not in _FORMS:
-            raise SegError(f"A report's suffix says its form: {', '.join(_FORMS)}; {path} has none of them.")
+            raise SegError(f"A report's suffix determines its form: {', '.join(_FORMS)}; {path} has none of them.")
         if path.is_dir():
             raise SegError(f"Can't write the report {path}: it is a folder.")
         check_writable_folder(path.parent)
 
 
 def write(document: Document, path: Path) -> None:
-    """Writes the form that the suffix names; atomically.
+    """Writes the form that the suffix names, atomically.
 
     Raises:
-        SegError: as `check_paths`.
+        SegError: see `check_paths`.
     """
     check_paths([path])
     text = _FORMS[path.suffix.lower()](document)
-    # Names of files need not be UTF-8, documents are: other names are written as in JSON.
+    # Names of files need not be UTF-8, but documents are: other names are escaped as in JSON.
     write_text(path, text.encode("utf-8", "backslashreplace").decode())

@@ -1,4 +1,4 @@
-"""A document as one HTML file: no script, nothing loaded from elsewhere, light or dark as the reader's system is."""
+"""A document as one HTML file: no scripts, nothing loaded from elsewhere, light or dark like the reader's system."""
 
 import base64
 from functools import cache
@@ -19,13 +19,13 @@ _TAGS: dict[type, str] = {Code: "code", Strong: "strong", Emphasis: "em"}
 
 
 def to_html(document: Document) -> str:
-    """Returns the whole page. What comes from outside, such as names of files and classes, is escaped by the template."""
+    """Returns the whole page. The template escapes text from outside, such as names of files and classes."""
     return _template().render(document=document, theme=THEME)
 
 
 @cache
 def _template() -> "Template":
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # here: plain inference needn't load it
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # here, because plain inference needn't load it
 
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True)
@@ -39,7 +39,7 @@ def _kind(block: Block) -> str:
 
 
 def _color(row: list[Cell]) -> str | None:
-    """Returns the colour of what a row is about."""
+    """Returns the colour of the class that a row is about; None if there is none."""
     return next((f"rgb{cell.color}" for cell in row if isinstance(cell, Swatch)), None)
 
 

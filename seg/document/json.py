@@ -1,4 +1,4 @@
-"""A document as JSON, for programs: its figures by name, and what it says as plain data. The form is versioned."""
+"""A document as JSON, for programs: its figures by name, and its content as plain data. The format has a version."""
 
 import json
 import math
@@ -21,11 +21,11 @@ from seg.document.model import (
     Verdict,
 )
 
-FORMAT_VERSION = 2  # keys are added freely; it is raised where one changes its meaning
+FORMAT_VERSION = 2  # keys may be added at any time; the number is raised if the meaning of a key changes
 
 
 def to_json(document: Document) -> str:
-    """Returns strict JSON, without NaN. Each figure of the document has a line of its own, and each entry of a long list."""
+    """Returns strict JSON, without NaN. Each figure of the document gets its own line, and so does each entry of a long list."""
     lines = [f"{json.dumps(key)}: {_value(value)}" for key, value in as_dict(document).items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 

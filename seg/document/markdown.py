@@ -24,7 +24,7 @@ from seg.document.model import (
 
 
 def to_markdown(document: Document) -> str:
-    """Returns the whole document; of charts what is to be seen in them, and no pictures."""
+    """Returns the whole document; charts are described in words, and pictures are left out."""
     parts = [f"# {_escape(document.title)}", *filter(None, map(_markdown, document.blocks))]
     return "\n\n".join(parts) + "\n"
 
@@ -79,7 +79,7 @@ def _inline(text: str) -> str:
 
 
 def _escape(text: str) -> str:
-    """Returns the text so that Markdown shows it as it is."""
+    """Returns the text escaped for Markdown."""
     return re.sub(r"([\\`*|<]|(?<=\])\()", r"\\\1", _one_line(text))
 
 

@@ -1,4 +1,4 @@
-"""What a document is made of. None of it knows how it will look."""
+"""The parts of a document. They don't depend on its form."""
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ class Code(str):
 
 
 class Strong(str):
-    """Words that stand out."""
+    """Highlighted words."""
 
 
 class Emphasis(str):
@@ -29,7 +29,7 @@ Inline: TypeAlias = str  # a plain string, or one of the three above
 
 @dataclass(frozen=True)
 class Swatch:
-    """A name with the colour that it has in pictures."""
+    """A name with its colour in pictures."""
 
     name: str
     color: Color
@@ -47,7 +47,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The one sentence that sums it all up."""
+    """One sentence that sums up the document."""
 
     text: str
 
@@ -61,14 +61,14 @@ class Text:
 
 @dataclass(frozen=True)
 class Notes:
-    """Sentences that a reader must know, each on its own."""
+    """Sentences that a reader must know, each separate."""
 
     sentences: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Text to be copied as it is."""
+    """Text to be copied exactly."""
 
     text: str
     language: str = ""
@@ -83,7 +83,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Facts:
-    """Pairs of a name and what is to be said of it."""
+    """Pairs of a name and a description."""
 
     pairs: Sequence[tuple[str, Inline]]
 
@@ -94,9 +94,9 @@ class Column:
 
     Attributes:
         name: its heading, with the unit.
-        write: makes words of a number; what isn't there is a dash in any case.
-        right: whether it is aligned to the right, as numbers are.
-        bar: whether its values, 0 to 1, are drawn as bars too.
+        write: formats a value; a missing value is always a dash.
+        right: whether it is aligned to the right, like numbers.
+        bar: whether its values, 0 to 1, are also drawn as bars.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Column:
     bar: bool = False
 
     def text(self, cell: Cell) -> str:
-        """Returns what is in a cell."""
+        """Returns the text of a cell."""
         if isinstance(cell, Swatch):
             return cell.name
         if isinstance(cell, str):
@@ -123,10 +123,10 @@ class Table:
     """Rows of cells.
 
     Attributes:
-        columns: of all rows.
-        rows: cells, numbers as numbers.
-        total: a last row that sums up the others; None for none.
-        caption: below it; empty for none.
+        columns: columns of all rows.
+        rows: cells; numbers stay numbers.
+        total: a last row that summarises the others; None for none.
+        caption: text below the table; empty for none.
     """
 
     columns: Sequence[Column]
@@ -137,7 +137,7 @@ class Table:
     @classmethod
     def of(cls, names: Sequence[str], rows: Sequence[Sequence[Cell]], left: int = 1,
            total: Sequence[Cell] | None = None) -> "Table":
-        """Returns a table whose cells are words already; all columns but the first `left` are aligned to the right."""
+        """Returns a table whose cells are formatted texts; all columns but the first `left` are aligned to the right."""
         return cls([Column(name, right=i >= left) for i, name in enumerate(names)], rows, total)
 
     @property
@@ -146,19 +146,19 @@ class Table:
         return [column.name for column in self.columns]
 
     def texts(self, row: Sequence[Cell]) -> list[str]:
-        """Returns the words of each cell of a row."""
+        """Returns the formatted text of each cell of a row."""
         return [column.text(cell) for column, cell in zip(self.columns, row, strict=True)]
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing of numbers.
+    """A chart of numbers.
 
     Attributes:
         title: what it shows.
-        words: what a reader should see in it, where there are no pictures.
+        words: what the chart shows, in words, for forms without pictures.
         draw: draws it into an empty matplotlib figure.
-        size: width and height [inch]; at most 6 wide, so that it is readable on a phone, unless it is `wide`.
+        size: width and height [inch]; at most 6 wide, so that it can be read on a phone, unless it is `wide`.
         wide: whether it takes the page's whole width.
     """
 
@@ -171,7 +171,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture (H, W, 3) uint8 BGR, and what it is."""
+    """A picture (H, W, 3) uint8 BGR, and its caption."""
 
     label: str
     bgr: UInt8Array
@@ -190,7 +190,7 @@ Block: TypeAlias = Heading | Verdict | Text | Notes | Listing | Figures | Facts 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where figures come from: command, time and machine are next to each."""
+    """Where figures come from: the command, the time and the machine."""
 
     command: str
     created: datetime
@@ -215,13 +215,13 @@ class Origin:
 
 @dataclass(frozen=True)
 class Document:
-    """Something to be shown and written.
+    """A document to be shown and written.
 
     Attributes:
-        title: its name.
-        blocks: what it says, in order.
-        origin: where its figures come from; None where it has none.
-        data: figures for programs, which JSON holds beside the blocks; plain types without NaN.
+        title: its title.
+        blocks: its content, in order.
+        origin: where its figures come from; None if it has no figures.
+        data: figures for programs, which JSON holds in addition to the blocks; plain types without NaN.
     """
 
     title: str

@@ -27,16 +27,16 @@ from seg.document.model import (
 from seg.label_sets import Color
 
 _BAR_CELLS = 20
-_WIDTH_IN_FILES = 160  # where standard output is no terminal
+_WIDTH_IN_FILES = 160  # if standard output is not a terminal
 _STYLES: dict[type, str] = {Code: "cyan", Strong: "bold", Emphasis: "italic"}
 
 
 def show(document: Document, console: Console | None = None) -> None:
-    """Prints a document; of charts it prints what is to be seen in them, and no pictures.
+    """Prints a document; charts are described in words, and pictures are left out.
 
     Args:
-        document: to print.
-        console: where to; None for standard output.
+        document: the document to print.
+        console: the console to print to; None for standard output.
     """
     if console is None:
         console = Console(highlight=False)
@@ -91,7 +91,7 @@ def _table(table: Table) -> RichTable:
 
 
 def _cells(column: Column, cell: Cell, color: Color | None, style: str = "") -> list[RichText]:
-    """Returns what is in a column, and its bar where it has one."""
+    """Returns the text of a cell, and its bar if the column has bars."""
     text = RichText(column.text(cell), _STYLES.get(type(cell), style))
     if isinstance(cell, Swatch):
         text = RichText.assemble(("  ", f"on {_rgb(cell.color)}"), " ", text)

@@ -1,14 +1,14 @@
-"""Numbers as words, alike in all documents."""
+"""Numbers as words, in the same way in all documents."""
 
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-NOTHING = "–"  # stands where there is no value
+NOTHING = "–"  # shown if there is no value
 
 
 def missing(value: Any) -> bool:
-    """Whether there is no value: None or NaN."""
+    """Returns whether there is no value: None or NaN."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
@@ -23,12 +23,12 @@ def points(value: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Returns it with two digits behind the point."""
+    """Returns a time with two decimal places."""
     return f"{value:.2f}"
 
 
 def count(number: int, what: str) -> str:
-    """Returns such as "1 frame" and "2 frames"."""
+    """Returns for example "1 frame" or "2 frames"."""
     return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 

@@ -9,11 +9,11 @@ import numpy.typing as npt
 from seg.calibration import Calibration
 from seg.document.charts import DASHES, FAINT, HATCHES, INK, LINE, SERIES
 
-_MOST_POINTS = 400  # of a curve; more can't be told apart
+_MOST_POINTS = 400  # of a curve; the eye can't distinguish more
 
 
 def confusion(figure: Any, shares: npt.NDArray[np.float64], names: Sequence[str]) -> None:
-    """Draws a confusion matrix (C, C) whose rows, the truth, each sum up to 1 or are NaN; what rounds to 0% is left blank."""
+    """Draws a confusion matrix (C, C). The rows are the truth; each sums up to 1 or is NaN. What rounds to 0% stays blank."""
     axis = figure.subplots()
     count = len(names)
     for truth, predicted in zip(*np.nonzero(shares > 0.005), strict=True):
@@ -40,7 +40,7 @@ def _cell(x: int, y: int, color: str, alpha: float) -> Any:
 
 
 def latency_histogram(figure: Any, totals_ms: Sequence[float], percentiles: Mapping[str, float]) -> None:
-    """Draws how many frames took how long; what lies far beyond the 99th percentile is drawn at the right edge."""
+    """Draws how many frames took how long; values far beyond the 99th percentile are drawn at the right edge."""
     axis = figure.subplots()
     end = max(percentiles["p99"] * 1.25, percentiles["p50"] * 1.1)
     shown = np.minimum(totals_ms, end)
@@ -56,7 +56,7 @@ def latency_histogram(figure: Any, totals_ms: Sequence[float], percentiles: Mapp
 
 def latency_over_time(figure: Any, began_s: Sequence[float], stages_ms: Mapping[str, Sequence[float]],
                       totals_ms: Sequence[float]) -> None:
-    """Draws the stages of each frame on top of each other, and the whole as a line; of many frames medians of neighbours."""
+    """Draws the stages of each frame as a stack, and the whole as a line; of many frames, medians of neighbouring ones."""
     axis = figure.subplots()
     size = -(-len(began_s) // _MOST_POINTS)
     at = _medians(began_s, size)
@@ -67,7 +67,7 @@ def latency_over_time(figure: Any, began_s: Sequence[float], stages_ms: Mapping[
         layer.set_hatchcolor(INK)
         layer.set_linewidth(0)
     axis.plot(at, _medians(totals_ms, size), color=INK, lw=0.9, label="whole")
-    if size > 1:  # medians hide what stands alone
+    if size > 1:  # medians hide single slow frames
         peaks = np.array([max(totals_ms[i:i + size]) for i in range(0, len(totals_ms), size)])
         axis.plot(at, peaks, color=FAINT, lw=0, marker=".", ms=3, label=f"slowest of {size}")
     axis.set_ylim(0, np.percentile(totals_ms, 99.5) * 1.15)
@@ -82,7 +82,7 @@ def _medians(values: Sequence[float], size: int) -> npt.NDArray[np.float64]:
 
 
 def video_over_time(figure: Any, points: Sequence[tuple[float, float, float]]) -> None:
-    """Draws the predictor's latency and that from glass to glass, where it is known, over a video's time."""
+    """Draws the predictor's latency, and the one from glass to glass if it is known, over a video's time."""
     axis = figure.subplots()
     at, network, glass = np.array(points, np.float64).T
     axis.plot(at, network, color=SERIES[0], lw=1.2, ls=DASHES[0], label="predictor")
@@ -96,9 +96,9 @@ def video_over_time(figure: Any, points: Sequence[tuple[float, float, float]]) -
 
 
 def reliability(figure: Any, found: Calibration) -> None:
-    """Draws how often a network is right against how often it claims to be; the size of a point is its share of the pixels."""
+    """Draws how often a network is right over its confidence; the size of a point is its share of the pixels."""
     axis = figure.subplots()
-    axis.plot([0, 1], [0, 1], color=FAINT, lw=1, ls=DASHES[1], label="as often as it claims")
+    axis.plot([0, 1], [0, 1], color=FAINT, lw=1, ls=DASHES[1], label="as often as it says")
     axis.plot(found.confidence, found.accuracy, color=SERIES[0], lw=1)
     axis.scatter(found.confidence, found.accuracy, s=[20 + 300 * share for share in found.share], color=SERIES[0], alpha=0.6,
                  label="this network")

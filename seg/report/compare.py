@@ -1,11 +1,11 @@
-"""`lraspp compare A.json B.json ...`: which network is better, by how much, and is that more than noise?
+"""`lraspp compare A.json B.json ...`: which network is better, by how much, and whether the difference is more than noise.
 
     lraspp compare small.json large.json --report comparison.html
     lraspp compare new.json --fail-under miou=0.60 --fail-over p90_ms=40
     lraspp compare new.json --baseline old.json --fail-if-worse 1% p50_ms=5%
 
-Reports are those of `lraspp infer --report FILE.json`; the first one is what the others are compared with. Exit code 1 says
-that a limit is missed.
+The reports are from `lraspp infer --report FILE.json`; the others are compared with the first one. Exit code 1 means that a limit
+is missed.
 """
 
 import sys
@@ -31,18 +31,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_parser() -> Parser:
     """Returns the parser."""
     parser = Parser(prog="lraspp compare", description=__doc__)
-    parser.add_argument("reports", nargs="+", type=Path, metavar="REPORT", help="JSON reports of lraspp infer, the one to "
-                        "compare with first; one alone where only limits are looked at")
+    parser.add_argument("reports", nargs="+", type=Path, metavar="REPORT", help="JSON reports of lraspp infer; the others "
+                        "are compared with the first one; one report is enough to check limits")
     parser.add_argument("--report", type=Path, action="append", default=[], metavar="FILE",
-                        help="write the comparison, too; .html, .md or .json; may be given several times")
+                        help="also write the comparison to a file; .html, .md or .json; may be given several times")
     parser.add_argument("--fail-under", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="exit code 1 where a figure is below it, such as miou=0.60")
+                        help="exit code 1 if a figure is below it, such as miou=0.60")
     parser.add_argument("--fail-over", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="exit code 1 where a figure is above it, such as p90_ms=40; keys are those of the JSON, with dots "
-                        f"between, and {', '.join(gate.SHORT)}")
-    parser.add_argument("--baseline", type=Path, metavar="OLD.json", help="an earlier report that all others are held against")
+                        help="exit code 1 if a figure is above it, such as p90_ms=40; keys are those of the JSON, joined "
+                        f"by dots, and {', '.join(gate.SHORT)}")
+    parser.add_argument("--baseline", type=Path, metavar="OLD.json", help="an earlier report with which all others are compared")
     parser.add_argument("--fail-if-worse", nargs="+", action="extend", default=[], metavar="SHARE",
-                        help="exit code 1 where a figure is worse than the baseline's by more than this share: 1%% for "
+                        help="exit code 1 if a figure is worse than the baseline's by more than this share: 1%% for "
                         f"{', '.join(gate.GUARDED)}, or KEY=1%%")
     return parser
 
@@ -56,7 +56,7 @@ def _main(argv: Sequence[str] | None) -> int:
     tolerances = gate.parse_tolerances(arguments.fail_if_worse)
     paths = [*([arguments.baseline] if arguments.baseline else []), *arguments.reports]
     if len(paths) == 1 and not limits:
-        raise SegError("There is one report and nothing to compare it with: give another one, --baseline, or a limit such as "
+        raise SegError("There is one report and nothing to compare it with; give another one, --baseline, or a limit such as "
                        "--fail-under miou=0.60.")
     every = read_reports(paths)
     check_comparable(every)
@@ -73,7 +73,7 @@ def _main(argv: Sequence[str] | None) -> int:
     missed = [one for one in checks if not one.kept]
     for one in missed:
         found = "has no value" if one.found is None else f"is {one.found:.6g}"
-        print(f"missed: {one.limit.key} of {one.report} {found}; asked was {'at least' if one.limit.at_least else 'at most'} "
+        print(f"missed: {one.limit.key} of {one.report} {found}; the limit is {'at least' if one.limit.at_least else 'at most'} "
               f"{one.limit.value:.6g}{f' ({one.limit.why})' if one.limit.why else ''}.", file=sys.stderr)
     return EXIT_MISSED if missed else 0
 

@@ -1,4 +1,4 @@
-"""Several reports next to each other as a document, the first one being what the others are compared with."""
+"""Several reports side by side as a document; the others are compared with the first one."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,11 +15,11 @@ from seg.report.stored import StoredReport
 
 def comparison_report(reports: Sequence[StoredReport], differences: Sequence[Difference], origin: Origin,
                       checks: Sequence[Check] = ()) -> Document:
-    """Returns the comparison, with what was asked of the figures behind its verdict; as JSON see `comparison.schema.json`."""
+    """Returns the comparison; the checks of limits follow the verdict. For JSON see `comparison.schema.json`."""
     first = reports[0]
-    asked: list[Block] = [Heading("What was asked"), table(checks)] if checks else []
+    asked: list[Block] = [Heading("The limits"), table(checks)] if checks else []
     blocks: list[Block] = [*(Verdict(_verdict(first.name, one)) for one in differences), *asked, Notes(_notes(reports)),
-                           Heading("All in all"), _overview(reports, differences)]
+                           Heading("Summary"), _overview(reports, differences)]
     points_ = [Point(chr(ord("A") + i % 26), one.name, str(i), True, one.data["latency_ms"]["p50"], 100 * one.data["miou"])
                for i, one in enumerate(reports) if one.data["miou"] is not None and one.data["latency_ms"]]
     if len(points_) > 1:
@@ -41,7 +41,7 @@ def _draw(figure: Any, points: Sequence[Point]) -> None:
 
 
 def _verdict(name: str, one: Difference) -> str:
-    """Says what one report has more than the first, and whether that is more than noise."""
+    """Says how a report differs from the first one, and whether the difference is more than noise."""
     clauses = []
     if one.miou is not None:
         better = "as good as" if one.miou == 0 else "better than" if one.miou > 0 else "worse than"
@@ -55,13 +55,13 @@ def _verdict(name: str, one: Difference) -> str:
 
 def _noise(interval: Interval | None, nothing: float, write: Any) -> str:
     if interval is None:
-        return ", and without frames nobody knows whether that is more than noise"
+        return "; without frames it is unknown whether that is more than noise"
     told = "more than noise" if interval.beyond(nothing) else "no more than noise"
     return f" ({write(interval.low)} to {write(interval.high)} in {COVERED} % of resamplings of the frames: {told})"
 
 
 def _notes(reports: Sequence[StoredReport]) -> list[str]:
-    """Says what a reader of the differences should know."""
+    """Says what a reader should know about the differences."""
     first, notes = reports[0], []
     for other in reports[1:]:
         apart = [f"{what} ({before} and {after})" for what, before, after in _settings(first, other) if before != after]
@@ -70,16 +70,16 @@ def _notes(reports: Sequence[StoredReport]) -> list[str]:
         both = len(common(first, other)[0])
         if first.confusions is not None and other.confusions is not None and both < max(len(first.frames), len(other.frames)):
             notes.append(f"{first.name} has {count(len(first.frames), 'frame')} with labels and {other.name} "
-                         f"{len(other.frames)}; intervals are of the {both} that both have.")
+                         f"{len(other.frames)}; intervals are computed on the {both} that both have.")
     for one in reports:
         steadiness = one.data["steadiness"]
         if steadiness is not None and not steadiness["stable"]:
             notes.append(f"The latency of {one.name} can't be called stable: {'; '.join(steadiness['doubts'])}.")
         if one.confusions is None and one.data["miou"] is not None:
-            notes.append(f"The report of {one.name} has no frames, as those of format_version 1; there are no intervals without.")
+            notes.append(f"The report of {one.name} has no frames, like all of format_version 1, and so no intervals.")
     if len(reports) > 1:
-        notes.append("Latencies are of runs of their own: what slowed one of them is in the ratio. Intervals take frames as "
-                     "independent; those of one drive resemble each other, so that true intervals are wider.")
+        notes.append("Each latency is from a separate run: what slowed one of the runs is part of the ratio. Intervals take "
+                     "frames as independent; frames of one drive resemble each other, so the true intervals are wider.")
     return notes
 
 
@@ -109,7 +109,7 @@ def _overview(reports: Sequence[StoredReport], differences: Sequence[Difference]
 
 
 def _classes(reports: Sequence[StoredReport], differences: Sequence[Difference]) -> Table:
-    """Returns IoU by class, the largest gain first; an exclamation mark stands where a difference is more than noise."""
+    """Returns IoU by class, the largest gain first; an exclamation mark means that a difference is more than noise."""
     def told(one: Difference, name: str) -> str | None:
         value, interval = one.per_class[name]
         return None if value is None else points(value) + (" !" if interval is not None and interval.beyond(0.0) else "")

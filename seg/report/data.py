@@ -15,7 +15,7 @@ KIND = "evaluation"
 
 
 def as_dict(result: Result) -> dict[str, Any]:
-    """Returns plain types. Scores are 0 to 1 and None where there is none; latencies are milliseconds."""
+    """Returns plain types. Scores are 0 to 1, or None if there is none; latencies are milliseconds."""
     scores = result.scores.to_dict() if result.scores else dict.fromkeys(field.name for field in fields(Scores))
     summary = result.latency.summary()
     return {
@@ -59,7 +59,7 @@ def as_dict(result: Result) -> dict[str, Any]:
 
 
 def frames_per_second(result: Result) -> float | None:
-    """Returns those of a video, all stages together; else those that the network alone would label one after the other."""
+    """Returns the frames per second of a video, all stages together; otherwise of the predictor, one frame after the other."""
     if result.video is not None:
         return result.video.frames_per_second
     summary = result.latency.summary()
@@ -67,22 +67,22 @@ def frames_per_second(result: Result) -> float | None:
 
 
 def sparse(confusion: npt.NDArray[np.int64]) -> list[int]:
-    """Returns a frame's matrix in short: the flat index of each cell that isn't 0, and its count, in turn."""
+    """Returns a frame's matrix in compact form: the flat index of each cell that isn't 0, followed by its count."""
     flat = confusion.ravel()
     cells = np.flatnonzero(flat)
     return [int(value) for value in np.stack([cells, flat[cells]], 1).ravel()]
 
 
 def dense(cells: list[int], classes: int) -> npt.NDArray[np.int64]:
-    """Undoes `sparse`: returns (C, C).
+    """Reverses `sparse`: returns (C, C).
 
     Raises:
-        IndexError, ValueError: it isn't of so many classes.
+        IndexError, ValueError: the cells don't fit this number of classes.
     """
     flat = np.zeros(classes * classes, np.int64)
     pairs = np.array(cells, np.int64).reshape(-1, 2)
     if (pairs < 0).any():
-        raise ValueError("counts and cells are at least 0")
+        raise ValueError("counts and cells must be at least 0")
     flat[pairs[:, 0]] = pairs[:, 1]
     return flat.reshape(classes, classes)
 
@@ -119,6 +119,6 @@ def _plain(value: float | None, digits: int | None = None) -> float | None:
 
 
 def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns numbers to four digits behind the point, which is far beyond what a clock can tell."""
+    """Returns numbers rounded to four decimal places, which is far finer than a clock can measure."""
     return {key: _rounded(value) if isinstance(value, Mapping) else round(value, 4) if isinstance(value, float) else value
             for key, value in values.items()}

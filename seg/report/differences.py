@@ -1,8 +1,8 @@
-"""What reports have more than the first of them, and whether that is more than noise.
+"""How reports differ from the first of them, and whether the difference is more than noise.
 
-That is asked of the frames: they are drawn with replacement, as many as there are, and the
-difference is taken again, two thousand times (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993). Both reports get
-the same frames each time, so that what makes a frame hard for both doesn't count.
+The frames decide: two thousand times, as many frames as there are get drawn with replacement, and the difference is computed
+again (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993). Both reports get the same frames each time, so a frame
+that is hard for both doesn't count as a difference.
 """
 
 from collections.abc import Sequence
@@ -18,23 +18,23 @@ from seg.metrics import frame_miou
 from seg.report.stored import StoredReport
 
 RESAMPLINGS = 2000
-_MOST_NUMBERS = 20_000_000  # of all resamplings together; of more frames fewer are drawn
-COVERED = 95  # percent of the resamplings are in an interval
-_SHOWN_FRAMES = 5  # on either side
+_MOST_NUMBERS = 20_000_000  # of all resamplings together; with more frames there are fewer resamplings
+COVERED = 95  # percent of the resamplings that lie in an interval
+_SHOWN_FRAMES = 5  # of the better and of the worse ones
 
 Float64Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value, and where it is in most resamplings."""
+    """A value, and the interval in which most resamplings lie."""
 
     value: float
     low: float
     high: float
 
     def beyond(self, nothing: float) -> bool:
-        """Whether the interval leaves out the value that would mean no difference."""
+        """Returns whether the interval excludes the value that would mean no difference."""
         return self.low > nothing or self.high < nothing
 
     def to_dict(self) -> dict[str, float]:
@@ -44,17 +44,17 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """What one report has more than the first one.
+    """How one report differs from the first one.
 
     Attributes:
-        name: of the report.
-        frames: how many both have, with truth.
-        miou: difference; None where one of them has none.
-        miou_interval: of the same over the frames of both; None where there are no frames to draw from.
-        per_class: differences of IoU by class, None where one of them has none; intervals as for mIoU.
-        latency_ratio: of the medians; None where one of them has none.
-        latency_interval: of the same over the frames of both; None where there are none.
-        frames_apart: name and mIoU in the first and in this one, the frames on which they differ most, worse ones first.
+        name: name of the report.
+        frames: number of frames with ground truth that both have.
+        miou: difference of mIoU; None if one of them has none.
+        miou_interval: its interval over the frames of both; None if there are no frames to draw from.
+        per_class: differences of IoU by class, None if one of them has none; intervals as for mIoU.
+        latency_ratio: ratio of the median latencies; None if one of them has none.
+        latency_interval: its interval over the frames of both; None if there are none.
+        frames_apart: name, mIoU in the first and mIoU in this one, for the frames that differ most, worse ones first.
     """
 
     name: str
@@ -79,26 +79,26 @@ class Difference:
 
 
 def check_comparable(reports: Sequence[StoredReport]) -> None:
-    """Checks that all reports are of the same classes and the same data.
+    """Checks that all reports have the same classes and the same data.
 
     Raises:
-        SegError: they aren't.
+        SegError: they don't.
     """
     first = reports[0]
     for other in reports[1:]:
         if first.classes != other.classes:
             missing = [name for name in first.classes if name not in other.classes]
-            apart = f"{other.name} hasn't {listed(missing)}" if missing else f"{other.name} has them in another order, or more"
-            raise SegError(f"{first.name} and {other.name} are of different classes and can't be compared: {apart}.")
+            apart = f"{other.name} has no {listed(missing)}" if missing else f"{other.name} has them in another order, or more"
+            raise SegError(f"{first.name} and {other.name} have different classes and can't be compared: {apart}.")
         data = [f"{one.data['dataset']} {one.data['split']}" if one.data["dataset"] else "no data set" for one in (first, other)]
         if data[0] != data[1]:
-            raise SegError(f"{first.name} and {other.name} are of different data and can't be compared: {data[0]} and {data[1]}.")
+            raise SegError(f"{first.name} and {other.name} have different data and can't be compared: {data[0]} and {data[1]}.")
         if first.confusions is not None and other.confusions is not None:
             here, there = common(first, other)
             if not len(here):
                 raise SegError(f"{first.name} and {other.name} have no frame in common and can't be compared.")
             if (first.confusions[here].sum(2) != other.confusions[there].sum(2)).any():
-                raise SegError(f"{first.name} and {other.name} were scored against different labels of frames of the same name "
+                raise SegError(f"{first.name} and {other.name} were scored against different labels for frames of the same name "
                                "and can't be compared.")
 
 
@@ -107,10 +107,10 @@ def compare(reports: Sequence[StoredReport], seed: int = 0) -> list[Difference]:
 
     Args:
         reports: at least one, all comparable.
-        seed: of the resamplings.
+        seed: seed of the resamplings.
 
     Raises:
-        SegError: as `check_comparable`.
+        SegError: see `check_comparable`.
     """
     check_comparable(reports)
     return [_difference(reports[0], other, seed) for other in reports[1:]]
@@ -126,7 +126,7 @@ def _difference(first: StoredReport, other: StoredReport, seed: int) -> Differen
         drawn = _drawn(frames, seed)
         counts = np.stack([np.bincount(one, minlength=frames) for one in drawn])  # (resamplings, frames)
         ious = [_ious(np.vstack([np.ones((1, frames)), counts]), one) for one in
-                (first.confusions[here], other.confusions[there])]  # (1 + resamplings, C), all frames first
+                (first.confusions[here], other.confusions[there])]  # (1 + resamplings, C); the first row is over all frames
         gain = ious[1] - ious[0]
         interval = _interval(_mean(ious[1]) - _mean(ious[0]))
         intervals = {name: _interval(gain[:, i]) for i, name in enumerate(first.classes)}
@@ -141,20 +141,20 @@ def _difference(first: StoredReport, other: StoredReport, seed: int) -> Differen
 
 
 def common(first: StoredReport, other: StoredReport) -> tuple[list[int], list[int]]:
-    """Returns where the frames of the same names are in both."""
+    """Returns the positions, in both reports, of the frames with the same names."""
     places = {name: i for i, name in enumerate(other.frames)}
     pairs = [(i, places[name]) for i, name in enumerate(first.frames) if name in places]
     return [i for i, _ in pairs], [i for _, i in pairs]
 
 
 def _drawn(frames: int, seed: int) -> npt.NDArray[np.int64]:
-    """Returns which frames are in each resampling: (resamplings, frames)."""
+    """Returns the frames in each resampling: (resamplings, frames)."""
     resamplings = max(200, min(RESAMPLINGS, _MOST_NUMBERS // max(1, frames)))
     return np.random.default_rng(seed).integers(0, frames, (resamplings, frames))
 
 
 def _ious(counts: Float64Array, confusions: npt.NDArray[np.int64]) -> Float64Array:
-    """Returns the IoU of each class (R, C) of R sums of frames, each of them as often as `counts` (R, N) says; NaN for none."""
+    """Returns the IoU of each class (R, C) for R sums of frames, each weighted by `counts` (R, N); NaN for none."""
     frames, classes, _ = confusions.shape
     sums = (counts @ confusions.reshape(frames, -1).astype(np.float64)).reshape(-1, classes, classes)
     hits = sums.diagonal(axis1=1, axis2=2)
@@ -163,13 +163,13 @@ def _ious(counts: Float64Array, confusions: npt.NDArray[np.int64]) -> Float64Arr
 
 
 def _mean(ious: Float64Array) -> Float64Array:
-    """Returns the mean over the classes that are there."""
+    """Returns the mean over the classes that have an IoU."""
     there = ~np.isnan(ious)
     return np.divide(np.nansum(ious, 1), there.sum(1), out=np.full(len(ious), np.nan), where=there.any(1))
 
 
 def _interval(values: Float64Array) -> Interval | None:
-    """Returns the first value, and between which ones most of the others lie; None where it isn't there."""
+    """Returns the first value, and the interval with most of the other values; None if the value is missing."""
     others = values[1:][~np.isnan(values[1:])]
     if np.isnan(values[0]) or not len(others):
         return None

@@ -1,4 +1,4 @@
-"""What a result says, in the order and words that it is said in."""
+"""The report of a result: its sections in order, and their words."""
 
 import math
 from collections.abc import Sequence
@@ -36,19 +36,19 @@ from seg.result import Result, Variant, VideoFacts
 
 _PERCENTILES = ("p50", "p90", "p99", "mean")
 _CONFUSED_PAIRS = 6
-_NOTEWORTHY = 0.05  # of a class's pixels; rarer confusions aren't named
+_NOTEWORTHY = 0.05  # of a class's pixels; rarer confusions are not mentioned
 
 
 def evaluation_report(result: Result, origin: Origin, examples: Sequence[Example] = ()) -> Document:
-    """Returns the report of what ran on what."""
+    """Returns the report of a run."""
     blocks: list[Block] = [Verdict(verdict(result)), Figures(_headline(result)), Notes(result.notes), *_scores(result),
                            *_boundaries(result), *_calibration(result), *_latency(result), *_variants(result),
-                           *_examples(result, examples), Heading("What ran on what"), Facts(_details(result, origin))]
+                           *_examples(result, examples), Heading("Details of the run"), Facts(_details(result, origin))]
     return Document(_title(result), blocks, origin, as_dict(result))
 
 
 def sizes_report(results: dict[int, Result], best: int) -> Document:
-    """Returns scores and latency by the long side [px] that frames were scaled to, the best one marked."""
+    """Returns scores and latency by the long side [px] to which frames were scaled; the best one is marked."""
     rows = [(side, size(result.network_sizes[0]), result.scores.miou if result.scores else None,
              result.latency.summary()["p50"], "best" if side == best else "") for side, result in results.items()]
     columns = [number("long side"), number("first frames at"), number("mIoU [%]", percent),
@@ -57,7 +57,7 @@ def sizes_report(results: dict[int, Result], best: int) -> Document:
 
 
 def verdict(result: Result) -> str:
-    """Returns the one sentence that a reader takes away."""
+    """Returns one sentence that sums up the report."""
     if not result.frames:
         return "No frame was predicted."
     summary = result.latency.summary()
@@ -73,13 +73,13 @@ def verdict(result: Result) -> str:
 
 
 def _title(result: Result) -> str:
-    """Returns such as "camvid_small on camvid val"."""
+    """Returns for example "camvid_small on camvid val"."""
     on = f" on {result.dataset} {result.split or ''}".rstrip() if result.dataset else ""
     return f"{Path(result.weights).stem}{on}"
 
 
 def _headline(result: Result) -> list[tuple[str, str]]:
-    """Returns the figures that sum up all others."""
+    """Returns the most important figures."""
     named: list[tuple[str, float | None]] = []
     if result.scores is not None:
         scores = result.scores
@@ -95,7 +95,7 @@ def _headline(result: Result) -> list[tuple[str, str]]:
         pairs += [("median per frame", f"{summary['p50']:.1f} ms"), ("99th percentile", f"{summary['p99']:.1f} ms"),
                   ("frames a second", f"{frames_per_second(result):.1f}")]
     if result.first_frame_ms is not None:
-        pairs.append(("until the first labels", f"{result.first_frame_ms / 1000:.2f} s"))
+        pairs.append(("time to the first labels", f"{result.first_frame_ms / 1000:.2f} s"))
     if result.parameters is not None:
         pairs.append(("parameters", f"{result.parameters / 1e6:.2f} M"))
     if result.multiply_adds is not None:
@@ -128,7 +128,7 @@ def _scores(result: Result) -> list[Block]:
 def _categories(result: Result, ious: dict[str, float]) -> Table:
     scores, label_set = result.scores, result.label_set
     assert scores is not None
-    colors = dict(reversed(list(zip(label_set.categories, label_set.colors, strict=True))))  # of each one's first class
+    colors = dict(reversed(list(zip(label_set.categories, label_set.colors, strict=True))))  # of the first class of each category
     iiou = scores.per_category_iiou
     columns = [Column("category"), number("IoU [%]", percent, bar=True),
                *([number("iIoU [%]", percent)] if iiou is not None else [])]
@@ -137,7 +137,7 @@ def _categories(result: Result, ious: dict[str, float]) -> Table:
 
 
 def _sorted(ious: dict[str, float]) -> list[tuple[str, float]]:
-    """Returns the best first, those without a value last."""
+    """Returns them sorted, the best first and those without a value last."""
     return sorted(ious.items(), key=lambda item: -1.0 if math.isnan(item[1]) else item[1], reverse=True)
 
 
@@ -147,7 +147,7 @@ def _mean(values: dict[str, float]) -> float | None:
 
 
 def _confusion(matrix: npt.NDArray[np.int64] | None, label_set: LabelSet) -> list[Block]:
-    """Returns the most confused pairs in words, and the matrix with each row as shares of the class's pixels."""
+    """Returns the most confused pairs in words, and the matrix with rows as shares of the class's pixels."""
     if matrix is None or not matrix.sum():
         return []
     pixels = matrix.sum(1, keepdims=True)
@@ -156,11 +156,11 @@ def _confusion(matrix: npt.NDArray[np.int64] | None, label_set: LabelSet) -> lis
     pairs = [divmod(int(cell), len(matrix)) for cell in np.argsort(wrong, axis=None)[::-1][:_CONFUSED_PAIRS]]
     words = [f"{wrong[truth, taken]:.0%} of {label_set.classes[truth]} are taken for {label_set.classes[taken]}"
              for truth, taken in pairs if wrong[truth, taken] >= _NOTEWORTHY]
-    told = f"{listed(words)}." if words else f"No class is taken for another one in {_NOTEWORTHY:.0%} of its pixels or more."
+    told = f"{listed(words)}." if words else f"No class is taken for any other class in {_NOTEWORTHY:.0%} or more of its pixels."
     side = max(4.5, 0.36 * len(matrix) + 1.6)
-    return [Heading("What is confused with what"), Text(told),
-            Chart("Confusion matrix, normalised by the truth [%]", "Each row is a class and sums up to 100 %; right is on the "
-                  "diagonal.", partial(charts.confusion, shares=shares, names=label_set.classes), (side, side - 0.3),
+    return [Heading("Confused classes"), Text(told),
+            Chart("Confusion matrix, normalised by the truth [%]", "Each row is a class and sums to 100 %; correct pixels are on "
+                  "the diagonal.", partial(charts.confusion, shares=shares, names=label_set.classes), (side, side - 0.3),
                   wide=len(matrix) > 8)]
 
 
@@ -170,8 +170,8 @@ def _boundaries(result: Result) -> list[Block]:
         return []
     bands = [(f"within {width} px of a boundary", miou) for width, miou in found.trimap_miou.items()]
     return [Heading("Boundaries"),
-            Text(f"mIoU near the boundaries of the truth, and a boundary F-score of {percent(found.f_score)} %: a pixel of a "
-                 "boundary counts as met where the other one is no farther than 0.75 % of the diagonal."),
+            Text(f"mIoU near the boundaries of the truth, and a boundary F-score of {percent(found.f_score)} %: a boundary pixel "
+                 "counts as found if the other boundary is at most 0.75 % of the diagonal away."),
             Table([Column("pixels"), number("mIoU [%]", percent, bar=True)], [*bands, ("all", result.scores.miou)])]
 
 
@@ -181,9 +181,9 @@ def _calibration(result: Result) -> list[Block]:
         return []
     more = sum(share * (confidence - accuracy) for confidence, accuracy, share
                in zip(found.confidence, found.accuracy, found.share, strict=True))
-    words = (f"Expected calibration error {percent(found.expected_error)} %; on average the network claims "
-             f"{100 * abs(more):.1f} points {'more' if more > 0 else 'less'} than it reaches.")
-    return [Heading("Calibration"), Chart("Is it right as often as it claims?", words, partial(charts.reliability, found=found),
+    words = (f"Expected calibration error {percent(found.expected_error)} %; on average the network's confidence is "
+             f"{100 * abs(more):.1f} points {'above' if more > 0 else 'below'} its accuracy.")
+    return [Heading("Calibration"), Chart("Is it right as often as it says?", words, partial(charts.reliability, found=found),
                                           (4.4, 4.2))]
 
 
@@ -193,8 +193,8 @@ def _latency(result: Result) -> list[Block]:
         return []
     rows = [(stage, *(values[key] for key in _PERCENTILES)) for stage, values in summary["stages"].items()]
     columns = [Column("stage"), *(number(key, milliseconds) for key in _PERCENTILES)]
-    covered = ("" if not rows else f" The stages together are {1 - steadiness.unaccounted:.1%} of the whole, which is measured "
-               "by itself.")
+    covered = ("" if not rows else f" The stages together are {1 - steadiness.unaccounted:.1%} of the whole, which is "
+               "measured separately.")
     others = ("" if steadiness.other_cores is None else
               f" Meanwhile other processes kept {steadiness.other_cores:.2f} of the usable cores busy.")
     blocks: list[Block] = [
@@ -219,13 +219,13 @@ def _latency(result: Result) -> list[Block]:
 
 
 def _warm_up(result: Result) -> str:
-    """Says what the latencies leave out."""
+    """Says which runs the latencies leave out."""
     runs = sum(one.runs for one in result.warm_ups)
     if not runs:
-        return "without warm-up: the first runs are counted"
+        return "without warm-up: the first runs count"
     first, sizes = result.warm_ups[0], len(result.warm_ups)
     further = f", and {runs - first.runs} for {count(sizes - 1, 'further frame size')}" if sizes > 1 else ""
-    return f"without {count(first.runs, 'run')} at the beginning that warmed up{further}"
+    return f"without {count(first.runs, 'warm-up run')} at the beginning{further}"
 
 
 def _variants(result: Result) -> list[Block]:
@@ -261,7 +261,7 @@ def _examples(result: Result, examples: Sequence[Example]) -> list[Block]:
 
 
 def _details(result: Result, origin: Origin) -> list[tuple[str, Inline]]:
-    """Returns what ran on what, as pairs of a name and a value."""
+    """Returns the details of the run, as pairs of a name and a value."""
     ran_at = (f"{size(result.size_hw)}, {result.fit}" if result.size_hw else "each frame's own" if result.long_side is None else
               f"{_sizes(result.network_sizes)}: longer side {result.long_side} px")
     versions = ", ".join(f"{name} {version}" for name, version in result.machine.versions.items())

@@ -1,4 +1,4 @@
-"""A few of the frames that a result is of, kept small, for the pictures in a report: the best, the median, and the worst ones."""
+"""A few frames of a result, kept small, for the pictures in a report: the best, the median, and the worst ones."""
 
 import math
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ _MAX_WIDTH_PX = 640
 _JPEG_QUALITY = 92
 _MOST_SCORED, _MOST_OTHERS = 400, 24  # frames that are kept in memory, about 0.1 MB each
 _WANTED = 6
-_EACH = 2  # of the best, the median and the worst
+_EACH = 2  # number of best, median and worst frames
 
 
 @dataclass(frozen=True)
 class Example:
-    """A frame with its prediction and, where there is one, its truth.
+    """A frame with its prediction and, if there is one, its ground truth.
 
     Attributes:
-        name: what it is called.
+        name: name of the frame.
         frame_bgr: (H, W, 3) uint8, scaled down.
-        truth, prediction: (H, W) train ids of the same size; None without truth.
-        why: it was picked, such as "worst"; empty where it is any.
+        truth, prediction: (H, W) train ids of the same size; truth may be None.
+        why: why it was picked, such as "worst"; empty for an arbitrary frame.
         miou: over the classes of its truth; None without truth.
     """
 
@@ -46,14 +46,14 @@ class Example:
             shown.append(Picture("truth", overlay(self.frame_bgr, self.truth, label_set)))
         shown.append(Picture("prediction", overlay(self.frame_bgr, self.prediction, label_set)))
         if self.truth is not None:
-            shown.append(Picture("errors: wrong is yellow, what isn't scored is black",
+            shown.append(Picture("errors: wrong pixels are yellow, unscored ones black",
                                  error_map(self.frame_bgr, self.truth, self.prediction)))
         score = "" if self.miou is None else f", mIoU {100 * self.miou:.1f} % over the classes in it"
         return Pictures(f"{self.why.capitalize()}: {self.name}{score}" if self.why else f"{self.name}{score}", shown)
 
 
 def error_map(frame_bgr: UInt8Array, truth: UInt8Array, prediction: UInt8Array) -> UInt8Array:
-    """Returns (H, W, 3) BGR: grey where labels are right, yellow where they are wrong, black where nothing is scored."""
+    """Returns (H, W, 3) BGR: grey where labels are right, yellow where they are wrong, black where pixels aren't scored."""
     grey = cv2.cvtColor(frame_bgr, cv2.COLOR_BGR2GRAY) // 2 + 30
     shown = cv2.merge([grey] * 3)
     shown[truth != prediction] = (40, 220, 255)
@@ -63,7 +63,7 @@ def error_map(frame_bgr: UInt8Array, truth: UInt8Array, prediction: UInt8Array) 
 
 @dataclass(frozen=True)
 class _Kept:
-    """An example as it is in memory: compressed, frame by JPEG, labels by PNG."""
+    """An example in memory: the frame compressed as JPEG, the labels as PNG."""
 
     name: str
     miou: float | None
@@ -72,7 +72,7 @@ class _Kept:
     prediction: UInt8Array
 
     def example(self, why: str) -> Example:
-        """Returns it as it was."""
+        """Returns the decompressed example."""
         return Example(self.name, _decoded(self.frame, cv2.IMREAD_COLOR),
                        None if self.truth is None else _decoded(self.truth, cv2.IMREAD_UNCHANGED),
                        _decoded(self.prediction, cv2.IMREAD_UNCHANGED), why, self.miou)
@@ -80,17 +80,17 @@ class _Kept:
 
 def _decoded(data: UInt8Array, flags: int) -> UInt8Array:
     picture = cv2.imdecode(data, flags)
-    assert picture is not None  # we have just encoded it
+    assert picture is not None  # it was encoded by this class
     return picture.astype(np.uint8, copy=False)
 
 
 class ExampleCollector:
-    """Keeps frames as they pass by, thinned out evenly where they are many; a `seg.flow.Sink`.
+    """Keeps some of the frames that pass through, evenly thinned out if there are many; a `seg.flow.Sink`.
 
-    Of frames with a score the best and the worst ones are always kept, so that `examples` shows them.
+    The frames with the best and the worst scores are always kept, so that `examples` can return them.
 
     Args:
-        table: from predicted train ids to those of the truth, where they differ.
+        table: maps predicted train ids to those of the truth, if they differ.
     """
 
     name = "examples"
@@ -100,7 +100,7 @@ class ExampleCollector:
         self.delays_ms: dict[int, float] = {}
         self._table = table
         self._kept: list[_Kept] = []
-        self._extremes: dict[bool, list[_Kept]] = {False: [], True: []}  # the worst ones, and the best ones
+        self._extremes: dict[bool, list[_Kept]] = {False: [], True: []}  # the worst and the best ones
         self._step, self._passed = 1, 0
 
     def open(self, stream: Stream) -> None:
@@ -112,7 +112,7 @@ class ExampleCollector:
         return True
 
     def close(self, ending: Ending) -> None:
-        """Does nothing: what was kept stays."""
+        """Does nothing: the kept frames remain."""
 
     def offer(self, name: str, frame_bgr: UInt8Array, truth: UInt8Array | None, prediction: UInt8Array,
               miou: float | None = None) -> None:
@@ -132,7 +132,7 @@ class ExampleCollector:
             self._kept, self._step = self._kept[::2], self._step * 2
 
     def examples(self) -> list[Example]:
-        """Returns the best, the median and the worst of the frames with a score; without any, frames that are evenly spread."""
+        """Returns the best, the median and the worst of the scored frames; if none is scored, evenly spread frames."""
         scored = sorted((kept for kept in self._kept if kept.miou is not None), key=_score)
         if not scored:
             return [kept.example("") for kept in spread(self._kept, _WANTED)]

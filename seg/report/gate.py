@@ -1,4 +1,4 @@
-"""Limits that a report must keep: a release that misses one is told by the exit code."""
+"""Limits for the figures of a report: if a release misses one, the exit code says so."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,23 +10,23 @@ from seg.document.model import Column, number
 from seg.errors import SegError, did_you_mean
 from seg.report.stored import StoredReport, figures
 
-# Short names of what is asked for most.
+# Short names of the most used figures.
 SHORT = {"p50_ms": "latency_ms.p50", "p90_ms": "latency_ms.p90", "p99_ms": "latency_ms.p99", "mean_ms": "latency_ms.mean",
          "fps": "frames_per_second", "ece": "calibration.expected_error", "boundary_f_score": "boundaries.f_score"}
-GUARDED = ("miou", "p50_ms", "p90_ms")  # what a limit without a key is for
+GUARDED = ("miou", "p50_ms", "p90_ms")  # figures for which a limit without a key is meant
 _LESS_IS_BETTER = ("_ms", "_mib", "ece", "expected_error", "parameters", "multiply_adds", "spread", "drift", "other_cores",
                    "unaccounted", "outliers", "dropped", "memory_gib")
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What was asked of a figure.
+    """A limit for a figure.
 
     Attributes:
         key: as the user wrote it.
-        value: the least that it may be, or the most.
-        at_least: which of the two.
-        why: what the limit comes from, such as "60.3 % of OLD.json, 1 % worse at most"; empty where the user named it.
+        value: the limit.
+        at_least: whether it is the smallest allowed value; otherwise it is the largest.
+        why: where the limit comes from, such as "60.3 % of OLD.json, 1 % worse at most"; empty if the user gave it.
     """
 
     key: str
@@ -37,7 +37,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Check:
-    """A limit and what the report has; None where it has no such value."""
+    """A limit and the report's value; None if the report has no such value."""
 
     report: str
     limit: Limit
@@ -45,7 +45,7 @@ class Check:
 
     @property
     def kept(self) -> bool:
-        """Whether the report keeps the limit; one without a value doesn't."""
+        """Whether the report meets the limit; without a value it doesn't."""
         if self.found is None:
             return False
         return self.found >= self.limit.value if self.limit.at_least else self.found <= self.limit.value
@@ -59,7 +59,7 @@ def parse_limits(texts: Sequence[str], at_least: bool) -> list[Limit]:
     """Reads "miou=0.60" and "p90_ms=40".
 
     Raises:
-        SegError: one is something else.
+        SegError: one of them has another form.
     """
     limits = []
     for text in texts:
@@ -71,10 +71,10 @@ def parse_limits(texts: Sequence[str], at_least: bool) -> list[Limit]:
 
 
 def parse_tolerances(texts: Sequence[str]) -> dict[str, float]:
-    """Reads "1%" for all that is guarded, and "p50_ms=5%" for one key; the last one for a key counts.
+    """Reads "1%" for all of `GUARDED`, and "p50_ms=5%" for one key; if a key is given twice, the last one counts.
 
     Raises:
-        SegError: one is something else.
+        SegError: one of them has another form.
     """
     shares: dict[str, float] = {}
     for text in texts:
@@ -83,13 +83,13 @@ def parse_tolerances(texts: Sequence[str]) -> dict[str, float]:
             raise SegError(f"--fail-if-worse takes a share such as 1%, or KEY=1%; got {text!r}.")
         share = _number(value.strip()[:-1], text) / 100
         if share < 0:
-            raise SegError(f"--fail-if-worse takes a share of 0% and more; got {text!r}.")
+            raise SegError(f"--fail-if-worse takes a share of at least 0%; got {text!r}.")
         shares |= {key.strip(): share} if key else dict.fromkeys(GUARDED, share)
     return shares
 
 
 def worse_limits(baseline: StoredReport, shares: Mapping[str, float]) -> list[Limit]:
-    """Returns how far each figure may fall behind that of an earlier report.
+    """Returns limits that allow each figure to be worse than in an earlier report by a share.
 
     Raises:
         SegError: the earlier report has no such figure.
@@ -98,9 +98,9 @@ def worse_limits(baseline: StoredReport, shares: Mapping[str, float]) -> list[Li
     for key, share in shares.items():
         before = value_of(baseline.data, key)
         if before is None:
-            if key in GUARDED and len(shares) > 1:  # such as mIoU of reports without labels
+            if key in GUARDED and len(shares) > 1:  # for example mIoU of reports without labels
                 continue
-            raise SegError(f"The baseline has no value for {key}, so that nothing can be worse than it.")
+            raise SegError(f"The baseline has no value for {key}, so nothing can be compared with it.")
         at_least = not less_is_better(key)
         limits.append(Limit(key, before * (1 - share if at_least else 1 + share), at_least,
                             f"{before:.6g} before, at most {share:.3g} of it worse"))
@@ -108,15 +108,15 @@ def worse_limits(baseline: StoredReport, shares: Mapping[str, float]) -> list[Li
 
 
 def less_is_better(key: str) -> bool:
-    """Whether a smaller value of a figure is a better one."""
+    """Returns whether a smaller value of a figure is better."""
     return any(part.endswith(_LESS_IS_BETTER) for part in SHORT.get(key, key).split("."))
 
 
 def value_of(data: Mapping[str, Any], key: str) -> float | None:
-    """Returns a figure of a report by its key; None where the report has none, as mIoU without labels.
+    """Returns a figure of a report by its key; None if the report has no value, for example mIoU without labels.
 
     Raises:
-        SegError: there is no such key; the message lists near ones.
+        SegError: there is no such key; the message lists similar ones.
     """
     path = SHORT.get(key, key)
     there = dict(figures(data))
@@ -125,7 +125,7 @@ def value_of(data: Mapping[str, Any], key: str) -> float | None:
     value: Any = data
     for part in path.split("."):
         if not isinstance(value, Mapping) or part not in value:
-            if value is None:  # what would hold it isn't there in this report
+            if value is None:  # the part with the figure is missing in this report
                 return None
             raise SegError(f"A report has no figure {key!r}. {did_you_mean(key, [*SHORT, *there])}")
         value = value[part]
@@ -135,7 +135,7 @@ def value_of(data: Mapping[str, Any], key: str) -> float | None:
 
 
 def check(reports: Sequence[StoredReport], limits: Sequence[Limit]) -> list[Check]:
-    """Holds every report against every limit.
+    """Checks every report against every limit.
 
     Raises:
         SegError: a key is unknown.
@@ -144,7 +144,7 @@ def check(reports: Sequence[StoredReport], limits: Sequence[Limit]) -> list[Chec
 
 
 def table(checks: Sequence[Check]) -> Table:
-    """Returns what was asked and what was found."""
+    """Returns the limits and the found values."""
     rows = [(one.report, one.limit.key, f"{'at least' if one.limit.at_least else 'at most'} {one.limit.value:.6g}"
              + (f" ({one.limit.why})" if one.limit.why else ""), one.found, "kept" if one.kept else "MISSED") for one in checks]
     return Table([Column("report"), Column("figure"), Column("asked"), number("found", lambda value: f"{value:.6g}"), Column("")],

@@ -1,4 +1,4 @@
-"""Accuracy against latency with the Pareto front drawn."""
+"""Accuracy against latency, with the Pareto front."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from seg.document.charts import FAINT, LINE, PAPER, SERIES
 
-_NARROW_INCH = 7  # a narrower figure has its list below
+_NARROW_INCH = 7  # in a narrower figure the list stands below
 _LABEL_STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))  # above first, then around
 
 
@@ -14,12 +14,12 @@ class Point(NamedTuple):
     """One network.
 
     Attributes:
-        label: short; it is next to the point.
-        name: long; it is in the list next to the panels.
+        label: short name next to the point.
+        name: long name in the list next to the panels.
         group: points of one group share a colour.
-        filled: filled and hollow points tell a second property apart.
-        latency_ms, accuracy: where it stands.
-        spread_ms: from and to, drawn as a line; None for nothing.
+        filled: filled and hollow points distinguish a second property.
+        latency_ms, accuracy: position of the point.
+        spread_ms: from and to, drawn as a line; None for no line.
     """
 
     label: str
@@ -39,7 +39,7 @@ class Panel(NamedTuple):
 
 
 def pareto_front(points: Sequence[Point]) -> list[Point]:
-    """Returns the points that no other one beats, fastest first: none is as fast and more accurate, or as accurate and faster."""
+    """Returns the points that no other beats, fastest first: none is as fast and more accurate, or as accurate and faster."""
     front: list[Point] = []
     for point in sorted(points, key=lambda p: (p.latency_ms, -p.accuracy)):
         if not front or point.accuracy > front[-1].accuracy:
@@ -48,13 +48,13 @@ def pareto_front(points: Sequence[Point]) -> list[Point]:
 
 
 def draw(figure: Any, panels: Sequence[Panel], accuracy: str, fill: tuple[str, str] | None = None) -> None:
-    """Draws panels side by side with one scale of accuracy, and a list of all names.
+    """Draws panels side by side with a common scale of accuracy, and a list of all names.
 
     Args:
         figure: of matplotlib, empty.
         panels: at least one, each with at least one point.
-        accuracy: what the vertical axis is.
-        fill: what a filled and a hollow point are; None where all are filled.
+        accuracy: label of the vertical axis.
+        fill: meaning of filled and of hollow points; None if all are filled.
     """
     groups = list(dict.fromkeys(point.group for panel in panels for point in panel.points))
     colors = {group: SERIES[i % len(SERIES)] for i, group in enumerate(groups)}
@@ -64,7 +64,7 @@ def draw(figure: Any, panels: Sequence[Panel], accuracy: str, fill: tuple[str, s
     axes[0][0].set_ylabel(accuracy)
     _list_names(figure, panels, colors, fill)
     figure.draw_without_rendering()
-    for axis, panel in zip(axes[0], panels, strict=True):  # when the scales stand
+    for axis, panel in zip(axes[0], panels, strict=True):  # after the scales are fixed
         _place_labels(axis, panel, colors)
 
 
@@ -93,7 +93,7 @@ def _scatter(axis: Any, panel: Panel, colors: dict[str, str]) -> None:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers within an interval of a logarithmic axis: as many as are few enough to read."""
+    """Returns round numbers within an interval of a logarithmic axis, few enough to read."""
     for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 6, 8)):
         ticks = [step * 10.0**power for power in range(-4, 7) for step in steps if low <= step * 10.0**power <= high]
         if len(ticks) >= 3:
@@ -103,14 +103,14 @@ def _ticks(low: float, high: float) -> list[float]:
 
 def _list_names(figure: Any, panels: Sequence[Panel], colors: dict[str, str],
                 fill: tuple[str, str] | None) -> None:
-    """Lists label and name of every network at the right, below what colours and fillings mean."""
+    """Lists label and name of every network at the right, below the meaning of colours and fillings."""
     from matplotlib.lines import Line2D
 
     def mark(color: str, filled: bool) -> Line2D:
         return Line2D([], [], ls="", marker="o", ms=7, mew=1.6, color=color, mfc=color if filled else PAPER)
 
     named = {point.label: point for panel in panels for point in panel.points}
-    # Labels are padded with spaces as wide as a digit.
+    # Labels are padded with spaces of a digit's width.
     rows = [(mark(colors[p.group], p.filled), f"{p.label:\u2007>2}  {p.name}") for p in named.values()]
     rows.append((Line2D([], [], ls=""), ""))
     if fill is not None:
@@ -123,10 +123,10 @@ def _list_names(figure: Any, panels: Sequence[Panel], colors: dict[str, str],
 
 
 def _place_labels(axis: Any, panel: Panel, colors: dict[str, str]) -> None:
-    """Writes each label next to its point, where it covers the least: no point and no other label, lines if need be."""
+    """Writes each label next to its point where it covers the least: no point or other label, and lines only if necessary."""
     from matplotlib.patheffects import withStroke
 
-    unit = axis.figure.dpi / 72  # pixels of a typographic point
+    unit = axis.figure.dpi / 72  # pixels in a typographic point
     at = {p.label: axis.transData.transform((p.latency_ms, p.accuracy)) for p in panel.points}
     boxes = [(_Box(at[p.label][0], at[p.label][1], 6 * unit, 6 * unit), 10.0) for p in panel.points]
     boxes += [(box, 1.0) for box in _lines(axis, panel, unit)]
@@ -144,7 +144,7 @@ def _place_labels(axis: Any, panel: Panel, colors: dict[str, str]) -> None:
 
 
 class _Box(NamedTuple):
-    """A rectangle in pixels: its centre and half of its sides."""
+    """A rectangle in pixels: its centre and half its sides."""
 
     x: float
     y: float
@@ -157,7 +157,7 @@ class _Box(NamedTuple):
 
 
 def _lines(axis: Any, panel: Panel, unit: float) -> list[_Box]:
-    """The steps of the front and the bars of the spreads, as thin boxes."""
+    """Returns the steps of the front and the bars of the spreads as thin boxes."""
     front = pareto_front(panel.points)
     ends = [((a.latency_ms, a.accuracy), (b.latency_ms, a.accuracy)) for a, b in pairwise(front)]
     ends += [((b.latency_ms, a.accuracy), (b.latency_ms, b.accuracy)) for a, b in pairwise(front)]

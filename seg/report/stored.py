@@ -1,4 +1,4 @@
-"""Reports as JSON read back: of this version as they are, of the first one upgraded, of others refused by name."""
+"""Reads JSON reports: those of this version unchanged, those of version 1 upgraded; others are refused by name."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from seg.document import FORMAT_VERSION
 from seg.errors import SegError
 from seg.report.data import KIND, dense
 
-# What the first version didn't have, with what is there now; see `schema.json`.
+# Keys that version 1 didn't have, with their values in an upgraded report; see `schema.json`.
 _NEW_IN_2: dict[str, Any] = {
     "kind": KIND, "title": "", "command": "", "per_class_precision": None, "per_class_recall": None, "per_class_share": None,
     "confusion": None, "boundaries": None, "calibration": None, "frames_per_second": None, "steadiness": None, "warm_ups": [],
@@ -24,12 +24,12 @@ _NEW_IN_2: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class StoredReport:
-    """A report that was read.
+    """A report that was read from a file.
 
     Attributes:
-        name: short, and unlike that of the others it is compared with.
-        data: as `schema.json` describes it.
-        confusions: (N, C, C) of the frames that had truth; None where the report has no frames.
+        name: short name, different from that of the other reports in the comparison.
+        data: as described in `schema.json`.
+        confusions: (N, C, C) of the frames that had ground truth; None if the report has no frames.
         frames: their names, in order.
     """
 
@@ -45,15 +45,15 @@ class StoredReport:
 
     @property
     def latency_ms(self) -> dict[str, float]:
-        """Of each frame the whole, by name; empty where the report has no frames."""
+        """Latency of each frame as a whole, by name; empty if the report has no frames."""
         return {frame["name"]: float(frame["latency_ms"]["total"]) for frame in self.data["per_frame"] or ()}
 
 
 def read_reports(paths: list[Path]) -> list[StoredReport]:
-    """Reads reports; those of the same weights are told apart by their engine and size, then by their file.
+    """Reads reports. Those of the same weights get names with their engine and size, and if needed with their file.
 
     Raises:
-        SegError: one can't be read, is none, or is of a version that isn't known.
+        SegError: a file can't be read, is not a report, or has an unknown version.
     """
     read = [_checked(path) for path in paths]
     names = [Path(data["weights"]).stem for data in read]
@@ -72,7 +72,7 @@ def _checked(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise SegError(f"{path} can't be read as JSON: {error}. It must be a report of infer.py --report FILE.json.") from None
     if not isinstance(data, dict) or "format_version" not in data or "latency_ms" not in data or "label_set" not in data:
-        raise SegError(f"{path} is no report of infer.py; make one by --report FILE.json.")
+        raise SegError(f"{path} is not a report of infer.py; make one with --report FILE.json.")
     version = data["format_version"]
     if version == 1:
         data = _upgraded(data)
@@ -83,14 +83,14 @@ def _checked(path: Path) -> dict[str, Any]:
 
 
 def _upgraded(data: dict[str, Any]) -> dict[str, Any]:
-    """Returns a report of version 1 as one of version 2. Frames, which it didn't have, it has not."""
+    """Returns a report of version 1 as one of version 2. It has no frames, because version 1 had none."""
     notes = data.get("notes", [data["note"]] if data.get("note") else [])
     kept = {key: value for key, value in data.items() if key not in ("note", "warm_up_runs")}
     return {**_NEW_IN_2, **kept, "notes": notes, "format_version": FORMAT_VERSION}
 
 
 def _stored(path: Path, data: dict[str, Any], name: str) -> StoredReport:
-    """Takes what comparisons calculate with out of a report.
+    """Extracts from a report what comparisons need.
 
     Raises:
         SegError: it is damaged.
@@ -105,7 +105,7 @@ def _stored(path: Path, data: dict[str, Any], name: str) -> StoredReport:
 
 
 def figures(data: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Yields every number of a report by its key, such as "latency_ms.p90"; lists are left out."""
+    """Yields every number of a report with its key, such as "latency_ms.p90"; lists are left out."""
     for key, value in data.items():
         if isinstance(value, dict):
             yield from figures(value, f"{prefix}{key}.")
