@@ -1,6 +1,6 @@
-"""Something that labels frames by itself, in a process of its own: how long until its first label map, and what memory it takes.
+"""Measures something that labels frames, in a separate process: the time until its first label map, and its memory.
 
-`start` starts a module of `benchmarks` as a process, which makes ready what it measures and calls `tell`.
+`start` starts a module of `benchmarks` as a process. The module builds what it measures and calls `tell`.
 """
 
 import os
@@ -15,20 +15,20 @@ from typing import NamedTuple
 
 from seg.errors import SegError
 
-CACHE_VARIABLE = "LRASPP_CACHE_DIR"  # names the folder where the predictor keeps what it compiled and chose
+CACHE_VARIABLE = "LRASPP_CACHE_DIR"  # names the folder where the predictor keeps compiled networks and choices
 _CACHE_VARIABLES = (CACHE_VARIABLE, "NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
-_MORE_RUNS = 2  # until memory has reached what it stays at
+_MORE_RUNS = 2  # until the memory no longer grows
 
 
 class First(NamedTuple):
-    """What was found.
+    """The measured values.
 
     Attributes:
-        seconds: from starting Python to the label map, imports, loading and compiling included; the frame is in memory.
-        peak_mib: the most memory that the process took, Python and its packages included.
-        held_mib: what it held at last.
-        cpu_s: processor time until the label map, of all threads: what else runs here changes it least.
-        ran: in which engine and precision, where that says anything.
+        seconds: from starting Python to the label map, including imports, loading and compiling; the frame is in memory.
+        peak_mib: the process's peak memory, including Python and its packages.
+        held_mib: its memory at the end.
+        cpu_s: processor time of all threads until the label map; other load on the machine changes it least.
+        ran: the engine and precision, if they are known.
     """
 
     seconds: float
@@ -39,15 +39,15 @@ class First(NamedTuple):
 
 
 def start(module: str, arguments: Sequence[str], caches: Path) -> First:
-    """Starts a process.
+    """Starts a process and measures it.
 
     Args:
-        module: what is started.
-        arguments: for it.
-        caches: a folder, empty for a start without what an earlier one cached.
+        module: the module to start.
+        arguments: its arguments.
+        caches: a folder for caches, empty for a first start.
 
     Raises:
-        SegError: it fails; the message is its last line.
+        SegError: the process fails; the message is its last line.
     """
     environment = os.environ | {name: str(caches / name.lower()) for name in _CACHE_VARIABLES}
     began = time.perf_counter()
@@ -60,15 +60,15 @@ def start(module: str, arguments: Sequence[str], caches: Path) -> First:
         rest = process.stdout.read()
         if process.wait() or line.strip() != "first":
             errors.seek(0)
-            raise SegError((errors.read().strip().splitlines() or ["it ended without a word"])[-1].removeprefix("error: "))
+            raise SegError((errors.read().strip().splitlines() or ["it ended without a message"])[-1].removeprefix("error: "))
     peak_mib, held_mib, cpu_s, ran = rest.split(maxsplit=3)
     return First(seconds, float(peak_mib), float(held_mib), float(cpu_s), ran.strip())
 
 
 def tell(run: Callable[[], object], runs_in: Callable[[], str]) -> None:
-    """Runs something for the first time and then some more, and tells `start` what it took.
+    """Runs something for the first time and then a few more times, and sends `start` the measured values.
 
-    What is compiled beside the work is waited for, so that the next start finds it.
+    It waits for what is compiled in the background, so that the next start finds it.
     """
     run()
     cpu_s = time.process_time()
@@ -76,15 +76,15 @@ def tell(run: Callable[[], object], runs_in: Callable[[], str]) -> None:
     for _ in range(_MORE_RUNS):
         run()
     held_mib = _memory_mib("VmRSS")
-    print(max(held_mib, _memory_mib("VmHWM")), held_mib, cpu_s, runs_in())  # Linux is a page behind with the peak
+    print(max(held_mib, _memory_mib("VmHWM")), held_mib, cpu_s, runs_in())  # Linux may be a page behind with the peak
     from seg.runtime import compile_ahead
 
     compile_ahead.wait()
 
 
 def _memory_mib(field: str) -> float:
-    try:  # Linux counts what the process was forked from into its resource usage, but not into this
+    try:  # Linux counts the memory of the forking process into its resource usage, but not into this value
         status = Path("/proc/self/status").read_text()
         return int(status.partition(f"{field}:")[2].split()[0]) / 2**10
     except (OSError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts bytes, and knows the peak alone
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts bytes, and only knows the peak

@@ -1,4 +1,4 @@
-"""Latencies as bars below each other."""
+"""Latencies as horizontal bars."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,9 +10,9 @@ class Bar(NamedTuple):
     """One system.
 
     Attributes:
-        name: what stands beside its bar.
-        latency_ms: how long the bar is.
-        filled: one of those that the others are compared with has a faint bar.
+        name: label of its bar.
+        latency_ms: length of the bar.
+        filled: whether the bar is strong; the systems for comparison have faint bars.
     """
 
     name: str
@@ -21,19 +21,19 @@ class Bar(NamedTuple):
 
 
 class BarPanel(NamedTuple):
-    """Bars below each other."""
+    """A group of bars."""
 
     title: str
     bars: Sequence[Bar]
 
 
 def draw_bars(figure: Any, panels: Sequence[BarPanel], fill: tuple[str, str]) -> None:
-    """Draws panels below each other, with the latency on one logarithmic axis each.
+    """Draws panels one below the other, each with a logarithmic latency axis.
 
     Args:
-        figure: of matplotlib, empty.
+        figure: an empty matplotlib figure.
         panels: at least one, each with at least one bar.
-        fill: what a full and a faint bar are.
+        fill: meaning of a strong and of a faint bar.
     """
     from matplotlib.patches import Rectangle
     from matplotlib.ticker import FuncFormatter

@@ -1,11 +1,11 @@
-"""From a frame to its label map on this machine's CPU: ours in every engine and precision, and what users would pick instead.
+"""From a frame to its label map on this machine's CPU: our networks in every engine and precision, and the usual alternatives.
 
     python -m benchmarks.cpu                                            everything; about an hour on two cores
     python -m benchmarks.cpu --only torchvision large --rounds 30       some, in more rounds
-    python -m benchmarks.cpu --frames data/camvid/val --sizes 512x1024  on frames of your own instead of rendered ones
+    python -m benchmarks.cpu --frames data/camvid/val --sizes 512x1024  on your own frames instead of rendered ones
 
-All contestants get the same uint8 frame in memory and give a uint8 label map of its size. Writes cpu.md, cpu.json and
-cpu.png. Figures are as good as the machine is quiet: stop what else runs on it.
+All contestants get the same uint8 frame in memory and return a uint8 label map of its size. The command writes cpu.md, cpu.json
+and cpu.png. Other load on the machine falsifies the figures: stop it first.
 """
 
 import sys
@@ -44,7 +44,7 @@ def make_parser() -> Parser:
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N",
                         help="how often each system is timed (default: %(default)s)")
     parser.add_argument("--frames", nargs="+", default=[], metavar="INPUT",
-                        help="pictures, folders or globs that frames are made of (default: rendered scenes)")
+                        help="pictures, folders or globs from which frames are made (default: rendered scenes)")
     parser.add_argument("--output", type=Path, default=output.RESULTS, metavar="DIR",
                         help="folder for the files (default: benchmarks/results)")
     return parser
@@ -61,7 +61,7 @@ def _main(argv: Sequence[str] | None) -> None:
     find_images(arguments.frames)
     folder = check_writable_folder(arguments.output)
 
-    # Here, because torch takes seconds, and wrong options should not wait for it.
+    # Imported here, because torch takes seconds, and an error in the options should be reported at once.
     from benchmarks import cpu_report, cpu_run
 
     origin = Origin.here("python", "-m", "benchmarks.cpu", *(sys.argv[1:] if argv is None else argv))

@@ -1,7 +1,7 @@
-"""What `benchmarks.cpu` runs, made ready in a folder: networks of the paper with trained weights, their exports, frames.
+"""The files for `benchmarks.cpu`: networks of the paper with trained weights, their exports, and frames, in one folder.
 
-The networks are the paper's Large and Small with Cityscapes' 19 classes, and the shipped weights of CamVid in them: trained
-weights give label maps with areas and borders, which decide what the upsampling costs and whether int8 keeps the labels.
+The networks are the paper's Large and Small with Cityscapes' 19 classes, with the shipped CamVid weights inside. Trained
+weights give label maps with areas and borders, which determine the time of the upsampling and whether int8 keeps the labels.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -25,7 +25,7 @@ from seg.weights import int8_file
 
 NETWORKS = {"large": (TABLE_7[7], "camvid_large"), "small": (TABLE_7[10], "camvid_small")}
 CLASSES = len(CITYSCAPES)
-FRAMES = 15  # the first is timed, all are for int8
+FRAMES = 15  # the first one is timed, all are used to calibrate int8
 FRAME, TORCHVISION = "frame.npy", "torchvision.onnx"
 _MARGIN = 1.0  # in scores, which are a few units apart
 
@@ -34,7 +34,7 @@ Done = Callable[[str], None]
 
 
 def build(name: str) -> SegmentationNetwork:
-    """Builds "large" or "small" with 19 classes. Those beyond the trained ones repeat them, a little below, and never win."""
+    """Builds "large" or "small" with 19 classes. Those beyond the trained ones copy them with a lower score, and never win."""
     row, weights = NETWORKS[name]
     network, trained = row.build(), load(weights)
     classes = trained.arguments["classes"]
@@ -50,20 +50,20 @@ def build(name: str) -> SegmentationNetwork:
 
 def make(folder: Path, size_hw: Size, wanted: Collection[tuple[str, str | None]], pictures: Sequence[str | Path],
          done: Done) -> dict[str, str]:
-    """Writes frames, and the networks that are wanted: NAME.safetensors, NAME.onnx, NAME_int8.onnx.
+    """Writes frames and the wanted networks: NAME.safetensors, NAME.onnx, NAME_int8.onnx.
 
     Args:
-        folder: an empty one.
-        size_hw: of the frames; the exports take no other.
-        wanted: networks with their precision: of `NETWORKS`, and "torchvision".
-        pictures: frames are made of these, stretched to the size; rendered scenes for none.
-        done: told each step.
+        folder: an empty folder.
+        size_hw: size of the frames; the exports accept no other.
+        wanted: networks of `NETWORKS`, or "torchvision", each with a precision.
+        pictures: the frames are made from these, stretched to the size; if there are none, scenes are rendered.
+        done: called after each step.
 
     Returns:
-        Why int8 couldn't be made, by network, where it couldn't.
+        By network, why int8 couldn't be made, if it failed.
 
     Raises:
-        SegError: a picture can't be read, or a network not be exported.
+        SegError: a picture can't be read, or a network can't be exported.
     """
     frames = folder / "frames"
     for index, frame in enumerate(_frames(size_hw, pictures)):

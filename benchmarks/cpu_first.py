@@ -1,4 +1,4 @@
-"""A contestant of `benchmarks.cpu` by itself, in a process of its own, see `benchmarks.alone`.
+"""A contestant of `benchmarks.cpu` alone in a separate process, see `benchmarks.alone`.
 
 `benchmarks.cpu` starts `python -m benchmarks.cpu_first FOLDER SYSTEM THREADS CLASSES`.
 """
@@ -14,11 +14,11 @@ def first(folder: Path, system: str, threads: int, classes: int, caches: Path) -
     """Starts a process that labels the folder's frame.
 
     Args:
-        folder: that `benchmarks.cpu_files.make` filled.
-        system: its id.
-        threads: how many it may use.
-        classes: of its label map.
-        caches: a folder, empty for a start without what an earlier one cached.
+        folder: a folder filled by `benchmarks.cpu_files.make`.
+        system: id of the contestant.
+        threads: how many threads it may use.
+        classes: number of classes in its label map.
+        caches: a folder for caches, empty for a first start.
 
     Raises:
         SegError: it fails; the message is its last line.

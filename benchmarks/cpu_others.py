@@ -1,6 +1,6 @@
-"""What users would pick instead, each from a uint8 BGR frame to a uint8 label map of its size, as its documentation has it.
+"""What users would pick instead: each maps a uint8 BGR frame to a uint8 label map of its size, as its documentation recommends.
 
-Weights are random, since they don't change how long anything takes; every network has the same number of classes.
+Weights are random, because they don't influence the time; every network has the same number of classes.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def torchvision_network(classes: int) -> Any:
 
 
 def smp_network(kind: str, encoder: str, classes: int) -> Any:
-    """Returns a network of segmentation_models_pytorch; its scores have the frame's size."""
+    """Returns a network of segmentation_models_pytorch whose scores have the frame's size."""
     import segmentation_models_pytorch as smp
 
     return getattr(smp, kind)(encoder, encoder_weights=None, classes=classes).eval()
@@ -34,14 +34,14 @@ def smp_network(kind: str, encoder: str, classes: int) -> Any:
 
 def in_torch(network: Any, threads: int, *, channels_last: bool = False, compiled: bool = False,
              scores: Callable[[Any], Any] = lambda given: given) -> Label:
-    """Returns a run in torch.
+    """Returns a function that runs a network in torch.
 
     Args:
         network: takes normalised float32 RGB (N, 3, H, W).
-        threads: how many torch may use; a setting of the whole process.
+        threads: how many threads torch may use; a setting of the whole process.
         channels_last: the memory layout that torch recommends for convolutions on a CPU.
-        compiled: through `torch.compile`.
-        scores: takes the scores out of what the network gives.
+        compiled: whether to use `torch.compile`.
+        scores: extracts the scores from the network's output.
     """
     import torch
 
@@ -50,7 +50,7 @@ def in_torch(network: Any, threads: int, *, channels_last: bool = False, compile
     layout = torch.channels_last if channels_last else torch.contiguous_format
     network = network.to(memory_format=layout)
     if compiled:
-        torch._dynamo.reset()  # a network that was compiled for another number of threads stays with it
+        torch._dynamo.reset()  # otherwise a network stays compiled for another number of threads
         network = torch.compile(network)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
 
@@ -86,7 +86,7 @@ def export_torchvision(path: Path, size_hw: tuple[int, int], classes: int) -> No
 
 
 def in_onnxruntime(path: Path, threads: int) -> Label:
-    """Returns a run of such an ONNX file."""
+    """Returns a function that runs such an ONNX file."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -105,14 +105,14 @@ def in_onnxruntime(path: Path, threads: int) -> Label:
 
 
 def plain_openvino(path: Path, threads: int, precision: str) -> Label:
-    """Returns a run of one of our exports in OpenVINO alone, with interpolation and argmax in the graph.
+    """Returns a function that runs one of our exports in OpenVINO alone, with interpolation and argmax in the graph.
 
-    All else is as `seg.runtime` has it: BGR frames go in as they are, one stream, the same number of threads.
+    Everything else is as in `seg.runtime`: BGR frames as input, one stream, the same number of threads.
 
     Args:
-        path: ONNX that gives scores, for one frame size.
-        threads: how many OpenVINO may use.
-        precision: "bf16" computes float32 layers in it; int8 is in the file.
+        path: an ONNX file that gives scores, for one frame size.
+        threads: how many threads OpenVINO may use.
+        precision: "bf16" computes float32 layers in bfloat16; int8 is part of the file.
     """
     import openvino as ov
     from openvino import opset13 as op

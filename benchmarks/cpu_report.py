@@ -1,4 +1,4 @@
-"""What `benchmarks.cpu` found, as tables, sentences, data and a picture."""
+"""The results of `benchmarks.cpu` as tables, sentences, data and a chart."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -68,7 +68,7 @@ def _chart(findings: CpuFindings) -> Chart:
     note = (f"Frame in memory to label map, median of {count(findings.rounds, 'round')}, "
             f"{findings.origin.created:%Y-%m-%d}, {findings.origin.machine.cpu}.")
     lines = sum(len(panel.bars) + 3 for panel in panels)
-    return Chart("Median latency of all systems", note, lambda figure: draw_bars(figure, panels, ("ours", "what else there is")),
+    return Chart("Median latency of all systems", note, lambda figure: draw_bars(figure, panels, ("ours", "the others")),
                  size=(11, 0.3 * lines + 0.8), wide=True)
 
 
@@ -78,17 +78,17 @@ def _how(findings: CpuFindings) -> Text:
     return Text(
         *findings.origin.sentence(),
         " From a uint8 frame in memory to a uint8 label map of its size, 19 classes, every "
-        f"system once per round in an order drawn anew, {count(findings.rounds, 'round')}; one that takes less than 0.1 s "
-        "runs for so long before, until threads of the one before it sleep. ", Emphasis("First frame"),
-        " is a process from its start to its first label map, without what an earlier one cached / with it; ", Emphasis("memory"),
-        " its peak; both with the most threads. ", Emphasis("Labels as in torch"),
+        f"system once per round in a new random order, {count(findings.rounds, 'round')}; one that takes less than 0.1 s "
+        "first runs untimed for 0.1 s, until the threads of the one before it sleep. ", Emphasis("First frame"),
+        " is the time from a process's start to its first label map, without / with an earlier cache; ", Emphasis("memory"),
+        " is its peak; both with the most threads. ", Emphasis("Labels as in torch"),
         " is the share of pixels that get the label that the same network gives in torch in float32. ", Emphasis("Outside"),
-        " is all but the network, its conversions of colour, layout and type counted as outside. ", Emphasis("Of peak"),
+        " is all except the network; its conversions of colour, layout and type count as outside. ", Emphasis("Of peak"),
         f" compares the network's multiply-adds per second with those of a matrix product: {peaks}.")
 
 
 def _pairs() -> Iterable[tuple[str, str, str]]:
-    """What is compared: a sentence, the slow one's id, the fast one's; an id that ends in "-" is the fastest that begins so."""
+    """Yields comparisons: a sentence, the slower id, the faster id; an id ending in "-" is the fastest with that prefix."""
     for network in ("large", "small"):
         name = f"ours, {network.capitalize()}"
         for system in ("auto", "fused-fp32"):
@@ -151,7 +151,7 @@ def _stages(findings: CpuFindings, case: Case) -> Table:
             continue
         medians = {stage: measurement.spread(system.id, stage).median for stage in (*STAGES, TOTAL)}
         engine, _, precision = findings.runs_in[case, system.id].partition(" ")
-        # In OpenVINO's bfloat16 the conversions are those of float32: colour order and normalisation come before.
+        # For OpenVINO's bfloat16, the conversions are those of float32: colour order and normalisation come first.
         counted = f"{engine} {'fp32' if (engine, precision) == ('openvino', 'bf16') else precision}"
         conversions = findings.conversions_ms.get((case, system.network, counted))
         outside = "–" if conversions is None else three_digits(medians[TOTAL] - medians["network"] + conversions)

@@ -1,4 +1,4 @@
-"""The work of `benchmarks.cpu`: makes what is run, builds the contestants, and measures them against each other."""
+"""The work of `benchmarks.cpu`: makes the files, builds the contestants, and measures them against each other."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,29 +29,29 @@ from seg.weights import int8_file
 Size = tuple[int, int]
 Case = tuple[Size, int]
 """A frame size and a number of threads."""
-_SETTLE_S = 0.1  # ONNX Runtime's threads spin for more than 20 ms, and disturb whoever comes next
-_CONVERSIONS = ("input", "reorder")  # kinds of layers that only bring data into another form
-KERNEL, TORCH = "upsample_argmax", "torch"  # the upsampling's own contest
+_SETTLE_S = 0.1  # ONNX Runtime's threads spin for more than 20 ms, and disturb the next contestant
+_CONVERSIONS = ("input", "reorder")  # kinds of layers that only convert data
+KERNEL, TORCH = "upsample_argmax", "torch"  # the separate comparison of the upsampling
 
 
 @dataclass
 class CpuFindings:
-    """Everything that the report is made of.
+    """The data of the report.
 
     Attributes:
-        systems: those that were asked for, in their order.
-        left_out: by id, and by case where it isn't so in all, why a system didn't run.
-        latencies: by case; within, by id.
+        systems: the chosen systems, in order.
+        left_out: by id (and by case if not all cases are affected), why a system didn't run.
+        latencies: by case, then by id.
         runs_in: by case and id, engine and precision.
-        notes: by case and id, what there is to know of that choice.
-        agreements: by case and id, share of the labels that are those of the same network in torch.
-        firsts: by case and id, starts without and with what the one before it cached.
+        notes: by case and id, remarks about that choice.
+        agreements: by case and id, share of the labels that equal those of the same network in torch.
+        firsts: by case and id, a start without a cache and one with the earlier start's cache.
         macs: by network and frame size, multiply-adds of its convolutions.
         peaks: by threads and precision, 10^9 multiply-adds per second of a matrix product.
-        conversions_ms: by case, network, and engine with precision: what the network spends on colour order, normalisation
+        conversions_ms: by case, network, and engine with precision: the network's time for colour order, normalisation
             and layout.
         upsampling: by case, our kernel against torch's interpolation and argmax.
-        rounds: how often each was timed.
+        rounds: how often each system was timed.
     """
 
     origin: Origin
@@ -71,14 +71,14 @@ class CpuFindings:
 
 @dataclass(frozen=True)
 class CpuRun:
-    """What to do.
+    """The settings of a run.
 
     Attributes:
-        systems: to measure.
-        sizes_hw: of the frames.
-        threads: each number of threads is measured by itself.
+        systems: systems to measure.
+        sizes_hw: frame sizes.
+        threads: numbers of threads; each is measured separately.
         rounds: how often each system is timed.
-        pictures: what frames are made of; rendered scenes for none.
+        pictures: pictures for the frames; if there are none, scenes are rendered.
     """
 
     systems: Sequence[System]
@@ -89,14 +89,14 @@ class CpuRun:
 
 
 Done = Callable[[str], None]
-"""Told after each step what was done."""
+"""Called after each step with a description of it."""
 
 
 def find_out(plan: CpuRun, origin: Origin, done: Done) -> CpuFindings:
-    """Does everything.
+    """Makes the files and measures all cases.
 
     Raises:
-        SegError: a network can't be exported, a picture not be read, or no system runs.
+        SegError: a network can't be exported, a picture can't be read, or no system runs.
     """
     findings = CpuFindings(origin, plan.systems, plan.rounds)
     findings.left_out = {system.id: reason for system in plan.systems if (reason := system.missing())}
@@ -116,7 +116,7 @@ def find_out(plan: CpuRun, origin: Origin, done: Done) -> CpuFindings:
 
 @contextmanager
 def _cache_in(folder: Path) -> Iterator[None]:
-    """Keeps what an earlier run chose out of this one, and what this one compiles out of the user's folder."""
+    """Keeps earlier choices out of this run, and this run's compiled networks out of the user's folder."""
     before = os.environ.get(CACHE_VARIABLE)
     os.environ[CACHE_VARIABLE] = str(folder)
     try:
@@ -133,7 +133,7 @@ def _count(findings: CpuFindings, size_hw: Size) -> None:
 
 
 def _contest(findings: CpuFindings, systems: Sequence[System], folder: Path, case: Case, with_firsts: bool, done: Done) -> None:
-    """Builds all systems, then times them in turn; then, if asked, each by itself in a process of its own."""
+    """Builds all systems and times them in turn; then, if asked, measures each alone in a separate process."""
     size_hw, threads = case
     where = f"{size(size_hw)}, {count(threads, 'thread')}"
     setup = Setup(folder, np.load(folder / cpu_files.FRAME), threads, cpu_files.CLASSES)
@@ -142,7 +142,7 @@ def _contest(findings: CpuFindings, systems: Sequence[System], folder: Path, cas
         try:
             built = system.build(setup)
             _check(built, size_hw)
-        except (SegError, RuntimeError, ModuleNotFoundError) as error:  # compilers and engines have faults of their own
+        except (SegError, RuntimeError, ModuleNotFoundError) as error:  # compilers and engines raise their own kinds of errors
             findings.left_out[f"{system.id} at {where}"] = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         else:
             running[system.id] = built
@@ -164,10 +164,10 @@ def _contest(findings: CpuFindings, systems: Sequence[System], folder: Path, cas
         findings.peaks[threads, precision] = max(peak_gmacs(threads, precision), findings.peaks.get((threads, precision), 0.0))
     _inside(findings, ran, setup, case)
     if with_firsts:
-        running.clear()  # memory is for what comes now
+        running.clear()  # frees the memory for the next step
         for system in ran:
             with TemporaryDirectory(dir=folder) as caches:
-                # "auto" tries in the second what the first had compiled
+                # in its second start "auto" tries what the first start compiled
                 cold, _, warm = (first(folder, system.id, threads, setup.classes, Path(caches)) for _ in range(3))
             findings.firsts[case, system.id] = cold, warm
             done(f"{where}: started {system.id}")
@@ -178,10 +178,10 @@ def _timed(running: Running) -> Callable[[], Mapping[str, float]]:
 
 
 def _check(running: Running, size_hw: Size) -> None:
-    """Refuses a system that gives something else than a label map.
+    """Refuses a system that returns something other than a label map.
 
     Raises:
-        SegError: it does.
+        SegError: the result is not a label map.
     """
     labels, _ = running.run()
     if labels.dtype != np.uint8 or labels.shape != size_hw:
@@ -189,7 +189,7 @@ def _check(running: Running, size_hw: Size) -> None:
 
 
 def _agree(findings: CpuFindings, systems: Sequence[System], running: Mapping[str, Running], setup: Setup, case: Case) -> None:
-    """Compares the labels of our networks with those in torch."""
+    """Compares the labels of our networks with those of torch."""
     for network in {system.network for system in systems} & set(cpu_files.NETWORKS):
         weights = setup.folder / f"{network}.safetensors"
         expected = Predictor.load(weights, engine="torch", threads=setup.threads, size="own")(setup.frame).train_ids
@@ -242,7 +242,7 @@ def _upsampling(path: Path, setup: Setup, rounds: int) -> Measurement:
 
 
 def steps(plan: CpuRun) -> int:
-    """Returns how many steps `find_out` tells of at most."""
+    """Returns the largest number of steps that `find_out` reports."""
     there = [system for system in plan.systems if not system.missing()]
     files = len({system.network for system in there if system.network}) * 2 + 1
     each = len(there) * (1 + WARM_UP_RUNS + plan.rounds)

@@ -1,6 +1,6 @@
-"""The contestants of `benchmarks.cpu`: ours in every engine and precision, and what users would pick instead.
+"""The contestants of `benchmarks.cpu`: our networks in every engine and precision, and what users would pick instead.
 
-Each has an id to ask for it by, says which packages it needs, and is built for one frame size and number of threads.
+Each has an id, says which packages it needs, and is built for one frame size and number of threads.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,17 +17,17 @@ from seg.errors import SegError, did_you_mean
 from seg.runtime.engines.table import AUTO, ENGINES, PRECISIONS
 from seg.weights import int8_file
 
-FIRST = "torchvision-eager"  # that all others are compared with
+FIRST = "torchvision-eager"  # with which all others are compared
 
 
 class Setup(NamedTuple):
-    """What a contestant is built from.
+    """The inputs for building a contestant.
 
     Attributes:
-        folder: that `benchmarks.cpu_files.make` filled.
+        folder: a folder filled by `benchmarks.cpu_files.make`.
         frame: (H, W, 3) uint8 BGR.
-        threads: how many may work on it.
-        classes: of its label map.
+        threads: how many threads may work on it.
+        classes: number of classes in its label map.
     """
 
     folder: Path
@@ -37,12 +37,12 @@ class Setup(NamedTuple):
 
 
 class Running(NamedTuple):
-    """A contestant, built.
+    """A contestant that is ready to run.
 
     Attributes:
-        run: labels the frame; returns the label map, and milliseconds by stage where they are known.
-        runs_in: says, after a run, engine and precision, read back where they can be.
-        note: says, after a run, what there is to know of the choice of both.
+        run: labels the frame; returns the label map, and milliseconds by stage if they are known.
+        runs_in: returns, after a run, engine and precision, read back if possible.
+        note: returns, after a run, a remark about the choice of both.
     """
 
     run: Callable[[], tuple[Labels, Mapping[str, float]]]
@@ -55,12 +55,12 @@ class System:
     """A contestant.
 
     Attributes:
-        id: to ask for it by.
-        label: for tables.
-        build: makes it; a SegError says why it can't be here.
-        packages: that it needs.
-        network: of `benchmarks.cpu_files.NETWORKS`, or "torchvision"; None for one that needs no file.
-        precision: of its arithmetic, if the network is ours; "auto" for what turns out the fastest.
+        id: name on the command line.
+        label: name in tables.
+        build: builds it; a SegError says why it can't run here.
+        packages: packages that it needs.
+        network: one of `benchmarks.cpu_files.NETWORKS`, or "torchvision"; None if it needs no file.
+        precision: precision of its arithmetic, if the network is ours; "auto" for the fastest one.
         ours: whether `seg.Predictor` runs it.
     """
 
@@ -73,13 +73,13 @@ class System:
     ours: bool = False
 
     def missing(self) -> str | None:
-        """Returns which packages are not installed, in a sentence; None if all are."""
+        """Returns a sentence that names the missing packages; None if all are installed."""
         names = [name for name in self.packages if find_spec(name) is None]
         return f"not installed: {', '.join(names)}" if names else None
 
 
 def all_systems() -> list[System]:
-    """Returns every contestant; the first is what the others are compared with."""
+    """Returns every contestant; the others are compared with the first one."""
     systems = [
         _torch(FIRST, "torchvision LR-ASPP, eager"),
         _torch("torchvision-channels-last", "torchvision LR-ASPP, channels last", channels_last=True),
@@ -99,10 +99,10 @@ def all_systems() -> list[System]:
 
 
 def choose(names: Sequence[str]) -> list[System]:
-    """Returns the systems with these ids, or whose ids begin so up to a hyphen, in their order; all for none.
+    """Returns the systems with these ids or with ids that begin with them up to a hyphen, in order; all for no names.
 
     Raises:
-        SegError: a name fits none.
+        SegError: no system has such an id.
     """
     systems = all_systems()
     for name in names:

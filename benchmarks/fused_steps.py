@@ -1,4 +1,4 @@
-"""What our own engine spends on bringing data into another form, which in it is part of larger steps."""
+"""The time that our own engine spends on converting data, which is part of its larger steps."""
 
 import statistics
 import time
@@ -19,21 +19,21 @@ PROFILE_RUNS = 10
 
 def conversions_ms(weights: Path, frame_bgr: npt.NDArray[np.uint8], threads: int, precision: str = "fp32",
                    runs: int = PROFILE_RUNS) -> float:
-    """Returns the milliseconds of what is neither a convolution nor part of one.
+    """Returns the milliseconds of everything that is neither a convolution nor part of one.
 
-    These are the frame's bytes becoming floats, which the first step does line by line and which is timed by itself here, with
-    the lines that strips and bands make twice; and all of the last step, which resizes the deep scores, adds them to the
-    others and lays the sum out class by class.
+    This is the conversion of the frame's bytes to floats, and all of the last step. The first step does the conversion line by
+    line; here it is timed separately, including the lines that neighbouring strips and bands both need. The last step resizes
+    the deep scores, adds them to the others and writes the sum class by class.
 
     Args:
-        weights: a safetensors file that the engine runs.
+        weights: a safetensors file that the engine can run.
         frame_bgr: (H, W, 3) uint8.
-        threads: how many work on it.
-        precision: of the engine.
-        runs: how many are measured; the median counts.
+        threads: number of threads.
+        precision: precision of the engine.
+        runs: number of measured runs; the median counts.
 
     Raises:
-        UnavailablePrecision: the processor has no arithmetic for it.
+        UnavailablePrecision: the processor doesn't support the precision.
     """
     check_processor(precision)
     size_hw = frame_bgr.shape[0], frame_bgr.shape[1]
@@ -63,7 +63,7 @@ def _last_step_ms(weights: Path, frame_bgr: npt.NDArray[np.uint8], threads: int,
 
 @numba.njit(nogil=True)
 def _convert(steps: Any, frame: Any, constants: Any, line: Any, begin: int, every: int) -> None:
-    """Makes the lines of every so many tasks of the first step."""
+    """Converts the lines of every `every`-th task of the first step."""
     s = steps[0]
     padding, reach = s.kernel // 2 * s.dilation, (s.kernel - 1) * s.dilation + 1
     for task in range(begin, s.tasks, every):

@@ -1,7 +1,7 @@
-"""Where a network's time goes, layer by layer, as OpenVINO really runs it: fused, reordered and timed by itself.
+"""Where a network's time goes, layer by layer, as OpenVINO really runs it: fused, reordered, and timed by OpenVINO.
 
-An executed layer often holds several of the network's: an activation or a residual sum is part of its convolution, and a
-1x1 convolution may be fused with the depthwise one behind it. What each does is read from OpenVINO's own description of
+An executed layer often contains several layers of the network: an activation or a residual sum is part of its convolution, and a
+1x1 convolution may be fused with the depthwise one after it. The content of each is read from OpenVINO's own description of
 the compiled network (layer types, shapes of inputs and weights).
 """
 
@@ -23,7 +23,7 @@ KINDS = {
     "1x1": "expansions, projections and the final 1x1 of the encoder",
     "depthwise": "depthwise convolutions",
     "1x1 + depthwise": "an expansion and its depthwise convolution that OpenVINO runs as one layer",
-    "convolution": "any other convolution of the encoder",
+    "convolution": "any other convolution in the encoder",
     "squeeze-and-excite": "the mean, its two 1x1 convolutions, the gate and the multiplication",
     "element-wise": "activations and sums that are not part of a convolution",
     "reorder": "copies from one memory layout to another, between layers that want different ones",
@@ -32,7 +32,7 @@ KINDS = {
     "other": "everything else",
 }
 PROFILE_RUNS = 10
-_HEADS = ("/decoder", "/segmentation_head", "logits")  # how the exporter names what belongs to the decoder
+_HEADS = ("/decoder", "/segmentation_head", "logits")  # how the exporter names the parts of the decoder
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Layer:
     """One executed layer.
 
     Attributes:
-        name: of the network's layers that it runs, the first.
+        name: the first of the network's layers that it runs.
         kind: one of `KINDS`.
-        kernel: which of OpenVINO's implementations runs it.
-        shape: of its output, (N, C, H, W).
+        kernel: the OpenVINO implementation that runs it.
+        shape: shape of its output, (N, C, H, W).
         time_ms: mean over the profiled runs.
-        macs: multiply-adds of its convolutions; 0 for the rest.
+        macs: multiply-adds of its convolutions; 0 for other layers.
     """
 
     name: str
@@ -62,17 +62,17 @@ class Layer:
 
 def profile(networks: Mapping[str, Path | bytes], frame_bgr: npt.NDArray[np.uint8], threads: int, runs: int = PROFILE_RUNS,
             on_run: Callable[[str], None] = lambda name: None) -> dict[str, list[Layer]]:
-    """Runs networks in turn, so that a busy moment hits all of them, and returns their executed layers in their order.
+    """Runs networks in turn, so that a busy moment affects all of them, and returns their executed layers in order.
 
     Args:
-        networks: exported, by name.
+        networks: exported networks, by name.
         frame_bgr: (H, W, 3) uint8.
-        threads: how many OpenVINO may use.
-        runs: how many of each are averaged, after runs that warm up and aren't counted.
-        on_run: told the network's name after each run, warm-up runs too.
+        threads: how many threads OpenVINO may use.
+        runs: number of averaged runs of each, after warm-up runs that don't count.
+        on_run: called with the network's name after each run, including warm-up runs.
 
     Raises:
-        SegError: a network can't run so.
+        SegError: a network can't be profiled.
     """
     engines = {name: OpenVINOEngine(file, threads, profile=True) for name, file in networks.items()}
 
@@ -84,7 +84,7 @@ def profile(networks: Mapping[str, Path | bytes], frame_bgr: npt.NDArray[np.uint
         return {name: _nodes(engine.request((frame_bgr.shape[0], frame_bgr.shape[1]))) for name, engine in engines.items()}
 
     warm = {name: [_mean_us(node) for node in nodes] for name, nodes in run(WARM_UP_RUNS).items()}
-    # OpenVINO averages over all runs since it compiled; this takes the warm-up out again.
+    # OpenVINO averages over all runs since compiling; this removes the warm-up from the mean.
     return {name: _layers(nodes, [max(0.0, (_mean_us(node) * (WARM_UP_RUNS + runs) - early * WARM_UP_RUNS) / runs / 1000)
                                   for node, early in zip(nodes, warm[name], strict=True)])
             for name, nodes in run(runs).items()}
@@ -106,7 +106,7 @@ def _layers(nodes: Sequence[Any], times_ms: Sequence[float]) -> list[Layer]:
 
 @dataclass(frozen=True)
 class Share:
-    """What all layers of one kind take together."""
+    """The sum over all layers of one kind."""
 
     time_ms: float
     macs: int
@@ -114,12 +114,12 @@ class Share:
 
     @property
     def gmacs_per_s(self) -> float:
-        """10^9 multiply-adds per second; 0 where there are none."""
+        """10^9 multiply-adds per second; 0 if there are none."""
         return self.macs / self.time_ms / 1e6 if self.time_ms else 0.0
 
 
 def by_kind(layers: Sequence[Layer]) -> dict[str, Share]:
-    """Returns each kind that occurs, in the order of `KINDS`."""
+    """Returns the sum of each kind that occurs, in the order of `KINDS`."""
     shares = {}
     for kind in KINDS:
         those = [layer for layer in layers if layer.kind == kind]
@@ -129,12 +129,12 @@ def by_kind(layers: Sequence[Layer]) -> dict[str, Share]:
 
 
 def total(layers: Sequence[Layer]) -> Share:
-    """Returns all kinds together."""
+    """Returns the sum over all kinds."""
     return Share(sum(layer.time_ms for layer in layers), sum(layer.macs for layer in layers), len(layers))
 
 
 def _nodes(request: Any) -> list[Any]:
-    """The compiled network's nodes in the order in which they run."""
+    """Returns the compiled network's nodes in the order in which they run."""
     nodes = request.get_compiled_model().get_runtime_model().get_ordered_ops()
     return sorted(nodes, key=lambda node: int(_info(node, "execOrder") or 0))
 
@@ -158,7 +158,7 @@ def _sources(node: Any) -> list[Any]:
 
 
 def _is_constant(node: Any) -> bool:
-    """Whether it is a weight; OpenVINO copies some into another layout once, before the first run."""
+    """Returns whether it is a weight; OpenVINO copies some weights into another layout once, before the first run."""
     kind = _info(node, "layerType")
     return kind == "Const" or (kind in ("Reorder", "Reshape") and all(map(_is_constant, _sources(node))))
 
@@ -168,7 +168,7 @@ def _runs_each_time(node: Any) -> bool:
 
 
 def _weights(node: Any) -> list[tuple[int, ...]]:
-    """Shapes of a convolution's weights: (out, in, h, w), or (groups, out, in, h, w); two where two are fused."""
+    """Returns the shapes of a convolution's weights, (out, in, h, w) or (groups, out, in, h, w); two if two are fused."""
     if _info(node, "layerType") != "Convolution":
         return []
     return [shape for source in _sources(node) if _is_constant(source) and len(shape := _shape(source)) >= 4]
@@ -179,7 +179,7 @@ def _macs(node: Any) -> int:
     if not weights:
         return 0
     input_hw, output_hw = _shape(_sources(node)[0])[2:], _shape(node)[2:]
-    # Of two that are fused the first is 1x1 with stride 1: it works at the input's size.
+    # Of two fused convolutions the first is 1x1 with stride 1, so it works at the input's size.
     sizes = [input_hw, output_hw] if len(weights) == 2 else [output_hw]
     return sum(prod(size) * prod(shape) for size, shape in zip(sizes, weights, strict=True))
 

@@ -1,10 +1,10 @@
-"""What each lever of the street recipe gives: the same training with and without it, of a fixed number of pictures.
+"""What each lever of the street recipe gives: the same training with and without it, on a fixed number of pictures.
 
     python -m benchmarks.levers --pictures 6000 --seeds 1 2
 
-Every run is `train_seg.py fit` with the settings of a configuration but for one thing, by one thread; several run side by side.
-Scored are the validation splits of the first data set and of each other one whose classes cover the network's; none of the runs
-learns from them, or chooses its weights on them. A run that is there already is not made again.
+Every run is `train_seg.py fit` with the settings of a configuration, changed in one thing, on one thread; several run side by
+side. They are scored on the validation splits of the first data set and of each other one whose classes cover the network's. No
+run learns from these splits or chooses its weights on them. A run that exists already is not repeated.
 """
 
 import copy
@@ -33,7 +33,7 @@ Settings = dict[str, Any]
 
 
 def _without_data(*words: str) -> Callable[[Settings], None]:
-    """Leaves out the further data sets whose root holds one of the words; the others' shares grow."""
+    """Leaves out the further data sets whose root contains one of the words; the shares of the others grow."""
     def change(settings: Settings) -> None:
         data = settings["data"]
         data["others"] = [other for other in data["others"] if not any(word in other["root"] for word in words)]
@@ -73,22 +73,22 @@ def settings_of(base: Settings, change: Callable[[Settings], None], pictures: in
     change(settings)
     settings["seed_everything"] = seed
     settings["size_frames"] = 0
-    # Nothing is validated on the way: the weights are those of the last step, which no validation has chosen.
+    # There is no validation during a run: the weights are those of the last step, so no validation has chosen them.
     settings["trainer"] |= {"max_epochs": -1, "max_steps": pictures // settings["data"]["batch_size"], "limit_val_batches": 0,
                             "num_sanity_val_steps": 0, "logger": False, "enable_progress_bar": False}
     return settings
 
 
 def train(settings: Settings, folder: Path, name: str) -> Path:
-    """Trains, unless that was done; returns the weights.
+    """Trains, unless the run exists already; returns the weights.
 
     Raises:
-        SegError: the training failed; what it said is told.
+        SegError: the training failed; the message has its last line.
     """
     weights = folder / name / f"{name}.safetensors"
     file, text = folder / f"{name}.yaml", yaml.safe_dump(settings | {"name": name}, sort_keys=False)
     if file.is_file() and file.read_text(encoding="utf-8") != text:
-        raise SegError(f"{file} is of a run with other settings. Give another --runs, or remove {folder / name} and it.")
+        raise SegError(f"{file} is from a run with other settings. Give another --runs, or remove {folder / name} and this file.")
     if not weights.is_file():
         write_text(file, text)
         again = ["--ckpt_path", "last"] if (folder / name / "checkpoints" / "last.ckpt").is_file() else []
@@ -102,7 +102,7 @@ def train(settings: Settings, folder: Path, name: str) -> Path:
 
 
 def score(weights: Path, data: Settings, long_side: int) -> dict[str, float]:
-    """Returns mIoU by root, for each data set whose validation split says something of the network's classes."""
+    """Returns mIoU by root, for each data set whose validation split has classes that cover the network's."""
     predictor = Predictor.load(weights, engine="fused", size=long_side)
     scores = dict[str, float]()
     for entry in ({"root": data["root"], "dataset": data["dataset"]}, *data["others"]):
@@ -120,7 +120,7 @@ def score(weights: Path, data: Settings, long_side: int) -> dict[str, float]:
 
 
 def rows_of(found: Mapping[str, Sequence[Mapping[str, float]]], roots: Sequence[str]) -> list[list[str]]:
-    """Returns a row for each lever: of each data set the mean over seeds and half their range, in percent."""
+    """Returns a row for each lever: for each data set the mean over seeds and half their range, in percent."""
     rows = []
     for name, seeds in found.items():
         cells = []
@@ -135,11 +135,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; see the head of this file."""
     parser = Parser(prog="python -m benchmarks.levers", description=__doc__)
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "street_small.yaml", help="default: street_small")
-    parser.add_argument("--root", default="data/camvid19", metavar="DIR", help="of the first data set (default: %(default)s)")
-    parser.add_argument("--pictures", type=int, default=6000, help="that each run learns from (default: %(default)s)")
+    parser.add_argument("--root", default="data/camvid19", metavar="DIR", help="first data set (default: %(default)s)")
+    parser.add_argument("--pictures", type=int, default=6000, help="pictures that each run learns from (default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="default: 1 2")
     parser.add_argument("--size", type=int, default=640, metavar="PX", help="longer side to score at (default: 640)")
-    parser.add_argument("--teacher", metavar="FILE", help="weights whose teaching is a lever too")
+    parser.add_argument("--teacher", metavar="FILE", help="weights of a teacher, as a further lever")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "levers", metavar="DIR", help="default: runs/levers")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
     arguments = parser.parse_args(argv)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.loader
 
-Frames are rendered at full size and cut to crops, with and without augmentation, in one process and one thread; a loader's
-workers are as many of these. All ways prepare a batch in turn, and ratios are taken within a round. Files and cache lie in the
+Frames are rendered at full size and cropped, with and without augmentation, in one process and one thread; each worker of a
+loader works like this. All ways prepare a batch in turn, and ratios are taken within a round. Files and cache are in the
 system's file cache, so that the work is compared and not the disk.
 """
 
@@ -23,21 +23,21 @@ from seg.errors import SegError
 from seg.files import check_writable_folder
 
 PLAIN: Mapping[str, Any] = {"scale_range": (1, 1), "flip": False, "color_jitter": 0}
-AUGMENTATIONS: Mapping[str, Mapping[str, Any]] = {"crop alone": PLAIN, "augmented": {}}  # the second as the data module has it
+AUGMENTATIONS: Mapping[str, Mapping[str, Any]] = {"crop alone": PLAIN, "augmented": {}}  # {}: the module's default
 WAYS = ("files", "cache on disk", "memory")
 
 
 def loaders(root: Path, cache: Path, crop_hw: tuple[int, int], batch_size: int) -> dict[str, Callable[[], Any]]:
-    """Returns what prepares a batch in each way, by name; the cache is written first.
+    """Returns functions that prepare a batch, by name of the way; the cache is written first.
 
     Raises:
-        SegError: as the readers, or the cache can't be written.
+        SegError: a frame can't be read, or the cache can't be written.
     """
     from datasets.cache.__main__ import main as write_cache
     from datasets.module import SegmentationData
 
     if write_cache([str(root), "--dataset", "cityscapes", "--output", str(cache)]):
-        raise SegError("The cache couldn't be written; the reason stands above.")
+        raise SegError("The cache couldn't be written; see the reason above.")
     found = dict[str, Callable[[], Any]]()
     for augmentation, settings in AUGMENTATIONS.items():
         places: tuple[bool | str, ...] = (False, str(cache), "memory")
@@ -58,7 +58,7 @@ def _prepare(batch_of: Callable[[], Any]) -> None:
 
 
 def document_of(measurement: Measurement, batch_size: int, text: Text, origin: Origin) -> Document:
-    """Makes the result: samples a second, and how many times as many as from files."""
+    """Makes the result: samples per second, and the ratio to files."""
     rows, ratios = [], {}
     for name in measurement.latency_ms:
         spread, files = measurement.spread(name), f"{name.partition(',')[0]}, {WAYS[0]}"
@@ -74,10 +74,10 @@ def document_of(measurement: Measurement, batch_size: int, text: Text, origin: O
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; see the head of this file."""
     parser = Parser(prog="python -m benchmarks.loader", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=12, help="batches of each that are timed (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=12, help="timed batches of each (default: %(default)s)")
     parser.add_argument("--crop", type=int, nargs=2, default=[768, 768], metavar=("H", "W"), help="default: 768 768")
-    parser.add_argument("--batch", type=int, default=4, help="samples of a batch (default: %(default)s)")
-    parser.add_argument("--frames", type=int, default=8, help="that are rendered (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=4, help="samples in a batch (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=8, help="number of rendered frames (default: %(default)s)")
     parser.add_argument("--size", type=parse_size, default=(1024, 2048), metavar="HxW", help="of the frames (default: 1024x2048)")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
     arguments = parser.parse_args(argv)
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise SegError(f"--batch is {arguments.batch}; it must be at least 1 and at most --frames, which is {arguments.frames}.")
     check_writable_folder(arguments.output)
     origin = Origin.here("python", "-m", "benchmarks.loader", *(sys.argv[1:] if argv is None else argv))
-    import torch  # here: it takes seconds, and wrong options should not wait for it
+    import torch  # imported here, because it takes seconds, and an error in the options should be reported at once
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,7 +1,7 @@
-"""Measures several things against each other on a machine that may be busy: warm-up, then rounds of all of them in turn.
+"""Compares several contestants on a machine that may be busy: a warm-up, then rounds in which all of them run in turn.
 
-Nothing is measured first and compared with what is measured last: a round runs each contestant once, in an order drawn
-anew, and ratios are taken within a round. What slows the machine for seconds slows both sides of a ratio.
+A contestant is never compared with one that ran much earlier: a round runs each once, in a new random order, and ratios are
+taken within a round. What slows the machine for some seconds slows both sides of a ratio.
 """
 
 import random
@@ -14,16 +14,16 @@ import numpy as np
 
 from seg.errors import SegError
 
-WARM_UP_RUNS = 2  # the first compiles, the second fills caches
+WARM_UP_RUNS = 2  # the first run compiles, the second fills caches
 TOTAL = "total"
 
 Contestant = Callable[[], Mapping[str, float] | None]
-"""One run, from input in memory to result in memory. May return milliseconds by stage; the total is taken outside."""
+"""One run, from the input in memory to the result in memory. It may return milliseconds by stage; the total is timed outside."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """What repeated measurements say: `median` between the quartiles `q25` and `q75`, and percentiles."""
+    """A summary of repeated measurements: the `median`, the quartiles `q25` and `q75`, and percentiles."""
 
     median: float
     q25: float
@@ -34,10 +34,10 @@ class Spread:
 
     @classmethod
     def of(cls, values: Any) -> "Spread":
-        """Summarises at least one value.
+        """Summarises one or more values.
 
         Raises:
-            SegError: there is none.
+            SegError: there is no value.
         """
         if not len(values):
             raise SegError("There is nothing to summarise: no round was finished.")
@@ -46,7 +46,7 @@ class Spread:
 
     @property
     def iqr(self) -> float:
-        """The interquartile range: half of all measurements lie within one as wide."""
+        """The interquartile range: half of all measurements lie within it."""
         return self.q75 - self.q25
 
     def to_dict(self) -> dict[str, float]:
@@ -56,16 +56,16 @@ class Spread:
 
 @dataclass
 class Measurement:
-    """What `measure` found.
+    """The results of `measure`.
 
     Attributes:
-        latency_ms: by contestant, then by stage, one value for each round; "total" is always among the stages.
+        latency_ms: by contestant, then by stage, one value for each round; one of the stages is always "total".
     """
 
     latency_ms: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
     def add(self, name: str, total_ms: float, stages_ms: Mapping[str, float] | None) -> None:
-        """Takes over one run; the total is the one that was measured from outside."""
+        """Adds one run; its total was measured outside."""
         stages = self.latency_ms.setdefault(name, {})
         for stage, value in {**(stages_ms or {}), TOTAL: total_ms}.items():
             stages.setdefault(stage, []).append(value)
@@ -75,7 +75,7 @@ class Measurement:
         return Spread.of(self.latency_ms[name][stage])
 
     def ratio(self, name: str, to: str, stage: str = TOTAL) -> Spread:
-        """Returns how many times as long `name` takes as `to`, from the ratios within each round."""
+        """Returns how many times as long `name` takes as `to`, from the ratios within the rounds."""
         pairs = zip(self.latency_ms[name][stage], self.latency_ms[to][stage], strict=True)
         return Spread.of([mine / other for mine, other in pairs])
 
@@ -88,20 +88,20 @@ class Measurement:
 def measure(contestants: Mapping[str, Contestant], rounds: int, *, warm_up_runs: int = WARM_UP_RUNS, seed: int = 0,
             clock: Callable[[], float] = time.perf_counter, on_run: Callable[[str], None] = lambda name: None,
             settle_s: float = 0.0) -> Measurement:
-    """Runs every contestant `rounds` times, interleaved, after runs that are not counted.
+    """Runs every contestant `rounds` times, interleaved, after warm-up runs that don't count.
 
     Args:
         contestants: by name.
         rounds: how often each is timed.
-        warm_up_runs: of each contestant, before the first round.
-        seed: of the order within the rounds.
-        clock: gives seconds.
-        on_run: told the contestant's name after each run, warm-up runs too, outside of the timing.
-        settle_s: a contestant that takes less runs untimed for this long before it is timed. Threads of the one before it, which
-            may spin while they wait for work, sleep by then.
+        warm_up_runs: warm-up runs of each contestant, before the first round.
+        seed: seed of the order within the rounds.
+        clock: returns seconds.
+        on_run: called with the contestant's name after each run, including warm-up runs; this is not timed.
+        settle_s: a contestant that takes less than this first runs untimed for this long. By then the threads of the one before
+            it, which may spin while they wait for work, sleep.
 
     Raises:
-        SegError: there is no contestant, or no round is asked for.
+        SegError: there is no contestant, or the number of rounds is below 1.
     """
     if not contestants:
         raise SegError("There is nothing to measure.")
@@ -128,7 +128,7 @@ def measure(contestants: Mapping[str, Contestant], rounds: int, *, warm_up_runs:
 
 
 def _turns(names: list[str], rounds: int, seed: int) -> Iterator[str]:
-    """Yields all names once for each round; shuffled, so that no one always follows the same one."""
+    """Yields all names once per round, shuffled, so that no contestant always follows the same one."""
     shuffle = random.Random(seed).shuffle
     for _ in range(rounds):
         shuffle(names)

@@ -1,4 +1,4 @@
-"""Networks of this project made ready to be timed: exported into a folder, loaded by the predictor, fed with a frame."""
+"""Prepares networks of this project for timing: exports them into a folder, loads them in a predictor, and feeds them a frame."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from seg.runtime import Predictor
 
 
 def make_frame(size_hw: tuple[int, int], seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Returns a (H, W, 3) uint8 BGR frame of coloured patches and a little noise: its label map has areas and borders."""
+    """Returns a (H, W, 3) uint8 BGR frame of coloured patches and a little noise; its label map has areas and borders."""
     height, width = size_hw
     random = np.random.default_rng(seed)
     patches = random.integers(0, 230, (height // 64 + 1, width // 64 + 1, 3)).repeat(64, 0).repeat(64, 1)[:height, :width]
@@ -22,16 +22,16 @@ def make_frame(size_hw: tuple[int, int], seed: int = 0) -> npt.NDArray[np.uint8]
 
 
 def frame_to_labels(predictor: Predictor, frame_bgr: npt.NDArray[np.uint8]) -> Contestant:
-    """Returns a run that labels `frame_bgr` and tells its stages."""
+    """Returns a contestant that labels `frame_bgr` and returns its stages."""
     out = np.empty(frame_bgr.shape[:2], np.uint8)
     return lambda: predictor(frame_bgr, out).latency_ms
 
 
 def export(network: SegmentationNetwork, path: Path, size_hw: tuple[int, int]) -> Path:
-    """Writes a network with 19 classes as ONNX for one frame size; compared with torch, as every export.
+    """Writes a network with 19 classes as ONNX for one frame size; it is compared with torch, like every export.
 
     Raises:
-        SegError: it can't be exported, or its export computes something else.
+        SegError: it can't be exported, or the export computes something else.
     """
     export_onnx(network, path, describe(network, CITYSCAPES, size_hw), size_hw)
     return path

@@ -1,6 +1,6 @@
-"""What every benchmark writes: NAME.md, NAME.json, NAME.html and NAME.png in one folder, with date, command and machine in them.
+"""The output of every benchmark: NAME.md, NAME.json, NAME.html and NAME.png in one folder, with date, command and machine.
 
-All are made in memory first and then written atomically, so an interrupted run leaves the last one's files whole.
+All are made in memory first and then written atomically, so an interrupted run leaves the earlier files undamaged.
 """
 
 from pathlib import Path
@@ -17,10 +17,10 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 class Steps:
-    """A progress bar on standard error for a known number of steps; it works between two runs only, never beside one.
+    """A progress bar on standard error for a known number of steps; it draws only between runs, so it doesn't disturb them.
 
     Attributes:
-        count: steps that are done.
+        count: number of finished steps.
     """
 
     def __init__(self, count: int) -> None:
@@ -37,16 +37,16 @@ class Steps:
         self._progress.stop()
 
     def done(self, what: str) -> None:
-        """Says what was just done."""
+        """Reports a finished step."""
         self.count += 1
         self._progress.update(self._task, advance=1, description=what, refresh=True)
 
 
 def publish(folder: Path, name: str, document: Document) -> None:
-    """Shows the result, writes it, and says where it is.
+    """Prints the result, writes it, and says where it is.
 
     Raises:
-        SegError: as `write`.
+        SegError: see `write`.
     """
     show(document)
     for path in write(folder, name, document):
@@ -54,9 +54,9 @@ def publish(folder: Path, name: str, document: Document) -> None:
 
 
 def write(folder: Path, name: str, document: Document) -> list[Path]:
-    """Writes NAME.md, NAME.json and NAME.html, and NAME.png of its chart; returns them.
+    """Writes NAME.md, NAME.json and NAME.html, and NAME.png with its chart; returns their paths.
 
-    Without a chart an older picture goes: it is of another run.
+    If there is no chart, an older picture is deleted, because it belongs to another run.
 
     Raises:
         SegError: the folder can't be written.

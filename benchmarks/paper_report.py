@@ -1,4 +1,4 @@
-"""What `benchmarks.paper_table` found, as tables, sentences, data and a picture."""
+"""The results of `benchmarks.paper_table` as tables, sentences, data and a chart."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,23 +14,23 @@ from seg.models.paper import FULL_HW, FULL_MADDS_HW, HALF_MADDS_HW, MAdds
 from seg.report.pareto import Panel, Point, draw
 
 Size = tuple[int, int]
-NETWORK = "network"  # the predictor's stage without fitting the frame and without the label map
+NETWORK = "network"  # the predictor's stage; fitting the frame and making the label map are not part of it
 PHONE = "Pixel 3, one core (published)"
 
 
 @dataclass
 class PaperFindings:
-    """Everything that the report is made of.
+    """The data of the report.
 
     Attributes:
         entries: the networks, in the tables' order.
-        first_alike: by id, the id under which its network was timed.
-        parameters, madds: by id; multiply-adds by frame size too.
-        latencies: by frame size and threads; within, by id.
+        first_alike: by id, the id under which the same network was timed.
+        parameters, madds: by id; multiply-adds also by frame size.
+        latencies: by frame size and threads, then by id.
         peaks: by threads, 10^9 multiply-adds per second of a matrix product.
-        profiles: by frame size and id, on `profile_threads` threads.
-        rounds: how often each was timed.
-        engine: name and precision, read back from it.
+        profiles: by frame size and id, with `profile_threads` threads.
+        rounds: how often each network was timed.
+        engine: name and precision, read back from the engine.
     """
 
     origin: Origin
@@ -60,7 +60,7 @@ class PaperFindings:
         return self.latencies[size_hw, threads].spread(self.first_alike[entry.id], stage)
 
     def headlines(self) -> list[tuple[Entry, Entry]]:
-        """Returns the pairs that the paper compares, slow and fast, of which both were timed."""
+        """Returns the pairs (slow, fast) that the paper compares, if both were timed."""
         by_id = {entry.id: entry for entry in self.entries}
         return [(by_id[slow], by_id[fast]) for slow, fast in HEADLINES if slow in by_id and fast in by_id]
 
@@ -107,7 +107,7 @@ def _to_dict(findings: PaperFindings) -> dict[str, Any]:
 
 
 def _chart(findings: PaperFindings) -> list[Block]:
-    """Returns published accuracy on val against latency, on the phone and here with the fewest threads, where there is any."""
+    """Returns published accuracy on val against latency, on the phone and here with the fewest threads; may be empty."""
     shown = [entry for entry in findings.entries if entry.in_table_7]
     if not shown:
         return []
@@ -135,19 +135,19 @@ def _how(findings: PaperFindings) -> Text:
     peaks = ", ".join(f"{peak:.1f} GMAC/s with {count(threads, 'thread')}" for threads, peak in sorted(findings.peaks.items()))
     return Text(
         *findings.origin.sentence(),
-        f" Random weights; {findings.engine}; every network once per round in an order drawn anew, "
+        f" Random weights; {findings.engine}; every network once per round in a new random order, "
         f"{count(findings.rounds, 'round')}; median, and in brackets the interquartile range. ", Emphasis("Network"),
         " is the network alone, colour order and normalisation included; ", Emphasis("labels"),
         f" is a frame in memory to its label map at full size. A float32 matrix product reaches {peaks} here; ",
-        Emphasis("of peak"), " says which part of that the network's convolutions reach.")
+        Emphasis("of peak"), " says which share of it the network's convolutions reach.")
 
 
 def _counts() -> Text:
     return Text(
-        Emphasis("Convolutions"), " are their multiply-adds alone; ", Emphasis("with element-wise"),
+        Emphasis("Convolutions"), " counts only their multiply-adds; ", Emphasis("with element-wise"),
         " adds residual sums, gates, h-swish, pools and resizes; ", Emphasis("as the authors' graph"),
-        " adds that LR-ASPP resizes its features there before it classifies them, and here behind. The difference is that of the "
-        "last count from the paper's figure.")
+        " adds that LR-ASPP resizes its features there before it classifies them, and here afterwards. The difference is "
+        "between the last count and the paper's figure.")
 
 
 def _headline_table(findings: PaperFindings) -> Table:
@@ -203,7 +203,7 @@ def _arithmetic_table(findings: PaperFindings, size_hw: Size) -> Table:
 
 
 def _pairs(findings: PaperFindings) -> Iterable[tuple[Pair, Size]]:
-    """The paper's comparisons with what explains them, by frame size."""
+    """Yields the paper's comparisons, each with the data that explain it, by frame size."""
     threads = findings.profile_threads
     for slow, fast in findings.headlines():
         for size_hw in findings.sizes:

@@ -1,4 +1,4 @@
-"""The work of `benchmarks.paper_table`: builds, counts, exports, times and profiles the networks that were chosen."""
+"""The work of `benchmarks.paper_table`: builds, counts, exports, times and profiles the chosen networks."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,23 +20,23 @@ from seg.models.network import SegmentationNetwork
 from seg.models.paper import FULL_MADDS_HW, HALF_MADDS_HW, madds
 from seg.runtime import Predictor
 
-ENGINE = "openvino"  # the fastest that the project has
+ENGINE = "openvino"  # the fastest for all of these networks
 _TEMPORARY = "lraspp-benchmark-"
 
 Done = Callable[[str], None]
-"""Told after each step what was done."""
+"""Called after each step with a description of it."""
 
 
 @dataclass(frozen=True)
 class PaperRun:
-    """What to do with which networks.
+    """The settings of a run.
 
     Attributes:
         entries: the networks, in the tables' order.
-        networks: each that differs from those before, by id.
-        first_alike: by each entry's id, that of its network.
-        sizes_hw: of the frames.
-        threads: each number of threads is timed by itself.
+        networks: the different networks, by id.
+        first_alike: by each entry's id, the id of its network.
+        sizes_hw: frame sizes.
+        threads: numbers of threads; each is timed separately.
         rounds: how often each network is timed.
     """
 
@@ -57,19 +57,19 @@ class PaperRun:
 
     @property
     def profiled(self) -> list[str]:
-        """The ids in the pairs that the paper compares, where both are there."""
+        """The ids in the paper's comparisons for which both networks were chosen."""
         return [id for pair in HEADLINES if set(pair) <= set(self.first_alike) for id in pair]
 
     @property
     def steps(self) -> int:
-        """How many steps `find_out` tells of."""
+        """The number of steps that `find_out` reports."""
         timed = len(self.networks) * (WARM_UP_RUNS + self.rounds) * len(self.threads)
         profiled = len(self.profiled) * (WARM_UP_RUNS + PROFILE_RUNS)
         return len(self.networks) + len(self.sizes_hw) * (len(self.networks) + timed + profiled)
 
 
 def find_out(plan: PaperRun, origin: Origin, done: Done) -> PaperFindings:
-    """Does everything; a minute or so for each size and number of threads, ten seconds for a network.
+    """Measures everything; it takes about a minute for each size and number of threads, and ten seconds for a network.
 
     Raises:
         SegError: a network can't be exported or run, or there is too little memory.
@@ -96,7 +96,7 @@ def find_out(plan: PaperRun, origin: Origin, done: Done) -> PaperFindings:
 
 
 def _time(findings: PaperFindings, files: dict[str, Path], size_hw: Size, threads: int, done: Done) -> None:
-    """Times all networks against each other at one size and number of threads; only they are in memory meanwhile."""
+    """Times all networks against each other at one size and number of threads; only these are in memory during that time."""
     frame = make_frame(size_hw)
     predictors = {id: Predictor.load(path, engine=ENGINE, precision="fp32", threads=threads, size="own")
                   for id, path in files.items()}
@@ -120,7 +120,7 @@ def profile_one(entry: Entry, sizes_hw: Sequence[Size], threads: Sequence[int], 
     """Returns the profile of one network: by kind of layer and layer by layer, at each size and number of threads.
 
     Raises:
-        SegError: as `find_out`.
+        SegError: see `find_out`.
     """
     network = entry.network.build()
     blocks: list[Block] = []
@@ -136,7 +136,7 @@ def profile_one(entry: Entry, sizes_hw: Sequence[Size], threads: Sequence[int], 
 
 
 def profile_steps(sizes_hw: Sequence[Size], threads: Sequence[int]) -> int:
-    """Returns how many steps `profile_one` tells of."""
+    """Returns the number of steps that `profile_one` reports."""
     return len(sizes_hw) * (1 + len(threads) * (WARM_UP_RUNS + PROFILE_RUNS))
 
 

@@ -1,11 +1,11 @@
-"""Every row of the paper's tables beside what it takes here: parameters, multiply-adds and latency on this machine's CPU.
+"""Every row of the paper's tables beside the measured values: parameters, multiply-adds and latency on this machine's CPU.
 
     python -m benchmarks.paper_table                            everything; 10 to 15 minutes on two cores
     python -m benchmarks.paper_table --rows 1 7 --rounds 30     two networks against each other, in more rounds
     python -m benchmarks.paper_table --profile 7                where one network's time goes, layer by layer
 
-Writes paper_table.md, paper_table.json and paper_table.png. Figures are as good as the machine is quiet: stop what else
-runs on it. Source of the published figures: `seg.models.paper`.
+The command writes paper_table.md, paper_table.json and paper_table.png. Other load on the machine falsifies the figures: stop it
+first. Source of the published figures: `seg.models.paper`.
 """
 
 import sys
@@ -56,12 +56,12 @@ def _main(argv: Sequence[str] | None) -> None:
     if arguments.profile is not None:
         for option in ("rows", "rounds", "output"):
             if getattr(arguments, option) not in (None, []):
-                raise SegError(f"--profile only prints one network's profile; --{option} doesn't go with it.")
+                raise SegError(f"--profile only prints one network's profile; --{option} can't be used with it.")
     elif arguments.rounds is not None and arguments.rounds < 1:
         raise SegError(f"--rounds is {arguments.rounds}; it must be at least 1.")
 
 
-    # Here, because torch takes seconds, and wrong options should not wait for it.
+    # Imported here, because torch takes seconds, and an error in the options should be reported at once.
     from benchmarks import paper_report, paper_rows, paper_run
 
     entries = paper_rows.choose(arguments.rows if arguments.profile is None else [arguments.profile])

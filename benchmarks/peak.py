@@ -1,6 +1,6 @@
-"""What this machine can do at most, measured: multiply-adds per second of a large matrix product, in any precision.
+"""The peak speed of this machine, measured: multiply-adds per second of a large matrix product, in any precision.
 
-A network's multiply-adds divided by it are the least time that the network can take; how much longer it takes says how
+A network's multiply-adds divided by it give the shortest possible time of the network; how much longer it really takes shows how
 far the engine is from the machine's limit.
 """
 
@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-_SIDE = 1024  # 4 MiB a matrix: beyond the caches next to a core, and long enough that starting threads doesn't count
+_SIDE = 1024  # 4 MiB for a matrix: larger than the caches of a core, and long enough that starting threads doesn't matter
 _RUNS = 20
 
 
 def peak_gmacs(threads: int, precision: str = "fp32") -> float:
     """Returns 10^9 multiply-adds per second, the best of several products.
 
-    In float32 torch multiplies; in bfloat16 and int8 OpenVINO does, since torch's product in int8 isn't fast everywhere.
+    In float32 torch multiplies; in bfloat16 and int8 OpenVINO does, because torch's int8 product isn't fast on all machines.
 
     Args:
-        threads: how many work on it. It is a setting of torch for the whole process, and is set back.
+        threads: number of threads. It is a setting of torch for the whole process; the old value is restored.
         precision: "fp32", "bf16" or "int8".
     """
     if precision != "fp32":
@@ -42,13 +42,13 @@ def peak_gmacs(threads: int, precision: str = "fp32") -> float:
 
 
 def _product_s(request: Any) -> float:
-    """Runs a product and returns what it took by itself, without the conversions around it."""
+    """Runs a product and returns the time of the product alone, without the conversions around it."""
     request.infer()
     return sum(layer.real_time.total_seconds() for layer in request.get_profiling_info() if layer.node_type == "Convolution")
 
 
 def _product(threads: int, precision: str) -> Any:
-    """Compiles a product as OpenVINO has it fastest: a 1x1 convolution of `_SIDE` channels at as many positions."""
+    """Compiles a product in the form that is fastest in OpenVINO: a 1x1 convolution of `_SIDE` channels at as many positions."""
     import openvino as ov
     from openvino import opset13 as op
 
@@ -58,7 +58,7 @@ def _product(threads: int, precision: str) -> Any:
     image = op.parameter([1, _SIDE, 32, _SIDE // 32], np.float32)
     weights = op.constant(random.uniform(-1, 1, (_SIDE, _SIDE, 1, 1)).astype(np.float32))
     left, right = image, weights
-    if precision == "int8":  # the levels say so
+    if precision == "int8":  # the quantisation levels make it int8
         ends = [np.float32(value) for value in (0, 1, 0, 1)]
         left = op.fake_quantize(image, *ends, 256)
         side = np.ones((_SIDE, 1, 1, 1), np.float32)

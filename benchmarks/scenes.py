@@ -2,8 +2,8 @@
 
     python -m benchmarks.scenes [--frames N] [--size HxW] [--seed S] [--weights camvid_small_scratch]
 
-A network that was trained on CamVid's real frames predicts frames of scenes. Its 11 classes are compared with the 19 of the
-scenes by CamVid's own grouping; what has no counterpart is not counted. Rendering is timed on one core, without writing.
+A network that was trained on CamVid's real frames predicts frames of scenes. Its 11 classes are compared with the scenes' 19
+by CamVid's own grouping; classes without a counterpart don't count. Rendering is timed on one core, without writing files.
 """
 
 import sys
@@ -28,7 +28,7 @@ from seg.label_sets import CAMVID, CITYSCAPES, IGNORE
 from seg.metrics import Scores, confusion_matrix
 from seg.runtime import Predictor
 
-# CamVid counts walls as buildings, signals as signs, lorries and all that runs on rails as cars.
+# CamVid counts walls as buildings, traffic lights as signs, and lorries and rail vehicles as cars.
 COUNTERPARTS = {
     "road": "road", "sidewalk": "pavement", "building": "building", "wall": "building", "fence": "fence", "pole": "pole",
     "traffic light": "sign", "traffic sign": "sign", "vegetation": "tree", "sky": "sky", "person": "pedestrian",
@@ -38,7 +38,7 @@ COUNTERPARTS = {
 
 
 def to_camvid() -> np.ndarray:
-    """Returns a table (256,) uint8 from the scenes' label ids to CamVid's train ids, 255 without a counterpart."""
+    """Returns a table (256,) uint8 from the scenes' label ids to CamVid's train ids; 255 if there is no counterpart."""
     table = np.full(256, IGNORE, np.uint8)
     for name, label_id in zip(CITYSCAPES.classes, CITYSCAPES.label_ids, strict=True):
         if name in COUNTERPARTS:
@@ -47,14 +47,14 @@ def to_camvid() -> np.ndarray:
 
 
 def measure(weights: str, frames: int, size_hw: tuple[int, int], seed: int) -> tuple[Scores, Spread]:
-    """Returns what the network scores on scenes, and how long one takes from seed to picture and labels [ms].
+    """Returns the network's scores on scenes, and the time of one scene from seed to picture and labels [ms].
 
     Raises:
         SegError: the network doesn't know CamVid's classes.
     """
     predictor = Predictor.load(weights, engine="openvino", precision="fp32", size="own")
     if predictor.label_set.classes != CAMVID.classes:
-        raise SegError(f"{weights} predicts {', '.join(predictor.label_set.classes)}; this takes weights of CamVid's classes.")
+        raise SegError(f"{weights} predicts {', '.join(predictor.label_set.classes)}; this needs CamVid's classes.")
     renderer, table = Renderer(catalog().library, size_hw), to_camvid()
     renderer.render(Street(catalog(), "warm-up").scene())
     confusion, times_ms = np.zeros((len(CAMVID), len(CAMVID)), np.int64), []
@@ -75,9 +75,9 @@ def measure(weights: str, frames: int, size_hw: tuple[int, int], seed: int) -> t
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; see the head of this file."""
     parser = Parser(prog="python -m benchmarks.scenes", description=__doc__)
-    parser.add_argument("--frames", type=int, default=100, help="each of its own street (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=100, help="each of another street (default: %(default)s)")
     parser.add_argument("--size", type=parse_size, default=(512, 1024), metavar="HxW", help="default: 512x1024")
-    parser.add_argument("--seed", type=int, default=5, help="which streets (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=5, help="seed of the streets (default: %(default)s)")
     parser.add_argument("--weights", default="camvid_small_scratch", help="default: %(default)s")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
     arguments = parser.parse_args(argv)

@@ -1,8 +1,8 @@
-"""A video in a loop for half an hour: does it stay as fast, and does nothing grow? `python -m benchmarks.soak --minutes 30`.
+"""Runs a video in a loop for half an hour: does it stay as fast, and does nothing grow? `python -m benchmarks.soak --minutes 30`.
 
-Frames are read from a file, labelled and drawn over, as in `infer.py --video`. It ends with exit code 1 where resident memory
-grew by 2% or more after the first tenth of the time, where open files or threads became more, or where the 99th percentile of
-the last sixth lies more than 20% above that of the first.
+Frames are read from a file, labelled and drawn over, as in `infer.py --video`. The exit code is 1 if resident memory
+grew by 2% or more after the first tenth of the time, if the number of open files or threads grew, or if the 99th percentile of
+the last sixth is more than 20% above that of the first.
 """
 
 import os
@@ -33,11 +33,11 @@ LOOK_EVERY_S = 1.0
 
 
 def soak(predictor: Predictor, video: Path, minutes: float, steps: Steps) -> Course:
-    """Labels a video again and again, opened anew each time."""
+    """Labels a video again and again; it is opened again each time."""
     course, painter, start_s, looked_s = Course(), Painter(predictor.label_set), None, 0.0
     for item in _again(video, predictor):
         painter(item)
-        start_s = start_s or time.monotonic()  # after warming up
+        start_s = start_s or time.monotonic()  # after the warm-up
         now_s = time.monotonic() - start_s
         course.seconds.append(now_s)
         course.latency_ms.append(item.latency_ms["total"])
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                         "soak.png go (default: benchmarks/results)")
     arguments = parser.parse_args(argv)
     if not OWN.is_dir():
-        raise SegError("Memory, files and threads are read from /proc, which is Linux's alone.")
+        raise SegError("Memory, files and threads are read from /proc, which only Linux has.")
     if not 0 < arguments.minutes < float("inf"):
         raise SegError(f"--minutes is {arguments.minutes:g}; it must be above 0.")
     check_writable_folder(arguments.output)

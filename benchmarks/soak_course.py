@@ -1,4 +1,4 @@
-"""What a soak saw, whether that does, and the document that says so."""
+"""The measurements of a soak test, their check, and the document about them."""
 
 from array import array
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from seg.document.charts import DASHES, SERIES
 from seg.document.words import listed
 
 MOST_GROWTH, MOST_SLOWER = 0.02, 0.20
-SETTLED, COMPARED = 0.1, 1 / 6  # parts of the time: before memory is looked at, and at both ends for the latency
-_LATEST = 10  # looks at the end: while a file is closed and opened anew, there are fewer threads and files for a moment
+SETTLED, COMPARED = 0.1, 1 / 6  # shares of the time: before the memory is first checked, and at each end for the latency
+_LATEST = 10  # observations at the end: while a file is closed and opened again, there are fewer threads and files for a moment
 _SLICES = 120  # of the time, in the chart and in JSON
 
 
 class Look(NamedTuple):
-    """What was there at a moment: seconds since the start, resident memory [MiB], open files, threads."""
+    """The state at one moment: seconds since the start, resident memory [MiB], open files, threads."""
 
     seconds: float
     memory_mib: float
@@ -29,14 +29,14 @@ class Look(NamedTuple):
 
 
 class Check(NamedTuple):
-    """What was asked of a value.
+    """A requirement for a value.
 
     Attributes:
-        what: it is.
-        wanted: in words.
-        before, after: at the two ends that are compared.
-        found: in words.
-        kept: whether it does.
+        what: name of the value.
+        wanted: the requirement in words.
+        before, after: values at the two ends that are compared.
+        found: the result in words.
+        kept: whether the requirement is met.
     """
 
     what: str
@@ -49,12 +49,12 @@ class Check(NamedTuple):
 
 @dataclass
 class Course:
-    """What was seen.
+    """The course of a soak test.
 
     Attributes:
-        seconds: since the start, of each frame.
-        latency_ms: of each frame. Both in arrays, for lists of so many numbers would themselves be memory that grows.
-        looks: about one a second, the last one at the end.
+        seconds: time since the start, of each frame.
+        latency_ms: of each frame. Both are arrays, because lists of so many numbers would themselves be memory that grows.
+        looks: about one observation per second, the last one at the end.
     """
 
     seconds: "array[float]" = field(default_factory=lambda: array("d"))
@@ -62,7 +62,7 @@ class Course:
     looks: list[Look] = field(default_factory=list)
 
     def checks(self) -> list[Check]:
-        """Returns what is asked of all that is to stay level."""
+        """Returns the checks of everything that must stay level."""
         share = np.array(self.seconds) / self.seconds[-1]
         times = np.array(self.latency_ms)
         first, last = (float(np.percentile(times[part], 99)) for part in (share <= COMPARED, share >= 1 - COMPARED))
@@ -82,7 +82,7 @@ class Course:
         return found
 
     def over_time(self) -> list[dict[str, float]]:
-        """Returns equal parts of the time: their end [s], frames, median and 99th percentile [ms], and the last look in them."""
+        """Returns equal parts of the time: their end [s], frames, median and 99th percentile [ms], and their last observation."""
         edges = np.linspace(0, self.seconds[-1], min(_SLICES, len(self.looks)) + 1)
         bounds = np.searchsorted(np.array(self.seconds), edges, side="right")
         rows = []
@@ -99,10 +99,10 @@ def document_of(course: Course, what: str, facts: Mapping[str, Any], origin: Ori
     """Makes the result.
 
     Args:
-        course: what was seen.
-        what: what ran, in words.
-        facts: the same for JSON.
-        origin: where that was measured.
+        course: the measurements.
+        what: description of what ran, in words.
+        facts: the same as data, for JSON.
+        origin: where it was measured.
     """
     checks, rows = course.checks(), course.over_time()
     frames, minutes = len(course.seconds), course.seconds[-1] / 60
@@ -110,7 +110,7 @@ def document_of(course: Course, what: str, facts: Mapping[str, Any], origin: Ori
     verdict = f"It does not stay level: {listed(missed)}." if missed else "It stays as fast, and nothing grows."
     blocks: list[Block] = [
         Verdict(f"{frames:,} frames in {minutes:.1f} minutes. {verdict}"), Text(*origin.sentence()),
-        Text(f"A video in a loop, opened anew each time: decoded, labelled and drawn over. {what}; "
+        Text(f"A video in a loop, opened again each time: decoded, labelled and drawn over. {what}; "
              f"{frames / minutes / 60:.1f} frames per second in all."),
         Table.of(("what", "wanted", "found", ""), [(check.what, check.wanted, check.found, "yes" if check.kept else "no")
                                                    for check in checks]),
@@ -122,7 +122,7 @@ def document_of(course: Course, what: str, facts: Mapping[str, Any], origin: Ori
 
 
 def _draw(figure: Any, rows: list[dict[str, float]]) -> None:
-    """Draws three charts above each other over the same time."""
+    """Draws three charts, one above the other, over the same time."""
     def column(name: str) -> npt.NDArray[np.float64]:
         return np.array([row[name] for row in rows])
 

@@ -1,10 +1,11 @@
-"""What a start costs: seconds until the first label map, and memory, each in a process of its own.
+"""The cost of a start: seconds until the first label map, and memory, each in a separate process.
 
     python -m benchmarks.start                                      the engine "auto", and then what it chose by name
     python -m benchmarks.start --engines openvino fused             others, each in float32
 
-Of each the first start on a machine, the one after it, and a later one: what "auto" had compiled beside the work in the first,
-it tries in the second. What "auto" holds at last is compared with the engine that it chose, started by name.
+Each engine is started three times: the first start on a machine, the next one, and a later one. What "auto" compiles in the
+background in the first start, it tries in the second. The memory of "auto" in the end is compared with that of its chosen engine,
+started by name.
 """
 
 import sys
@@ -22,11 +23,11 @@ from seg.runtime.engines.table import AUTO, ENGINES, names
 from seg.weights import DEFAULT, find
 
 STARTS = ("first", "next", "later")
-HEAD = ("frame", "engine", "start", "ran in", "seconds", "of a processor", "peak [MiB]", "held [MiB]", "of the chosen one's")
+HEAD = ("frame", "engine", "start", "ran in", "seconds", "processor [s]", "peak [MiB]", "held [MiB]", "of the chosen one's")
 
 
 def starts(weights: Path, size_hw: tuple[int, int], engine: str, precision: str, threads: int, steps: Steps) -> list[First]:
-    """Returns what was found of each of `STARTS`, beginning with nothing cached.
+    """Returns the results of each of `STARTS`, beginning with an empty cache.
 
     Raises:
         SegError: the engine can't run.
@@ -67,13 +68,13 @@ def _main(argv: Sequence[str] | None) -> None:
     origin = Origin.here("python", "-m", "benchmarks.start", *(sys.argv[1:] if argv is None else argv))
     show(Document(f"What a start of {arguments.weights} costs", [
         Text(*origin.sentence()),
-        Text(f"{count(threads, 'thread')}. Seconds count from starting Python; those of a processor are of all threads together, "
-             "and change least with what else runs."),
+        Text(f"{count(threads, 'thread')}. Seconds count from starting Python. Processor seconds are those of all threads; they "
+             "change least with other load on the machine."),
         Table.of(HEAD, rows, left=4)], origin, {}))
 
 
 def _rows(size_hw: tuple[int, int], engine: str, found: Sequence[First], chosen: Sequence[First] | None) -> list[list[str]]:
-    """Returns a row for each start, and for those of the chosen engine, which each is compared with its like of."""
+    """Returns a row for each start; the rows are compared with the same start of the chosen engine."""
     rows = []
     for asked, group in ((engine, found), *([("by name", chosen)] if chosen else [])):
         for name, each, like in zip(STARTS, group, chosen or group, strict=True):

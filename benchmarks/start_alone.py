@@ -1,4 +1,4 @@
-"""A predictor by itself, as `benchmarks.start` starts it, with WEIGHTS ENGINE PRECISION THREADS H W."""
+"""A predictor alone in a process, as `benchmarks.start` starts it, with WEIGHTS ENGINE PRECISION THREADS H W."""
 
 import sys
 from pathlib import Path

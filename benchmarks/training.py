@@ -1,9 +1,9 @@
-"""How fast training is on this processor, and where the time goes: ours beside a plain loop and torchvision's.
+"""How fast training is on this processor, and where the time goes: ours, a plain loop, and torchvision's.
 
     python -m benchmarks.training
 
-A step is a batch of random crops of rendered frames that lie decoded in memory: augmented, forward, loss, backward, optimizer,
-averaged weights. All contestants take steps in turn, each in a process of its own, and ratios are taken within a round.
+A step is a batch of random crops from rendered frames that are decoded in memory: augmentation, forward, loss, backward,
+optimizer, averaged weights. All contestants do steps in turn, each in a separate process, and ratios are taken within a round.
 """
 
 import multiprocessing
@@ -27,7 +27,7 @@ from seg.errors import SegError
 from seg.files import check_writable_folder
 
 ENCODERS = {"row 11": "mobilenet_v3_small_rf2", "row 8": "mobilenet_v3_large_rf2"}
-_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # features of processors that compute in it
+_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # features of processors that support it
 _WARM_UP_STEPS = 3
 
 
@@ -47,13 +47,13 @@ def jobs_of(root: Path, crop_hw: tuple[int, int], batch_size: int, threads: int,
 
 
 def opponents(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Returns which contestant is compared with which."""
+    """Returns the pairs of contestants to compare."""
     pairs = [(f"{row}, ours", other) for row in ENCODERS for other in names if other.startswith(row) and other != f"{row}, ours"]
     return [*pairs, ("row 8, ours", "torchvision")]
 
 
 def start(job: Job, stack: ExitStack) -> Callable[[], Mapping[str, float]]:
-    """Starts a contestant's process; returns what does one step."""
+    """Starts a contestant's process; returns a function that does one step."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(job, theirs), daemon=True)
@@ -66,21 +66,21 @@ def start(job: Job, stack: ExitStack) -> Callable[[], Mapping[str, float]]:
             ours.send("step")
             stages: Mapping[str, float] = ours.recv()
         except (EOFError, OSError):
-            raise SegError(f"The process of {job.way} {job.encoder} has ended; what it said stands above.") from None
+            raise SegError(f"The process of {job.way} {job.encoder} has ended; see its output above.") from None
         return stages
 
     return step
 
 
 def _end(process: Any, connection: Connection) -> None:
-    with suppress(OSError):  # it has ended
+    with suppress(OSError):  # the process has ended already
         connection.send(None)
     process.join(10)
     process.kill()
 
 
 def document_of(measurement: Measurement, batch_size: int, text: Text, origin: Origin) -> Document:
-    """Makes the result: pictures a second, the stages, and the ratios."""
+    """Makes the result: pictures per second, the stages, and the ratios."""
     names = list(measurement.latency_ms)
     rows, ratios = [], []
     for name in names:
@@ -103,12 +103,12 @@ def document_of(measurement: Measurement, batch_size: int, text: Text, origin: O
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; see the head of this file."""
     parser = Parser(prog="python -m benchmarks.training", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=12, help="steps of each that are timed (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=12, help="timed steps of each (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="default: all cores")
     parser.add_argument("--crop", type=int, nargs=2, default=[288, 384], metavar=("H", "W"), help="default: 288 384")
-    parser.add_argument("--batch", type=int, default=8, help="pictures of a step (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=8, help="pictures in a step (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=16, help="rendered, of 360x480 (default: %(default)s)")
-    parser.add_argument("--compile", action="store_true", help="the plain loop by torch.compile, too, which takes minutes")
+    parser.add_argument("--compile", action="store_true", help="also the plain loop with torch.compile, which takes minutes")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
     arguments = parser.parse_args(argv)
     threads = machine.check_threads(arguments.threads)
@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with Steps(len(jobs) * (arguments.rounds + _WARM_UP_STEPS)) as steps:
             measurement = measure(contestants, arguments.rounds, warm_up_runs=_WARM_UP_STEPS, on_run=steps.done)
     text = Text(f"{arguments.batch} crops of {arguments.crop[0]}x{arguments.crop[1]} a step, 19 classes, "
-                f"{count(threads, 'thread')}, float32 where nothing else is said; medians of {arguments.rounds} steps.")
+                f"{count(threads, 'thread')}, float32 unless stated otherwise; medians of {arguments.rounds} steps.")
     document = document_of(measurement, arguments.batch, text, origin)
     publish(arguments.output, "training", document)
     return 0

@@ -1,8 +1,8 @@
-"""Three ways to train on the same frames, each in a process of its own that does a step when it is told to.
+"""Three ways to train on the same frames, each in a separate process that does one step at each request.
 
-`ours` is train_seg.py's own loop: Lightning, the task, its data module. `plain` is what one writes on the same network without
-it. `torchvision` is its network with its reference's idiom: transforms on tensors, full-size scores, SGD. Processes, because
-memory settings and threads are a process's.
+`ours` is train_seg.py's own loop: Lightning, the task, its data module. `plain` is a hand-written loop with the same network.
+`torchvision` is its network, trained as in its reference scripts: transforms on tensors, full-size scores, SGD. They are separate
+processes, because memory settings and threads belong to a process.
 """
 
 import time
@@ -33,25 +33,25 @@ class Job(NamedTuple):
 
 
 class Clock:
-    """Milliseconds by stage of one step; what no stage names is in none."""
+    """Milliseconds by stage of one step; time outside the named stages counts for none."""
 
     def __init__(self) -> None:
         self.stages_ms = dict.fromkeys(STAGES, 0.0)
         self._last = time.perf_counter()
 
     def start(self) -> None:
-        """Begins a step."""
+        """Starts a step."""
         self.stages_ms, self._last = dict.fromkeys(STAGES, 0.0), time.perf_counter()
 
     def ends(self, stage: str) -> None:
-        """Says that a stage has just ended, which began where the one before it ended."""
+        """Records that a stage has just ended; it began where the one before it ended."""
         now = time.perf_counter()
         self.stages_ms[stage] += 1000 * (now - self._last)
         self._last = now
 
 
 def serve(job: Job, connection: Connection) -> None:
-    """Does a step for each message, and answers with its stages; None ends it."""
+    """Does a step for each message, and replies with its stages; None ends the loop."""
     torch.set_num_threads(job.threads)
     torch.manual_seed(0)
     if job.way == "ours":
@@ -63,7 +63,7 @@ def serve(job: Job, connection: Connection) -> None:
 
 
 def data_of(job: Job) -> Any:
-    """Returns the data module: decoded frames in memory, and augmentation as in the shipped configurations."""
+    """Returns the data module: decoded frames in memory, with the augmentation of the shipped configurations."""
     from datasets.module import SegmentationData
 
     return SegmentationData(job.root, "cityscapes", crop_hw=job.crop_hw, batch_size=job.batch_size, workers=0, cache="memory")
@@ -87,7 +87,7 @@ def _serve_ours(job: Job, connection: Connection) -> None:
     clock = Clock()
 
     class Watch(pl.Callback):
-        """Waits before each step until it is asked for, and tells the stages."""
+        """Waits before each step until it is requested, and reports the stages."""
 
         def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
             pl_module.network.decoder.register_forward_hook(lambda *_: clock.ends("forward"))
@@ -158,7 +158,7 @@ def _plain(job: Job) -> Iterator[dict[str, float]]:
 
 
 def _learn(loss: torch.Tensor, optimizer: torch.optim.Optimizer, clock: Clock) -> None:
-    """The second half of a step, as everybody writes it."""
+    """The second half of a step, in the usual form."""
     clock.ends("loss")
     optimizer.zero_grad()
     loss.backward()
@@ -202,9 +202,9 @@ def _torchvision(job: Job) -> Iterator[dict[str, float]]:
 
 
 def render(root: Path, frames: int, size_hw: tuple[int, int]) -> None:
-    """Renders frames to train on, in Cityscapes' layout, and one to validate on, which the data module asks for."""
+    """Renders frames for training, in Cityscapes' layout, and one for validation, which the data module needs."""
     from datasets.scenes.__main__ import main
 
     for split, count, seed in (("train", frames, "0"), ("val", 1, "1")):
         if main([str(root), "--frames", str(count), "--size", f"{size_hw[0]}x{size_hw[1]}", "--split", split, "--seed", seed]):
-            raise SegError("The frames couldn't be rendered; the reason stands above.")
+            raise SegError("The frames couldn't be rendered; see the reason above.")

@@ -2,10 +2,9 @@
 
     python -m benchmarks.video VIDEO [--weights street_small] [--frames N] [--rounds N] [--threads N] [--rendered N]
 
-Each round runs, in an order drawn anew: decoding alone, the network alone, drawing and encoding alone; a serial loop that reads
-and writes with OpenCV, as this project did before it had the pipeline; and the pipeline in both modes. Ratios are taken within a
-round. Then drawing at 720x1280; and smoothing: how often labels change where the picture stands still, and mIoU on a rendered
-drive.
+Each round runs the following in a new random order: only decoding, only the network, only drawing and encoding; a serial loop
+that reads and writes with OpenCV; and the pipeline in both modes. Ratios are taken within a round. After the rounds it measures
+drawing at 720x1280, and smoothing: how often labels change where the picture doesn't move, and mIoU on a rendered drive.
 """
 
 import sys
@@ -40,26 +39,26 @@ STAGES = ("decoding alone", "network alone", "drawing and encoding alone")
 SERIAL = "one after the other, by OpenCV"
 PIPELINE = {mode: f"pipeline, for {mode}" for mode in MODES}
 _DRAWN_HW = 720, 1280
-_WORK = "work"  # without opening files and warming up
-_CPU = "cpu"  # the same, of all cores together
+_WORK = "work"  # without opening files and without warm-up
+_CPU = "cpu"  # the same, summed over all cores
 
 
 class Bench:
     """The contestants, on the first frames of a video.
 
     Args:
-        video: a file.
+        video: a video file.
         predictor: segments it.
-        frames: at most so many.
-        folder: for what they write.
+        frames: the largest number of frames.
+        folder: for the written files.
 
     Attributes:
-        frames: how many there are.
-        size_hw: of each.
+        frames: number of frames.
+        size_hw: size of the frames.
         delays_ms: from glass to glass, by mode, of all frames of all runs.
 
     Raises:
-        SegError: it is no video.
+        SegError: it is not a video.
     """
 
     def __init__(self, video: str, predictor: Predictor, frames: int, folder: Path) -> None:
@@ -76,7 +75,7 @@ class Bench:
         self.delays_ms: dict[str, list[float]] = {mode: [] for mode in MODES}
 
     def contestants(self) -> dict[str, Contestant]:
-        """Returns all by name."""
+        """Returns all contestants by name."""
         runs = {"decoding alone": self.decode, "network alone": self.network, "drawing and encoding alone": self.encode,
                 SERIAL: self.serial}
         return {**runs, **{PIPELINE[mode]: partial(self.pipeline, mode) for mode in MODES}}
@@ -118,7 +117,7 @@ class Bench:
             for _ in range(self.frames):
                 good, frame = capture.read()
                 if not good:
-                    raise SegError(f"OpenCV can't decode {self._video}, so that there is nothing to compare with.")
+                    raise SegError(f"OpenCV can't decode {self._video}, so there is nothing to compare with.")
                 frame_bgr = frame.astype(np.uint8, copy=False)
                 picture = overlay(frame_bgr, self._predictor(frame_bgr).train_ids, self._predictor.label_set)
                 writer.write(picture[:height, :width])
@@ -128,7 +127,7 @@ class Bench:
             capture.release()
 
     def pipeline(self, mode: str) -> dict[str, float]:
-        """Does all of it in threads."""
+        """Does everything in threads."""
         output = self._folder / f"{mode}.mp4"
         done = segment_file(self._video, output, predictor=self._predictor, mode=mode, limit=self.frames,  # type: ignore[arg-type]
                             overwrite=True)
@@ -137,7 +136,7 @@ class Bench:
         return {_WORK: done.seconds * 1000, "latency": done.result.latency.summary()["p50"]}
 
     def drawing(self, rounds: int = 30) -> dict[str, float]:
-        """Returns the median milliseconds, by one thread, that a picture takes for a file, and for the window, at 720x1280."""
+        """Returns the median milliseconds, on one thread, for drawing a picture for a file and for the window, at 720x1280."""
         threads = cv2.getNumThreads()
         cv2.setNumThreads(1)
         painter, height, width = Painter(self._predictor.label_set), *_DRAWN_HW
@@ -151,7 +150,7 @@ class Bench:
             cv2.setNumThreads(threads)
 
     def smoothing(self, rendered: int) -> Smoothing:
-        """Measures what blending scores over time does to these frames, and to rendered ones."""
+        """Measures the effect of blending scores over time, on these frames and on rendered ones."""
         frames = [sample.frame_bgr for sample in self._samples]
         return measure_smoothing(self._predictor, frames, float(self._stream.fps or 25), rendered)
 
@@ -170,22 +169,22 @@ def _timed(draw: Callable[[Segmented], UInt8Array]) -> Callable[[Segmented], flo
 
 
 class _Start:
-    """Now, by the clock and by the time that all cores together have worked for this process."""
+    """The current time, by the clock and as processor time of this process on all cores together."""
 
     def __init__(self) -> None:
         self._wall_s, self._cpu_s = time.perf_counter(), time.process_time()
 
     def since(self) -> dict[str, float]:
-        """Returns the milliseconds since then."""
+        """Returns the milliseconds since this start."""
         return {_WORK: (time.perf_counter() - self._wall_s) * 1000, _CPU: (time.process_time() - self._cpu_s) * 1000}
 
 
 def ratios(measurement: Measurement, cores: int) -> dict[str, Spread]:
-    """Returns speeds relative to each other, each from the ratios within the rounds.
+    """Returns relative speeds, each from the ratios within the rounds.
 
-    By mode: of the slowest stage alone ("MODE of slowest"), times the serial loop's ("MODE to serial"), of what the cores can
-    make if none of them ever waits ("MODE of cores"); "cores to slowest", what they can make of the slowest stage's speed alone;
-    and "throughput to latency".
+    By mode: relative to the slowest stage alone ("MODE of slowest"), to the serial loop ("MODE to serial"), and to the speed of
+    the cores if none of them ever waits ("MODE of cores"). Also: that speed relative to the slowest stage alone ("cores to
+    slowest"), and "throughput to latency".
     """
     work = {name: stages[_WORK] for name, stages in measurement.latency_ms.items()}
     slowest = [max(values) for values in zip(*(work[stage] for stage in STAGES), strict=True)]
@@ -202,7 +201,7 @@ def ratios(measurement: Measurement, cores: int) -> dict[str, Spread]:
 
 def report(bench: Bench, measurement: Measurement, origin: Origin, rounds: int,
            predictor: Predictor, drawing_ms: dict[str, float], smoothing: Smoothing) -> Document:
-    """Returns what is printed and written."""
+    """Returns the document that is printed and written."""
     speeds = {name: Spread.of([1000 * bench.frames / ms for ms in stages[_WORK]])
               for name, stages in measurement.latency_ms.items()}
     rows = [(name, f"{spread.median:.1f}", f"{spread.iqr:.1f}") for name, spread in speeds.items()]
@@ -217,20 +216,20 @@ def report(bench: Bench, measurement: Measurement, origin: Origin, rounds: int,
         Text(f"{bench.frames} frames of {height}x{width}, {predictor.weights}, {predictor.engine}, {predictor.precision}, "
              f"{count(predictor.threads, 'thread')}; {rounds} rounds. Frames per second, median and interquartile range:"),
         Table.of(("what", "frames per second", "IQR"), rows),
-        Text("Of the pipeline: its speed as a share of its slowest stage alone, of what the cores can make together, and times "
-             "the serial loop's; the network's latency; and from a frame's decoding until its last byte was written, waiting in "
-             "full queues included [ms]."),
+        Text("For the pipeline: its speed as a share of its slowest stage alone, as a share of what the cores can do together, "
+             "and as a multiple of the serial loop's; the network's latency; and the time from a frame's decoding until its last "
+             "byte was written, including waiting in full queues [ms]."),
         Table.of(("for", "of the slowest stage", "of the cores", "times serial", "latency p50", "glass to glass p50", "p90",
                   "p99"), [
             (mode, f"{found[f'{mode} of slowest'].median:.0%}", f"{found[f'{mode} of cores'].median:.0%}",
              f"{found[f'{mode} to serial'].median:.2f}", f"{latency[mode].median:.1f}",
              *(f"{glass[mode][what]:.0f}" for what in ("p50", "p90", "p99"))) for mode in MODES]),
-        Text(f"For throughput it makes {found['throughput to latency'].median:.2f} times the frames a second that it makes for "
-             f"latency, and a frame takes {latency['throughput'].median / latency['latency'].median:.2f} times as long in the "
+        Text(f"For throughput the frame rate is {found['throughput to latency'].median:.2f} times the one for latency, and a "
+             f"frame takes {latency['throughput'].median / latency['latency'].median:.2f} times as long in the "
              "network."),
-        Text(f"All stages of a frame take {cpu_ms:.1f} ms of a core. {cores} cores that never wait make "
-             f"{found['cores to slowest'].median:.0%} of the slowest stage's speed alone, and no pipeline makes more."),
-        Text("What is asked for:"),
+        Text(f"All stages of a frame take {cpu_ms:.1f} ms of a core. {cores} cores that never wait reach "
+             f"{found['cores to slowest'].median:.0%} of the slowest stage's speed alone; no pipeline can be faster."),
+        Text("Targets:"),
         Table.of(("what", "wanted", "found", ""), _targets(found, drawing_ms, smoothing)),
         Text(_words_of_drawing(drawing_ms)),
         Text(_words_of_smoothing(smoothing)),
@@ -246,18 +245,18 @@ def report(bench: Bench, measurement: Measurement, origin: Origin, rounds: int,
 
 
 def _targets(found: dict[str, Spread], drawing_ms: dict[str, float], smoothing: Smoothing) -> list[tuple[str, str, str, str]]:
-    """Returns rows of what is wanted, what was found, and whether that does."""
+    """Returns rows of the target, the result, and whether the target is met."""
     def row(what: str, wanted: str, value: str, good: bool) -> tuple[str, str, str, str]:
         return what, wanted, value, "yes" if good else "no"
 
     of_slowest, to_serial = (found[f"latency {what}"].median for what in ("of slowest", "to serial"))
     faster = found["throughput to latency"].median
-    rows = [row("speed, of the slowest stage alone", "85% or more", f"{of_slowest:.0%}", of_slowest >= 0.85),
-            row("speed, times the serial loop's", "1.25 or more", f"{to_serial:.2f}", to_serial >= 1.25),
-            row("throughput's speed, times latency's", "more than 1", f"{faster:.2f}", faster > 1),
+    rows = [row("speed, share of the slowest stage alone", "85% or more", f"{of_slowest:.0%}", of_slowest >= 0.85),
+            row("speed, multiple of the serial loop's", "1.25 or more", f"{to_serial:.2f}", to_serial >= 1.25),
+            row("throughput's speed, multiple of latency's", "more than 1", f"{faster:.2f}", faster > 1),
             *(row(f"drawing for a {what}", "4 ms or less", f"{ms:.1f} ms", ms <= 4) for what, ms in drawing_ms.items()),
             row("smoothing, changes fewer", "40% or more", f"{smoothing.fewer:.0%}", smoothing.fewer >= 0.4),
-            row("smoothing, of a frame's time", "15% or less", f"{smoothing.share:.1%}", smoothing.share <= 0.15)]
+            row("smoothing, share of a frame's time", "15% or less", f"{smoothing.share:.1%}", smoothing.share <= 0.15)]
     if smoothing.miou:
         gain = smoothing.miou[1] - smoothing.miou[0]
         rows.append(row("smoothing, mIoU gained", "0 or more", f"{gain:+.4f}", gain >= 0))
@@ -265,16 +264,16 @@ def _targets(found: dict[str, Spread], drawing_ms: dict[str, float], smoothing: 
 
 
 def _words_of_smoothing(found: Smoothing) -> str:
-    """Returns what is said about smoothing."""
+    """Returns the words about smoothing."""
     miou = f"{found.miou[0]:.4f} without and {found.miou[1]:.4f} with it" if found.miou else "not measured"
-    return (f"Smoothing: {found.changes[0]:.4f} changes of a label a second on pixels that stand still ({found.still:.0%} of "
+    return (f"Smoothing: {found.changes[0]:.4f} label changes per second on pixels that don't move ({found.still:.0%} of "
             f"all) become {found.changes[1]:.4f}, {found.fewer:.0%} fewer, for {found.share:.1%} of a frame's time. mIoU on a "
             f"rendered drive: {miou}.")
 
 
 def _words_of_drawing(found: dict[str, float]) -> str:
     return (f"Drawing at {_DRAWN_HW[0]}x{_DRAWN_HW[1]}, by one thread, median: {found['file']:.1f} ms for a file, "
-            f"{found['window']:.1f} ms for the window, with its head-up line and legend.")
+            f"{found['window']:.1f} ms for the window, with its line of figures and legend.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -282,12 +281,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m benchmarks.video", description=__doc__)
     parser.add_argument("video", help="a video file")
     parser.add_argument("--weights", default="street_small", help="default: %(default)s")
-    parser.add_argument("--frames", type=int, default=200, help="the first of the video (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=200, help="first frames of the video (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
     parser.add_argument("--threads", type=int, help="default: all cores that this process may use")
     parser.add_argument("--rendered", type=int, default=100, help="frames of a rendered drive, on which smoothing is scored; "
-                        "0 leaves that out (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="where video.md and video.json go "
+                        "0 skips it (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="folder for video.md and video.json "
                         "(default: benchmarks/results)")
     arguments = parser.parse_args(argv)
     if arguments.frames < 2 or arguments.rounds < 1 or arguments.rendered < 0:

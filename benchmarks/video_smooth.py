@@ -1,4 +1,4 @@
-"""What smoothing over time gives and costs: how often labels change where the picture stands still, and mIoU where all moves."""
+"""What smoothing over time gives and costs: how often labels of still pixels change, and mIoU where everything moves."""
 
 from collections.abc import Sequence
 from itertools import islice, pairwise
@@ -15,17 +15,17 @@ from seg.metrics import Scores, confusion_matrix
 from seg.runtime import Predictor
 from seg.video.smooth import Smoother
 
-_STILL_LEVELS, _STILL_PX = 4, 9  # a pixel stands still if the mean around it changes by less, in every channel
+_STILL_LEVELS, _STILL_PX = 4, 9  # a pixel doesn't move if the mean around it changes by less, in every channel
 
 
 class Smoothing(NamedTuple):
-    """What was found, without smoothing and with it.
+    """The results, without and with smoothing.
 
     Attributes:
-        changes: of a pixel's label in a second, over pixels that stand still.
-        still: share of the pixels that do.
-        miou: on rendered streets driven along, with exact labels in every frame; None where the network's classes are others.
-        share: of a frame's time that smoothing takes, medians.
+        changes: label changes per second of a pixel, over the pixels that don't move.
+        still: share of these pixels.
+        miou: on drives along rendered streets, with exact labels for every frame; None if the network has other classes.
+        share: share of a frame's time that smoothing takes, from medians.
     """
 
     changes: tuple[float, float]
@@ -35,15 +35,15 @@ class Smoothing(NamedTuple):
 
     @property
     def fewer(self) -> float:
-        """Share of the changes that smoothing takes away."""
+        """Share of the changes that smoothing removes."""
         return 1 - self.changes[1] / self.changes[0] if self.changes[0] else 0.0
 
 
 def changes_per_second(frames_bgr: Sequence[UInt8Array], labels: Sequence[UInt8Array], fps: float) -> tuple[float, float]:
-    """Returns how often in a second the label of a pixel changes that stands still, and what share of the pixels does.
+    """Returns how often per second the label of a pixel that doesn't move changes, and the share of such pixels.
 
     Args:
-        frames_bgr: (H, W, 3) each, one after the other.
+        frames_bgr: successive frames, (H, W, 3) each.
         labels: (H, W) each.
         fps: frames per second.
     """
@@ -58,7 +58,7 @@ def changes_per_second(frames_bgr: Sequence[UInt8Array], labels: Sequence[UInt8A
 
 def measure_smoothing(predictor: Predictor, frames_bgr: Sequence[UInt8Array], fps: float, rendered: int,
                       size_hw: tuple[int, int] = (384, 768)) -> Smoothing:
-    """Measures both on frames of a video and on as many rendered ones as are asked for, of a size."""
+    """Measures both, on frames of a video and on the given number of rendered ones of a size."""
     table = CITYSCAPES.to_train_ids().astype(np.uint8)
     frames = islice(drive(catalog(), "smooth", size_hw, FRAMES_PER_SECOND), rendered)
     scenes = [(frame.bgr, table[frame.label_ids]) for frame in frames]

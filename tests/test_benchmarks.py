@@ -282,7 +282,7 @@ def test_the_command_writes_what_it_measured(tmp_path: Path, capsys: pytest.Capt
     (("--sizes", "8x8"), "too small"),
     (("--rounds", "0"), "--rounds is 0"),
     (("--threads", "4096"), "4096 threads"),
-    (("--profile", "7", "--rounds", "0"), "--rounds doesn't go with it"),
+    (("--profile", "7", "--rounds", "0"), "--rounds can't be used with it"),
     (("--profile", "x"), "no row 'x'"),
     (("--row", "7"), "--rows"),
     (("--output", "FILE"), "Can't write into"),

@@ -222,7 +222,7 @@ def test_an_older_report_is_upgraded_and_has_no_intervals(three: list[Path], cap
     ({"label_set": {"classes": ["road", "tree"]}}, "different classes and can't be compared: better has no sky"),
     ({"label_set": {"classes": ["sky", "road"]}}, "in another order"),
     ({"format_version": 3}, "has format_version 3; this lraspp reads 1 and 2"),
-    ({"per_frame": [{"name": "frame 0", "latency_ms": {"total": 1}, "confusion": [0, 7]}]}, "different labels of frames"),
+    ({"per_frame": [{"name": "frame 0", "latency_ms": {"total": 1}, "confusion": [0, 7]}]}, "different labels for frames"),
     ({"per_frame": [{"name": "other", "latency_ms": {"total": 1}, "confusion": [0, 7]}]}, "no frame in common"),
     ({"per_frame": [{"name": "frame 0", "latency_ms": {"total": 1}, "confusion": [99, 7]}]}, "is damaged: IndexError"),
     ({"per_frame": [{"name": "frame 0", "latency_ms": {"total": 1}, "confusion": [1]}]}, "is damaged: ValueError"),

@@ -139,7 +139,8 @@ def test_every_form_has_classes_mean_and_stages(result: Result) -> None:
     for text in (in_terminal(document), Page.of(to_html(document)).text):
         for words in ("one on camvid val", "road", "75.0", "a|b <c>", "mean", "70.8", "preprocess", "p99", "29.80", "letterbox",
                       "openvino", "python infer.py --dataset camvid", "The first.", "The second.", "0.47 M", "2.00 G", "1.23 s",
-                      "321 MiB", "within 3 px", "F-score of 75.0 %", "calibration error 10.0 %", "without 7 warm-up runs", "whole"):
+                      "321 MiB", "within 3 px", "F-score of 75.0 %", "calibration error 10.0 %", "without 7 warm-up runs",
+                      "whole"):
             assert words in text, words
     markdown = to_markdown(document)
     for words in ("| road | 75.0 | 100.0 | 75.0 | 66.7 |", "| a\\|b \\<c> | 66.7 | 66.7 | 100.0 | 33.3 |",
