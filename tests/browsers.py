@@ -1,4 +1,4 @@
-"""A real browser without a window, for tests of pages; where there is none they are skipped, and say why."""
+"""A real browser without a window, for tests of pages; without a browser these tests are skipped with the reason."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Any browser of Chromium's kind that is installed, or that CHROME names."""
+    """Starts an installed Chromium-based browser, or the one that CHROME names."""
     sync_api = pytest.importorskip("playwright.sync_api")
     program = os.environ.get("CHROME") or next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:

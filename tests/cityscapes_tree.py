@@ -1,4 +1,4 @@
-"""A tiny copy of Cityscapes: street-like label maps with instances, groups and ignored things, laid out as archives unpack."""
+"""A tiny copy of Cityscapes: street-like label maps with instances, groups and ignored objects, laid out like the archives."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from seg.label_sets import CITYSCAPES
 
 SIZE_HW = (48, 96)
 CITIES: dict[str, dict[str, int]] = {"train": {"aachen": 2, "ulm": 2}, "val": {"frankfurt": 2, "lindau": 1}}
-# label ids of what is in the street, with the share of the frame's height that it is about high
+# label ids of objects in the street, with their approximate height as a share of the frame's height
 _THINGS = {24: 0.3, 25: 0.3, 26: 0.25, 27: 0.4, 28: 0.5, 29: 0.3, 30: 0.2, 31: 0.5, 32: 0.2, 33: 0.2}
 
 
@@ -24,14 +24,14 @@ class Frame(NamedTuple):
 
 
 def make_frame(seed: int = 0, size_hw: tuple[int, int] = SIZE_HW) -> Frame:
-    """Draws all kinds of label there are: every class, ignored labels, instances of 8 classes and 2 ignored ones, groups."""
+    """Draws every kind of label: every class, ignored labels, instances of 8 classes and 2 ignored ones, groups."""
     random = np.random.default_rng(seed)
     height, width = size_hw
     ids = np.zeros(size_hw, np.uint16)
     horizon = int(height * random.uniform(0.35, 0.5))
     ids[:horizon] = 23
     x = 0
-    while x < width:  # what stands along the street
+    while x < width:  # objects along the street
         step = int(random.integers(width // 16, width // 6))
         ids[int(random.uniform(0, horizon)) : horizon, x : x + step] = random.choice([11, 11, 21, 21, 12, 13, 14, 15, 16])
         x += step
@@ -51,7 +51,7 @@ def make_frame(seed: int = 0, size_hw: tuple[int, int] = SIZE_HW) -> Frame:
         ids[max(0, bottom - tall) : bottom, x : x + wide] = label_id if group else label_id * 1000 + numbers[label_id]
         numbers[label_id] += not group
     ids[-max(2, height // 16) :] = 1  # ego vehicle
-    ids[:, :1], ids[:, -1:] = 3, 2  # out of the region, border of the rectification
+    ids[:, :1], ids[:, -1:] = 3, 2  # outside the region, border of the rectification
     label_ids = np.where(ids > 1000, ids // 1000, ids).astype(np.uint8)
     colors = np.random.default_rng(1).integers(0, 230, (34, 3))
     colors[list(CITYSCAPES.label_ids)] = CITYSCAPES.colors
@@ -60,7 +60,7 @@ def make_frame(seed: int = 0, size_hw: tuple[int, int] = SIZE_HW) -> Frame:
 
 
 def make_dummy(seed: int = 0, size_hw: tuple[int, int] = SIZE_HW) -> Frame:
-    """A frame of the test split: the picture, and labels of which no pixel counts."""
+    """Makes a frame of the test split: the picture, and labels in which no pixel counts."""
     frame = make_frame(seed, size_hw)
     hidden = np.where(frame.label_ids > 3, 0, frame.label_ids)
     return Frame(frame.image_rgb, hidden, hidden.astype(np.uint16))
@@ -68,13 +68,13 @@ def make_dummy(seed: int = 0, size_hw: tuple[int, int] = SIZE_HW) -> Frame:
 
 def make_cityscapes(root: Path, frames: Mapping[str, Mapping[str, int]] | None = None,
                     size_hw: tuple[int, int] = SIZE_HW) -> Path:
-    """Writes a tree below `root` and returns that.
+    """Writes a tree below `root` and returns `root`.
 
     Args:
         root: the folder that gets leftImg8bit/, gtFine/ and gtCoarse/.
-        frames: how many of each city of each split; `CITIES` by default. The labels of test are dummies, those of train_extra
-            coarse, as the real ones are.
-        size_hw: of the frames [px].
+        frames: number of frames by city and split; `CITIES` by default. As in the real data set, the labels of test are dummies
+            and those of train_extra are coarse.
+        size_hw: size of the frames [px].
     """
     seed = 0
     for split, cities in (CITIES if frames is None else frames).items():
@@ -88,7 +88,7 @@ def make_cityscapes(root: Path, frames: Mapping[str, Mapping[str, int]] | None =
 
 
 def write_frame(root: Path, split: str, name: str, frame: Frame, kind: str = "gtFine") -> None:
-    """Writes the files that a frame has in the archives; its city is the first part of the name."""
+    """Writes the files of a frame as in the archives; its city is the first part of the name."""
     city = name.split("_")[0]
     color_rgb = CITYSCAPES.palette()[CITYSCAPES.to_train_ids()[frame.label_ids]]
     for folder, ending, picture in (
@@ -101,7 +101,7 @@ def write_frame(root: Path, split: str, name: str, frame: Frame, kind: str = "gt
 
 
 def predict(frame: Frame, seed: int = 0) -> np.ndarray:
-    """Train ids that are right in most blocks of 8x8 pixels, whatever they are in the others, and never the train's."""
+    """Returns train ids that are right in most blocks of 8x8 pixels, arbitrary in the others, and never those of trains."""
     random = np.random.default_rng(seed)
     height, width = frame.label_ids.shape
     right, others = (values.repeat(8, 0).repeat(8, 1)[:height, :width] for values in (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from networks import tiny_weights
 
-if TYPE_CHECKING:  # loading the scenes takes seconds, which most tests don't need
+if TYPE_CHECKING:  # loading the scenes takes seconds, and most tests don't need them
     from datasets.scenes.catalog import Catalog
     from datasets.scenes.renderer import Renderer
 
@@ -16,9 +16,9 @@ __all__ = ["tiny_weights"]
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What tests compile and choose stays out of the user's cache folder, and what lies there out of the tests.
+    """Keeps the cache of the tests apart from the user's cache folder.
 
-    Processes that share the suite share it, so that loops are compiled once.
+    All tests of a run share it, so that loops are compiled once.
     """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "lraspp_cache"
@@ -29,7 +29,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def parts() -> "Catalog":
-    """All textures and meshes of the scenes, which take seconds to draw."""
+    """All textures and meshes of the scenes; drawing them takes seconds."""
     from datasets.scenes.catalog import catalog
 
     return catalog()
@@ -37,7 +37,7 @@ def parts() -> "Catalog":
 
 @pytest.fixture(scope="module")
 def renderer(request: pytest.FixtureRequest, parts: "Catalog") -> "Renderer":
-    """Renders pictures of the test module's SIZE_HW."""
+    """A renderer for pictures of the test module's SIZE_HW."""
     from datasets.scenes.renderer import Renderer
 
     return Renderer(parts.library, request.module.SIZE_HW)

@@ -1,6 +1,6 @@
-"""Prints the instructions to which a dot product in int8 is compiled: `python fused_assembly.py TRIPLE CPU FEATURES`.
+"""Prints the instructions to which an int8 dot product is compiled: `python fused_assembly.py TRIPLE CPU FEATURES`.
 
-A process of its own, since vectors are as wide as those of the processor that the package was imported for.
+It runs in a separate process, because the vector width is fixed when the package is imported.
 """
 
 import sys

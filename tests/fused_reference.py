@@ -1,7 +1,7 @@
-"""What our own engine computes, written plainly: layer by layer, in float64, rounded where the engine rounds.
+"""What our own engine computes, as a plain reference: layer by layer, in float64, rounded where the engine rounds.
 
-Between the roundings all is exact here, and float32 there. So where a sum lies close to the middle between two numbers of a
-coarse format, now and then the two round it differently.
+Between the roundings the reference is exact, but the engine uses float32. So if a sum lies close to the middle between two
+numbers of a coarse format, the two may round it differently.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,18 +35,18 @@ def scores(path: Path, frame_bgr: np.ndarray, precision: str, ranges: Mapping[st
     """Returns the scores (C, h, w) of a frame.
 
     Args:
-        path: of the weights.
+        path: path of the weights.
         frame_bgr: (H, W, 3) uint8.
-        precision: "fp32" or "bf16"; of what int8 leaves as it is.
-        ranges: of the inputs of those convolutions that are computed in int8.
+        precision: "fp32" or "bf16", for the parts that int8 leaves unchanged.
+        ranges: input ranges of the convolutions that are computed in int8.
     """
     return _Reference(path, ROUNDINGS[precision], ranges).scores(frame_bgr)
 
 
 def ranges_of(path: Path, frame_bgr: np.ndarray) -> dict[str, Range]:
-    """Returns ranges of all inputs of 1x1 convolutions that can be computed in int8.
+    """Returns ranges for the inputs of all 1x1 convolutions that can be computed in int8.
 
-    They are coarse, so that float32 hardly ever takes another level than float64, and each is too narrow below or above.
+    They are coarse, so float32 hardly ever reaches another level than float64, and each is too narrow at one end.
     """
     reference = _Reference(path, ROUNDINGS["fp32"], {})
     reference.scores(frame_bgr)
@@ -58,7 +58,7 @@ def ranges_of(path: Path, frame_bgr: np.ndarray) -> dict[str, Range]:
 
 
 class _Reference:
-    """Weights and activations are rounded; what sums up, gates and scores aren't."""
+    """Weights and activations are rounded; sums, gates and scores aren't."""
 
     def __init__(self, path: Path, rounded: Round, ranges: Mapping[str, Range]) -> None:
         self._description = read_description(path)
@@ -67,7 +67,7 @@ class _Reference:
         self._eps = self._given["encoder_norm_eps"] or NORM_EPS
         self._variant = find_variant(self._given["encoder_name"])
         self._round, self._ranges = rounded, ranges
-        self.extremes: dict[str, tuple[float, float]] = {}  # of what each layer was given
+        self.extremes: dict[str, tuple[float, float]] = {}  # of each layer's inputs
 
     def scores(self, frame_bgr: np.ndarray) -> np.ndarray:
         image = torch.from_numpy(frame_bgr[:, :, ::-1].transpose(2, 0, 1).astype(np.float64))[None] - 127.5
@@ -101,7 +101,7 @@ class _Reference:
         return (_resized(*classified) + classified[1])[0].numpy()
 
     def _block(self, i: int, x: Tensor, stride: int, dilation: int) -> tuple[Tensor, Tensor]:
-        """Returns an inverted residual's output, and what its projection reads."""
+        """Returns an inverted residual's output, and the input of its projection."""
         spec, part = self._variant.blocks[i], f"encoder.blocks.{i}"
         activation = _ACTIVATIONS[spec.activation]
         expanded = self._round(activation(self._layer(f"{part}.expand", x, self._eps))) if i else x
@@ -112,7 +112,7 @@ class _Reference:
         if spec.squeeze:
             names = [f"{part}.squeeze_excite.{layer}.{kind}" for layer in ("reduce", "expand") for kind in ("weight", "bias")]
             first, first_bias, second, second_bias = (self._tensors[name] for name in names)
-            squeezed = F.relu(F.conv2d(middle.mean((2, 3), keepdim=True), first, first_bias))  # of what isn't rounded yet
+            squeezed = F.relu(F.conv2d(middle.mean((2, 3), keepdim=True), first, first_bias))  # the mean is taken before rounding
             gate = F.hardsigmoid(F.conv2d(squeezed, second, second_bias))
         middle = self._round(middle)
         projected = self._layer(f"{part}.project", middle, self._eps, gate)
@@ -121,7 +121,7 @@ class _Reference:
         return self._round(projected), middle
 
     def _layer(self, part: str, x: Tensor, eps: float, gate: Tensor | None = None) -> Tensor:
-        """Convolves with 1x1, in int8 where there is a range. A gate multiplies the weights, and there the input."""
+        """Computes a 1x1 convolution, in int8 if there is a range. A gate multiplies the weights, or in int8 the input."""
         weight, bias = self._folded(part, eps)
         given = x if gate is None else x * gate
         self.extremes[part] = min(float(given.min()), 0.0), max(float(given.max()), 0.0)
@@ -129,8 +129,8 @@ class _Reference:
             return self._product(x, weight if gate is None else weight * gate.view(1, -1, 1, 1), bias)
         step, zero = self._ranges[part]
         levels = torch.round(given / step + zero).clamp(0, 255)
-        scale = weight.abs().amax(1, keepdim=True).clamp(min=1e-30) / 127  # of an output without weights it says nothing
-        sums = F.conv2d(levels - zero, torch.round(weight / scale))  # whole numbers, which float64 holds exactly
+        scale = weight.abs().amax(1, keepdim=True).clamp(min=1e-30) / 127  # any scale does for an output without weights
+        sums = F.conv2d(levels - zero, torch.round(weight / scale))  # integers, which float64 holds exactly
         return sums * (scale.view(1, -1, 1, 1) * step) + bias.view(1, -1, 1, 1)
 
     def _product(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

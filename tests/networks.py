@@ -1,4 +1,4 @@
-"""A tiny network for tests: random, but lively enough that frames get many labels."""
+"""A tiny random network for tests, varied enough that frames get many labels."""
 
 from pathlib import Path
 from typing import Literal
@@ -17,14 +17,14 @@ LABEL_SET = LabelSet("tiny", ("sky", "road", "car", "tree", "person"),
 
 
 def make_frame(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """A (H, W, 3) uint8 BGR frame of coloured blobs and a little noise."""
+    """Returns a (H, W, 3) uint8 BGR frame of coloured blobs and a little noise."""
     random = np.random.default_rng(seed)
     blobs = random.integers(0, 230, (height // 16 + 1, width // 16 + 1, 3)).repeat(16, 0).repeat(16, 1)[:height, :width]
     return (blobs + random.integers(0, 25, (height, width, 3))).astype(np.uint8)
 
 
 def make_network(seed: int = 0, classes: int = CLASSES, pool: Literal["sliding", "global"] = "global") -> LRASPP:
-    """A random network whose classes win about equally often."""
+    """Returns a random network whose classes win about equally often."""
     torch.manual_seed(seed)
     model = LRASPP("mobilenet_v3_small_rf2", classes=classes, pool=pool).eval()
     with torch.no_grad():
@@ -43,7 +43,7 @@ def make_network(seed: int = 0, classes: int = CLASSES, pool: Literal["sliding",
 
 
 def write_weights(folder: Path, name: str = "tiny", seed: int = 0, label_set: LabelSet = LABEL_SET) -> Path:
-    """Writes NAME.safetensors and NAME.onnx into the folder; returns the first."""
+    """Writes NAME.safetensors and NAME.onnx into the folder; returns the path of the first."""
     path = folder / f"{name}.safetensors"
     model = make_network(seed, len(label_set))
     description = save(model, path, label_set, (96, 160), training={"seed": seed})
@@ -53,5 +53,5 @@ def write_weights(folder: Path, name: str = "tiny", seed: int = 0, label_set: La
 
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The safetensors of a tiny network, its ONNX next to it. Not to be written to."""
+    """The safetensors of a tiny network, with its ONNX beside it. Tests must not change them."""
     return write_weights(tmp_path_factory.mktemp("weights"))

@@ -1,4 +1,4 @@
-"""Reads a page of HTML as a browser would take it apart: its text, its tags, its pictures."""
+"""Parses an HTML page as a browser would: its text, its tags, its pictures."""
 
 from html.parser import HTMLParser
 from typing import Self
@@ -7,13 +7,13 @@ _ALONE = {"meta", "link", "img", "br"}
 
 
 class Page(HTMLParser):
-    """What a page holds.
+    """The content of a page.
 
     Attributes:
-        open: tags that were opened and not closed.
-        tags: of all elements, in order.
-        images: the sources of all pictures.
-        text: all words that a reader sees.
+        open: tags that were opened but not closed.
+        tags: tags of all elements, in order.
+        images: sources of all pictures.
+        text: all text that a reader sees.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Page(HTMLParser):
 
     @classmethod
     def of(cls, html: str) -> Self:
-        """Takes a page apart."""
+        """Parses a page."""
         page = cls()
         page.feed(html)
         return page

@@ -1,11 +1,11 @@
-"""What comparisons with other implementations share: random networks in which nothing agrees by being 0 or 1."""
+"""Shared code for comparisons with other implementations: random networks in which no agreement comes from zeros or ones."""
 
 from typing import TypeVar
 
 import torch
 from torch import nn
 
-TOLERANCE = 1e-4  # of the output's spread, in float32
+TOLERANCE = 1e-4  # relative to the output's spread, in float32
 
 _M = TypeVar("_M", bound=nn.Module)
 
@@ -32,6 +32,6 @@ def assert_same(ours: torch.Tensor, theirs: torch.Tensor) -> None:
 
 
 def images(height: int, width: int, seed: int = 0, channels: int = 3) -> torch.Tensor:
-    """A batch of one random uint8 image."""
+    """Returns a batch with one random uint8 image."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (1, channels, height, width), dtype=torch.uint8, generator=generator)

@@ -1,4 +1,4 @@
-"""Scenes to test with, and what of a scene is visible, by a ray through each pixel: slow, and without the renderer's loops."""
+"""Test scenes, and what is visible in a scene, computed with one ray per pixel: slow, and without the renderer's loops."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -17,7 +17,7 @@ NEAR_M = 0.4  # nothing nearer than this is drawn
 
 
 class Seen(NamedTuple):
-    """Each pixel's object and its part, -1 without one; its depth [m]; and whether its ray met holes; (H, W)."""
+    """By pixel: the object and its part, -1 for none; the depth [m]; and whether the ray met holes; (H, W)."""
 
     thing: npt.NDArray[np.int64]
     part: npt.NDArray[np.int64]
@@ -26,7 +26,7 @@ class Seen(NamedTuple):
 
 
 def scene_of(parts: Catalog, stage: Stage, *, sun: tuple[float, float, float] | None = None) -> Scene:
-    """Returns a scene of what stands on a stage, in the light and on the asphalt of some street."""
+    """Returns a scene of the objects on a stage, with the light and asphalt of some street."""
     street = Street(parts, 3)
     camera = np.array([0, 1.5, 0, *np.eye(3).ravel(), 1.0, 0, 0])
     light = street.light._replace(sun_color=(0.0, 0.0, 0.0), wet=0.0, haze=0.0)
@@ -40,7 +40,7 @@ def scene_of(parts: Catalog, stage: Stage, *, sun: tuple[float, float, float] | 
 
 
 def rays(scene: Scene, size_hw: tuple[int, int]) -> npt.NDArray[np.float64]:
-    """Returns the direction (H, W, 3) through the middle of each pixel, in the world, one metre deep."""
+    """Returns the direction (H, W, 3) through the centre of each pixel, in the world, scaled to a depth of one metre."""
     height, width = size_hw
     focal, across, down = scene.camera[12:15] * height
     rows, columns = np.mgrid[:height, :width] + 0.5

@@ -1,4 +1,4 @@
-"""What annotation tools export: each becomes the mask that was drawn, in the tool's own terms, or a sentence."""
+"""Exports of annotation tools: each becomes the mask that was drawn, by the tool's own rules, or is refused with a sentence."""
 
 import base64
 import json
@@ -41,7 +41,7 @@ def write_coco(path: Path, annotations: list[dict[str, Any]], names: tuple[str, 
 
 
 def read_masks(root: Path, split: str = "train") -> dict[str, np.ndarray]:
-    """Masks as class names, by picture."""
+    """Returns masks as class names, by picture."""
     reader = Folder(root, split)
     names = np.array([*reader.label_set.classes, *[""] * (256 - len(reader.label_set))], object)
     return {sample.name: names[reader.read(i)[1]] for i, sample in enumerate(reader.samples)}
@@ -54,7 +54,7 @@ def both(root: Path) -> dict[str, np.ndarray]:
 def test_coco_outlines_and_run_lengths_become_pycocotools_masks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The smaller shape lies on top; a shape in two parts is one; run lengths come plain and compressed."""
     runs = coco.encode(np.asfortranarray(box(30, 30, 38, 60), np.uint8))
-    plain = {"size": [H, W], "counts": [0, 2, H * W - 2]}  # column by column: the first two pixels of the first one
+    plain = {"size": [H, W], "counts": [0, 2, H * W - 2]}  # column by column: the first two pixels of the first column
     write_coco(tmp_path / "export/annotations/instances_default.json", [
         {"category_id": 3, "segmentation": SMALL}, {"category_id": 1, "segmentation": [*SQUARE, TOP]},
         {"category_id": 1, "segmentation": {"size": [H, W], "counts": runs["counts"].decode()}, "iscrowd": 1},
@@ -171,7 +171,7 @@ def test_what_cannot_be_converted_is_a_sentence(tmp_path: Path, capsys: pytest.C
     picture(tmp_path / "export/a.jpg")
     code = main([str(tmp_path / "mine"), "--annotations", str(tmp_path / "export")])
     said = " ".join(capsys.readouterr().err.split())
-    if expected is None:  # classes that are nowhere don't count
+    if expected is None:  # classes without shapes don't count
         assert code == 2 and "train, val need one each" in said and (tmp_path / "mine/masks/a.png").exists()
         return
     assert code == 2 and re.search(expected, said), said

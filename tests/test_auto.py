@@ -1,4 +1,4 @@
-"""What "auto" takes: the fastest that leaves the labels as they are; on fakes whose speed and faults are known."""
+"""What "auto" chooses: the fastest that keeps the labels; tested on fakes with known speed and faults."""
 
 import time
 import weakref
@@ -27,7 +27,7 @@ BF16, INT8, TORCH = Cell("openvino", "bf16"), Cell("openvino", "int8"), Cell("to
 
 
 class Fake:
-    """An engine whose labels are two halves, except for a share of them, and that takes its time.
+    """A fake engine with a known duration, whose labels are two halves except for a share of them.
 
     Scores have the frame's own size, so that the share is exact.
     """
@@ -58,7 +58,7 @@ def automatic(*contestants: Fake, cache: Cache | None = None, fixed_size_hw: tup
 
 
 def failing(faults: dict[Cell, SegError], *others: Fake) -> AutoEngine:
-    """Chooses among fakes, and cells that can't be made, which come first."""
+    """Chooses among fakes; cells that can't be made come first."""
     by_cell = {Cell(fake.name, fake.precision): fake for fake in others}
 
     def make(cell: Cell) -> Fake:
@@ -82,7 +82,7 @@ def said(engine: AutoEngine) -> str:
 
 @pytest.fixture(autouse=True)
 def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Nothing is compiled beside the tests; the list says when it would have been."""
+    """Prevents compiling in the background; the list records when it would have started."""
     starts: list[str] = []
     monkeypatch.setattr("seg.runtime.compile_ahead.start", lambda: starts.append("start"))
     return starts
@@ -274,7 +274,7 @@ def test_what_does_not_fit_into_memory_is_left_out(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_frame_counts_as_a_whole_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the middle that is tried; what is chosen must run on all of it."""
+    """Only the middle is tried, but the chosen engine must run on the whole frame."""
     monkeypatch.setattr(trial, "MOST_PIXELS", 64 * 64)
     monkeypatch.setattr("seg.runtime.memory.available_memory_bytes", lambda: ENGINES["onnxruntime"].bytes_per_pixel * 64 * 64)
     assert chosen(automatic(Fake(ORT), Fake(FP32, 5))) == FP32
@@ -284,7 +284,7 @@ def test_a_frame_counts_as_a_whole_where_memory_is_short(monkeypatch: pytest.Mon
 
 
 def test_nobody_waits_for_what_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[str]) -> None:
-    """It is compiled in the background; once it is there, it is tried against what was chosen, and nothing else is."""
+    """It is compiled in the background. Once that is done, it is tried against the chosen one, and nothing else is tried."""
     states = {FUSED: "to compile"}
     monkeypatch.setattr(auto, "_state", lambda cell: states.get(cell, "kept"))
     fakes = [Fake(FP32, 8), Fake(FUSED, 1), Fake(ORT, 3)]
@@ -302,7 +302,7 @@ def test_nobody_waits_for_what_is_compiled_once(tmp_path: Path, monkeypatch: pyt
 
 
 def test_who_measures_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[str]) -> None:
-    """It is in the trial then, and its compiling is in no latency; what was tried already is not compiled for again."""
+    """Its compiling is part of the trial then, and of no latency; engines that were tried already are not compiled again."""
     states, compiled = {FUSED: "to compile"}, list[str]()
     monkeypatch.setattr(auto, "_state", lambda cell: states.get(cell, "kept"))
     monkeypatch.setattr("seg.runtime.compile_ahead.compile_all", lambda: (compiled.append("all"), states.clear()))
@@ -351,7 +351,7 @@ def test_a_choice_is_remembered_for_its_size_and_facts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"{}", b"[1]", b"rubbish", b"\xff", None])
 def test_a_choice_that_can_not_be_kept_to_is_made_anew(content: bytes | None, tmp_path: Path,
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
-    """None: of an engine that is no longer there."""
+    """None stands for an engine that no longer exists."""
     if content is None:
         gone = (Trial(*FP32, 9, 0), Trial("gone", "fp32", 1, 0))
         content = Choice("gone", "fp32", (80, 100), (80, 100), 1, gone).to_json()
@@ -367,7 +367,7 @@ def test_a_choice_survives_json() -> None:
 
 
 def test_those_that_start_at_once_choose_the_same(tmp_path: Path) -> None:
-    """Each would take another one, if it held a trial of its own."""
+    """Each would choose another one if it held its own trial."""
     def start(fast: Cell) -> Cell:
         return chosen(automatic(*(Fake(cell, 1 if cell == fast else 8) for cell in (FP32, ORT, INT8)), cache=Cache(tmp_path)))
 
@@ -402,7 +402,7 @@ def test_auto_runs_what_it_chose_and_remembers(tiny_weights: Path, tmp_path: Pat
 
 
 def test_one_engine_alone_leaves_nothing_to_choose(tiny_weights: Path) -> None:
-    """In one precision, that is: no int8 file lies there, and what the processor lacks is found out in silence."""
+    """In one precision only: there is no int8 file, and a precision that the processor lacks is skipped silently."""
     predictor = Predictor.load(tiny_weights, engine="onnxruntime")
     predictor(FRAME)
     assert (predictor.engine, predictor.precision, predictor.choice, predictor.notes) == ("onnxruntime", "fp32", None, [])

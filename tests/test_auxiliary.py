@@ -1,4 +1,4 @@
-"""The auxiliary head: it teaches the encoder up to its level, and neither the exported network nor a score knows of it."""
+"""The auxiliary head: it trains the encoder up to its level, and has no part in the exported network or the scores."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong with what a user gives: exit code 2, one sentence that says what to do, nothing half-written."""
+"""Any wrong input from a user: exit code 2, one sentence that says what to do, nothing half-written."""
 
 import json
 import os
@@ -31,7 +31,7 @@ Fails = Callable[..., str]
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with one good picture, one good clip and much that is neither; the working directory."""
+    """A folder with one good picture, one good clip and many bad files; it is the working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
@@ -52,7 +52,7 @@ def what_is_there(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def fails(place: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> Fails:
-    """Runs infer.py with the tiny weights, checks how it fails, and returns its sentence."""
+    """Returns a check that runs infer.py with the tiny weights, checks how it fails, and returns its message."""
     def check(*arguments: str, weights: bool = True) -> str:
         before = what_is_there(place)
         code = main([*arguments, *(["--weights", str(tiny_weights)] if weights else [])], readers=READERS)
@@ -177,7 +177,7 @@ def test_a_root_whose_name_is_too_long(place: Path, capsys: pytest.CaptureFixtur
 
 def test_each_picture_stands_alone(place: Path, tiny_weights: Path, capfd: pytest.CaptureFixture[str],
                                    monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seven that can't be read, one whose result can't be written, one that is too large: the others are there, all are named."""
+    """Seven can't be read, one can't be written, one is too large: the others are written, and all faults are named."""
     folder = Path("in")
     for name in ("a", "taken", "large", "z"):
         folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""The benchmarks' logic, on clocks and networks that are made up here; no test depends on how fast this machine is."""
+"""The benchmarks' logic, on made-up clocks and networks; no test depends on the speed of this machine."""
 
 import json
 import random
@@ -26,7 +26,7 @@ from seg.report.pareto import Panel, Point, draw, pareto_front
 
 
 class Clock:
-    """A clock that only its contestants move on, `slowdown` times as fast as they ask for."""
+    """A clock that only its contestants advance, `slowdown` times as fast as they ask for."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -81,7 +81,7 @@ def test_rounds_are_interleaved_and_warm_up_is_not_counted() -> None:
 
 
 def test_ratio_is_taken_within_rounds() -> None:
-    """A machine that is three times slower in some rounds changes no ratio, though it changes both medians' spread."""
+    """A machine that is three times slower in some rounds changes no ratio, but it changes the spread of both latencies."""
     clock = Clock()
     slowdowns = random.Random(1)
     contestants = {"one": clock.contestant("one", 10), "two": clock.contestant("two", 8)}
@@ -137,7 +137,7 @@ def point(label: str, latency_ms: float, accuracy: float) -> Point:
 
 
 def test_pareto_front_is_what_nothing_beats() -> None:
-    """Against the definition, on points that often share a latency or an accuracy."""
+    """Compared with the definition, on points that often share a latency or an accuracy."""
     for seed in range(50):
         drawn = random.Random(seed)
         points = [point(str(i), drawn.randint(1, 8), drawn.randint(1, 8)) for i in range(12)]
@@ -169,7 +169,7 @@ def layers(tiny_weights: Path) -> list[Layer]:
 
 
 def test_profile_counts_what_the_network_has(layers: list[Layer]) -> None:
-    """The executed layers' multiply-adds are those that torch counts, by kind too; every layer is of a known kind."""
+    """The multiply-adds of the executed layers are those that torch counts, also by kind; every layer has a known kind."""
     assert {layer.kind for layer in layers} <= set(KINDS) - {"other"}
     counted = count(make_network(), (64, 128))
     assert total(layers).macs == counted.convolutions
@@ -190,7 +190,7 @@ def made_up(kind: str, time_ms: float, gmacs: float) -> Layer:
 
 
 def pair(measured: float, published: float | None = 0.65) -> Pair:
-    """The fast one has half of the multiply-adds, and layers next to them that the slow one doesn't have."""
+    """The fast one has half of the multiply-adds, and additional layers that the slow one doesn't have."""
     slow = [made_up("1x1", 800, 9), made_up("depthwise", 200, 1)]
     fast = [made_up("1x1", 400, 4.5), made_up("depthwise", 150, 0.5), made_up("squeeze-and-excite", 50, 0)]
     return Pair("row 1", "row 7", published, Spread.of([measured] * 3), slow, fast, 15.0)

@@ -1,4 +1,4 @@
-"""The CPU benchmark: contestants that compute what they should, and a report that calculates right on made-up figures."""
+"""The CPU benchmark: its contestants compute the right labels, and its report computes correctly from made-up figures."""
 
 import json
 import subprocess
@@ -55,7 +55,7 @@ def test_packages_that_are_missing_are_named() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a contest at `SIZE_HW` with the small network in float32 needs."""
+    """The files for a comparison at `SIZE_HW` with the small network in float32."""
     folder = tmp_path_factory.mktemp("cpu")
     np.save(folder / "frame.npy", make_frame(*SIZE_HW))
     save(cpu_files.build("small"), folder / "small.safetensors", CITYSCAPES, SIZE_HW)
@@ -117,7 +117,7 @@ def test_a_system_that_gives_something_else_is_found_out(folder: Path) -> None:
 
 @pytest.fixture
 def findings() -> CpuFindings:
-    """Of two sizes; made up so that every ratio is a round number."""
+    """Made-up findings for two sizes, in which every ratio is a round number."""
     here = machine.Machine("CPU", ("avx2",), 2, 8.0, "Linux", "3.11", {"numpy": "2"})
     found = CpuFindings(Origin("python -m benchmarks.cpu", datetime(2026, 1, 2, tzinfo=UTC), here),
                         choose(["torchvision", "small", "plain-openvino-small"]), rounds=3)
@@ -128,7 +128,7 @@ def findings() -> CpuFindings:
                                ("small-fused-fp32", 4.0), ("small-openvino-int8", 3.0), ("small-auto", 3.0)):
             ours = id.startswith("small")
             stages = {"preprocess": 0.5 * factor, "network": network_ms * factor, "upsample": 1.5 * factor} if ours else {}
-            for slower in (1.0, 2.0, 1.0):  # a busy machine in one round, which no ratio feels
+            for slower in (1.0, 2.0, 1.0):  # a busy machine in one round, which affects no ratio
                 found.latencies[case].add(id, slower * factor * (network_ms + (2 if ours else 0)), stages)
             engine = "fused" if "fused" in id else "openvino"
             found.runs_in[case, id] = "openvino int8" if id.endswith(("int8", "auto")) else f"{engine} fp32"
@@ -219,7 +219,7 @@ def test_from_end_to_end(tmp_path: Path) -> None:
 
 
 def test_what_cannot_run_is_left_out_and_said(tmp_path: Path) -> None:
-    """In a folder where nothing was exported nothing runs, and the reasons are the message."""
+    """Without exported files nothing runs, and the message gives the reasons."""
     np.save(tmp_path / "frame.npy", make_frame(*SIZE_HW))
     origin = Origin("", datetime.now(UTC), machine.describe())
     systems = choose(["plain-openvino-small-fp32", "plain-openvino-small-int8"])

@@ -1,4 +1,4 @@
-"""The benchmark of levers on tiny data: one thing changes in a run, what is there isn't made again, and the table is right."""
+"""The benchmark of levers on tiny data: a run changes one thing, existing runs aren't repeated, and the table is right."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The benchmark of the loader: all ways prepare the same samples, and ratios say how many times as many."""
+"""The benchmark of the loader: all ways prepare the same samples, and the ratios compare their speeds."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def test_all_ways_prepare_the_same(tmp_path: Path) -> None:
         batches = [ways[f"{augmentation}, {way}"]() for way in WAYS]
         assert batches[0]["image"].shape == (2, 3, 32, 48)
         assert all(torch.equal(batches[0]["image"], batch["image"]) for batch in batches[1:])
-    several = [ways["augmented, files"]()["image"] for _ in range(3)]  # over an epoch's end, which comes anew in the same order
+    several = [ways["augmented, files"]()["image"] for _ in range(3)]  # over an epoch's end; the next has the same order
     assert several[0].shape == several[2].shape
 
 

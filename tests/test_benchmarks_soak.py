@@ -1,4 +1,4 @@
-"""The soak benchmark: a loop of a few seconds, and what it calls a fault."""
+"""The soak benchmark: a loop of a few seconds, and what counts as a fault."""
 
 import json
 from array import array
@@ -18,7 +18,7 @@ from seg.document import Origin, to_html
 def test_a_short_loop(tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_video(tmp_path / "v.mp4", [make_frame(48, 64, seed) for seed in range(5)])
     arguments = ["--minutes", "0.06", "--video", str(tmp_path / "v.mp4"), "--weights", str(tiny_weights), "--engine", "openvino"]
-    assert main([*arguments, "--threads", "1", "--output", str(tmp_path / "out")]) in (0, 1)  # its speed is no test's business
+    assert main([*arguments, "--threads", "1", "--output", str(tmp_path / "out")]) in (0, 1)  # the test doesn't judge its speed
     said = capsys.readouterr().out
     assert "frames in 0.1 minutes" in said
     found = json.loads((tmp_path / "out/soak.json").read_text())
@@ -51,7 +51,7 @@ def test_what_grows_is_a_fault(changed: dict[str, Callable[[int], float]], what:
 
 
 def test_what_stays_level_is_none() -> None:
-    """Also where memory is taken at the start, and there are more threads and files for a moment."""
+    """Also if memory is taken at the start, and if there are more threads and files for a moment."""
     made = course(memory_mib=lambda second: min(100, second), files=lambda second: 7 + (second % 97 == 0),
                   threads=lambda second: 3 + (second in (50, 995)))
     assert all(check.kept for check in made.checks())

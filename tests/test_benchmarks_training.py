@@ -1,4 +1,4 @@
-"""The benchmark of training: a step of each way tells its stages, and ratios say how many times as fast ours is."""
+"""The benchmark of training: a step of each way reports its stages, and ratios say how many times as fast ours is."""
 
 from contextlib import ExitStack
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The benchmark of videos: its ratios are those of the rounds, and the command writes what it says."""
+"""The benchmark of videos: its ratios are those of the rounds, and the command writes its report."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from benchmarks.video_smooth import changes_per_second
 
 
 def test_ratios_are_taken_within_rounds() -> None:
-    """Of whatever stage was the slowest in that round."""
+    """Relative to the stage that was the slowest in that round."""
     work = dict(zip(STAGES, ([10.0, 90.0], [40.0, 20.0], [20.0, 20.0]), strict=True))
     work |= {SERIAL: [80.0, 150.0], PIPELINE["latency"]: [50.0, 100.0], PIPELINE["throughput"]: [40.0, 80.0]}
     def measurement(*cpu: float) -> Measurement:
@@ -32,7 +32,7 @@ def test_ratios_are_taken_within_rounds() -> None:
 
 
 def test_changes_are_counted_where_the_picture_stands_still() -> None:
-    """The left half stands still, and a part of it changes its label once in two steps; the right half moves and changes."""
+    """The left half doesn't move, and a part of it changes its label in every second step; the right half moves and changes."""
     frames = [np.full((40, 80, 3), 100, np.uint8) for _ in range(3)]
     labels = [np.zeros((40, 80), np.uint8) for _ in range(3)]
     for i in range(3):

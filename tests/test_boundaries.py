@@ -1,4 +1,4 @@
-"""Boundary scores against pixel by pixel loops, and calibration against numbers that are counted by hand."""
+"""Boundary scores against loops over single pixels, and calibration against counting by hand."""
 
 import itertools
 import math
@@ -26,7 +26,7 @@ def neighbours(y: int, x: int, shape: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def outline(labels: np.ndarray, train_id: int | None = None) -> list[tuple[int, int]]:
-    """Returns the pixels of a class, or of any, with another class that isn't ignored next to them."""
+    """Returns the pixels of a class, or of any class, that have a neighbour of another class that isn't ignored."""
     return [(y, x) for y, x in itertools.product(*map(range, labels.shape))
             if labels[y, x] != IGNORE and train_id in (None, labels[y, x])
             and any(labels[near] not in (labels[y, x], IGNORE) for near in neighbours(y, x, labels.shape))]
@@ -61,7 +61,7 @@ def test_boundary_scores_are_those_of_a_loop_over_pixels(seed: int) -> None:
 
 
 def test_boundaries_of_several_frames_are_summed_up() -> None:
-    """Two frames give what one gives that shows both, with so much between them that is ignored that they don't touch."""
+    """Two frames give the same as one frame with both, separated by a wide ignored strip."""
     two, one = BoundaryCounts(LABEL_SET), BoundaryCounts(LABEL_SET)
     pairs = [(patches(seed, True), patches(seed + 10, False)) for seed in (3, 4)]
     for truth, prediction in pairs:

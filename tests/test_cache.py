@@ -1,4 +1,4 @@
-"""The cache gives back what was written for the same facts, and nothing else; without one all works."""
+"""The cache returns what was written for the same facts, and nothing else; without a cache everything works."""
 
 import os
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_what_is_damaged_or_foreign_is_not_believed(damage: str, tmp_path: Path)
     kept.write("net", FACTS, b"data " * 100)
     [path] = tmp_path.iterdir()
     content = path.read_bytes()
-    if damage == "swapped":  # a whole entry, but of other facts
+    if damage == "swapped":  # a valid entry, but of other facts
         kept.write("net", FACTS | {"cpu": "two"}, b"other")
         content = next(other for other in tmp_path.iterdir() if other != path).read_bytes()
     path.write_bytes({"cut": content[:-1], "changed": content[:-1] + b"x", "empty": b""}.get(damage, content))
@@ -90,7 +90,7 @@ def test_the_folder_follows_the_systems_rules(tmp_path: Path, monkeypatch: pytes
 
 
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Returns a list that gets an entry for each network that is compiled, and not loaded, from now on."""
+    """Returns a list that gets an entry for each network that is compiled (not loaded) from now on."""
     done: list[str] = []
     core = openvino_engine.core()
 
@@ -131,7 +131,7 @@ def test_a_network_is_compiled_once_and_gives_the_same(tiny_weights: Path, tmp_p
 
 
 def test_what_openvino_refuses_is_compiled_anew(tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An entry that is whole and claims the right facts, but holds no network."""
+    """An entry that is undamaged and has the right facts, but contains no network."""
     monkeypatch.setattr(Cache, "read", lambda self, kind, facts: b"no network at all")
     engine = OpenVINOEngine(tiny_weights.with_suffix(".onnx"), 1, cache=Cache(tmp_path))
     done = compiled(monkeypatch)
@@ -153,7 +153,7 @@ def test_other_weights_are_never_taken_for_these(tmp_path: Path, monkeypatch: py
 
 
 def test_a_read_only_cache_is_said_and_all_works(tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").touch()  # in place of a folder without rights, which root may write all the same
+    (tmp_path / "file").touch()  # instead of a folder without write permission, which root could still write
     monkeypatch.setenv("LRASPP_CACHE_DIR", str(tmp_path / "file"))
     predictor = Predictor.load(tiny_weights, engine="openvino", precision="fp32")
     assert predictor(make_frame(48, 64)).train_ids.shape == (48, 64)

@@ -1,4 +1,4 @@
-"""CamVid in its forms, and every fault that a data set can have, by name."""
+"""CamVid in its forms, and every fault that a data set can have, each with the file's name."""
 
 import zipfile
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Cityscapes as its archives unpack: what is read, what is said of a part, every fault by name; and its configs train."""
+"""Cityscapes as its archives unpack: reading, messages about partial copies, every fault by name; its configs train."""
 
 import shutil
 import zipfile
@@ -40,7 +40,7 @@ def test_frames_labels_and_instances(root: Path) -> None:
     reader = Cityscapes(root, "val")
     assert names(root, "val") == ["val/frankfurt/frankfurt_000000_000019", "val/frankfurt/frankfurt_000001_000019",
                                   "val/lindau/lindau_000000_000019"]
-    frame = make_frame(4)  # the tree has 4 frames of train before
+    frame = make_frame(4)  # the tree has 4 training frames before it
     image_rgb, train_ids = reader.read(0)
     assert np.array_equal(image_rgb, frame.image_rgb)
     expected = np.vectorize(lambda label_id: id2label[label_id].trainId)(frame.label_ids)
@@ -85,7 +85,7 @@ def test_the_dummy_labels_of_test_are_none(tmp_path: Path) -> None:
         image_rgb, train_ids = reader.read(1)
         assert np.array_equal(image_rgb, make_dummy(1).image_rgb) and train_ids is None
         assert reader.verify() == []
-        shutil.rmtree(root / "gtFine", ignore_errors=True)  # in the second round there is no label file at all
+        shutil.rmtree(root / "gtFine", ignore_errors=True)  # in the second round there is no label file
     write_frame(root, "test", "berlin_000001_000019", make_frame(1))
     assert Cityscapes(root, "test").read(1)[1] is not None, "labels that count are read"
 
@@ -94,7 +94,7 @@ def test_a_part_says_how_much_it_is(root: Path, monkeypatch: pytest.MonkeyPatch)
     assert Cityscapes(root, "val").remark == "val: 2 of 3 cities, 3 of 500 frames."
     for path in root.glob("leftImg8bit/val/frankfurt/frankfurt_000000*"):
         path.unlink()
-    shutil.rmtree(root / "leftImg8bit/val/lindau")  # labels without pictures: the small archive is whole, the large one isn't
+    shutil.rmtree(root / "leftImg8bit/val/lindau")  # labels without pictures: the small archive is complete, the large one isn't
     assert names(root, "val") == ["val/frankfurt/frankfurt_000001_000019"]
     assert Cityscapes(root, "val").remark == "val: 1 of 3 cities, 1 of 500 frames."
     write_frame(root, "val", "atlantis_000000_000019", make_frame())
@@ -143,7 +143,7 @@ def test_splits_that_are_not_there(root: Path) -> None:
     assert "no folder leftImg8bit/train_extra, which comes with leftImg8bit_trainextra.zip. Found are train, val." in message
     (root / "leftImg8bit/train_extra/bayreuth").mkdir(parents=True)
     assert "holds no pictures CITY/FRAME_leftImg8bit.png; it holds bayreuth" in refusal(root, "train_extra")
-    write_frame(root, "train_extra", "bayreuth_000000_000019", make_frame())  # with fine labels, which there are none of
+    write_frame(root, "train_extra", "bayreuth_000000_000019", make_frame())  # with fine labels, of which there are none
     assert "no folder gtCoarse/train_extra, which comes with gtCoarse.zip" in refusal(root, "train_extra")
 
 
@@ -161,7 +161,7 @@ def to_train_ids(labels: np.ndarray) -> np.ndarray:
 
 def test_train_ids_are_recognised_by_content(root: Path) -> None:
     paths = sorted(root.glob("gtFine/val/*/*_labelIds.png"))
-    rewrite(paths[0], to_train_ids)  # one of several: found as it is read
+    rewrite(paths[0], to_train_ids)  # one of several: found when it is read
     reader = Cityscapes(root, "val")
     assert len(reader) == 3
     with pytest.raises(SegError, match=r"frankfurt_000000_000019_gtFine_labelIds.png holds train ids under the name of label id"):
@@ -170,13 +170,13 @@ def test_train_ids_are_recognised_by_content(root: Path) -> None:
         rewrite(path, to_train_ids)
     message = refusal(root)
     assert "holds train ids under the name of label ids" in message and "255, where label ids go from 0 to 33" in message
-    for path in paths:  # without ignored pixels it is the sky that gives them away
+    for path in paths:  # without ignored pixels the sky shows that they are train ids
         rewrite(path, lambda labels: np.where(labels == 255, 10, labels).astype(np.uint8))
     assert "holds train ids" in refusal(root)
 
 
 def test_label_ids_that_could_be_train_ids_are_read(root: Path) -> None:
-    for path in root.glob("gtFine/val/*/*_labelIds.png"):  # a network for roads alone, say
+    for path in root.glob("gtFine/val/*/*_labelIds.png"):  # for example labels for a network that only knows roads
         rewrite(path, lambda labels: np.where(labels == 7, 7, 0).astype(np.uint8))
     assert set(np.unique(Cityscapes(root, "val").read(0)[1])) == {0, 255}
 
@@ -225,7 +225,7 @@ TINY = ("--trainer.accelerator", "cpu", "--data.crop_hw", "[32, 64]", "--data.ba
 ])
 def test_configs_train(name: str, expected: dict[str, float], root: Path, tmp_path: Path,
                        caplog: pytest.LogCaptureFixture) -> None:
-    """The shipped settings on tiny data, with nothing changed but what makes them small, and the teacher, a run of its own."""
+    """Runs the shipped settings on tiny data; only their sizes change, and the teacher is trained by another run."""
     make_cityscapes(root, {"train_extra": {"bayreuth": 2}})
     teacher = ["--model.teacher", "street_large"] if name.endswith("long") else []
     caplog.set_level("INFO")
@@ -239,7 +239,7 @@ def test_configs_train(name: str, expected: dict[str, float], root: Path, tmp_pa
 
 @pytest.mark.parametrize("ending", ["", "_long"])
 def test_small_and_large_have_one_recipe(ending: str) -> None:
-    """But for the encoder, and what is named after it."""
+    """Except for the encoder, and names that contain its size."""
     files = [ROOT / f"configs/cityscapes_{size}{ending}.yaml" for size in ("small", "large")]
     assert f"python train_seg.py fit --config configs/{files[1].name} --data.root DIR" in files[1].read_text()
     texts = [yaml.safe_dump(read_settings(file, "missing")) for file in files]

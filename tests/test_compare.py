@@ -1,4 +1,4 @@
-"""Reports compared: made-up frames whose differences are known, limits that are kept or missed, and what can't be compared."""
+"""Compared reports: made-up frames with known differences, limits that are met or missed, and reports that can't be compared."""
 
 import dataclasses
 import json
@@ -31,7 +31,7 @@ SCHEMA = json.loads((Path(seg.report.__file__).parent / "comparison.schema.json"
 
 
 def result(right: Sequence[float], ms: Sequence[float], weights: str = "one", **changes: Any) -> Result:
-    """Returns a result of frames of which 500 pixels are road, 500 sky, and a share of each is right."""
+    """Returns a result for frames with 500 road pixels and 500 sky pixels, of which a share is right."""
     latency, records = Latency(), []
     for i, (share, total) in enumerate(zip(right, ms, strict=True)):
         hits = round(500 * share)
@@ -68,7 +68,7 @@ def check_schema(data: dict[str, Any]) -> None:
 
 @pytest.fixture
 def three(tmp_path: Path) -> list[Path]:
-    """One report, one whose frames are each a little better and half as fast, and one that differs by noise alone."""
+    """A report, one whose frames are all a little better at twice the latency, and one that differs only by noise."""
     base, ms = noisy(0.8, 0), noisy(10, 1, 0.2)
     return [stored(tmp_path / "a.json", base, ms, "first"), stored(tmp_path / "b.json", base + 0.01, 2 * ms, "better"),
             stored(tmp_path / "c.json", noisy(0.8, 2), noisy(10, 3, 0.2), "alike")]

@@ -1,4 +1,4 @@
-"""Batches: their form, the same whatever the workers, resumed exactly, shared without a sample twice."""
+"""Batches: their form; the same with any number of workers; exactly resumed; shared by processes without duplicates."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ def make(root: Path, **options: Any) -> SegmentationData:
 
 
 def seen(loader: Loader) -> list[Seen]:
-    """What tells batches apart: indices, and sums of pixels and labels."""
+    """Returns what distinguishes batches: indices, and sums of pixels and labels."""
     return [(b["index"].tolist(), int(b["image"].sum()), int(b["labels"].sum())) for b in loader]
 
 
@@ -126,7 +126,7 @@ def test_other_order_is_refused_in_mid_epoch(root: Path) -> None:
 
 
 class Recorder(pl.LightningModule):
-    """Notes what each step gets; saves a checkpoint, or is interrupted, at a place."""
+    """Records what each step gets; saves a checkpoint, or is interrupted, at a given place."""
 
     def __init__(self, file: Path | None = None, save_at: tuple[int, int] | None = None,
                  interrupt_at: tuple[int, int] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Caches on disk: the samples are those of the files, a window reads what it needs, nothing is stale, damaged or half-written."""
+"""Caches on disk: samples equal the files', a window reads only its part, and nothing is stale, damaged or half-written."""
 
 import errno
 import os
@@ -73,7 +73,7 @@ def samples(root: Path, split: str = "train", **options: Any) -> list[Any]:
     {"balanced_crops": 1.0, "copy_paste": 0.5, "camera_jitter": 0.3},
 ], ids=["usual", "cut alone", "with padding", "everything"])
 def test_samples_are_those_of_the_files(options: dict[str, Any], root: Path, cache: Path, tmp_path: Path) -> None:
-    """Also of a coarser data set and of pictures without labels beside it, whose labels become others."""
+    """Also with a coarser data set and pictures without labels in the mixture, whose labels are mapped."""
     other = make_set(tmp_path / "other")
     pictures = tmp_path / "pictures"
     shutil.copytree(other / "train", pictures)
@@ -183,7 +183,7 @@ def test_damage_is_found_where_all_is_read(root: Path, cache: Path, capsys: pyte
 
 
 def test_what_was_interrupted_goes_on(root: Path, cache: Path) -> None:
-    """What was noted and is whole is kept; a note that was cut off, and a sample whose bytes are others, are not."""
+    """Recorded samples that are undamaged are kept; a truncated record, and a sample with other bytes, are not."""
     assert write(root, cache, "camvid", "--split", "train") == 0
     whole = visible(cache)
     (cache / NAME).unlink()
@@ -204,7 +204,7 @@ def test_what_was_interrupted_goes_on(root: Path, cache: Path) -> None:
 
 def test_a_full_disk_leaves_the_old_cache_whole(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch,
                                                 capsys: pytest.CaptureFixture[str]) -> None:
-    """Seen beforehand, when its place is taken, and in the midst of writing."""
+    """Noticed before the start, when the space is reserved, and during writing."""
     assert write(root, cache) == 0
     old = visible(cache)
     changed_file(root)

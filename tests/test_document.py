@@ -1,4 +1,4 @@
-"""One document in its four forms: the same words in each, strict JSON, HTML that stands alone and lets nothing through."""
+"""One document in its four forms: the same words in each, strict JSON, and HTML that is self-contained and escapes everything."""
 
 import base64
 import dataclasses
@@ -61,7 +61,7 @@ def chart(title: str = "A chart") -> Chart:
 
 @pytest.fixture
 def document() -> Document:
-    """Has a block of each kind."""
+    """A document with a block of each kind."""
     table = Table([Column("class"), number("IoU [%]", percent, bar=True), Column("where")],
                   [(Swatch("road", (1, 2, 3)), 0.75, Code("a.py")), (HOSTILE, math.nan, Strong("b")), ("sky", None, "c")],
                   ("mean", 0.5, "all"), caption="below")

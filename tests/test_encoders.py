@@ -1,4 +1,4 @@
-"""Encoders by name: tables, widths, RF2, minimalistic variants, dilation, and weights that others trained."""
+"""Encoders by name: tables, widths, RF2, minimalistic variants, dilation, and pretrained weights."""
 
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def test_skip_is_the_depthwise_output_of_the_last_block_at_an_eighth(name: str, 
 
 
 def pretrained(monkeypatch: pytest.MonkeyPatch, name: str, seed: int = 3) -> tuple[Any, list]:
-    """Lets timm give random weights for `name`; returns them, and what is asked for."""
+    """Makes timm return random weights for `name`; returns them, and the recorded requests."""
     twin, asked = randomize(timm.create_model(name), seed), []
 
     def create_model(name: str, pretrained: bool) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Engines by their table: what it says is true of each, and another one is added as docs/engines.md says."""
+"""The table of engines: each row is true, and another engine can be added as docs/engines.md says."""
 
 import re
 import sys

@@ -53,7 +53,7 @@ def test_scores_and_latencies_of_every_sample(predictor: Predictor) -> None:
 
 
 class _Slowing:
-    """Stands in for a predictor: call number n takes n ms."""
+    """A stand-in for a predictor: call number n takes n ms."""
 
     def __init__(self, real: Predictor) -> None:
         self.real, self.calls = real, itertools.count(1)

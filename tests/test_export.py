@@ -1,4 +1,4 @@
-"""Exports: what is in the file, that it computes what the network computes, and that nothing wrong gets its name."""
+"""Exports: the content of the file, that it computes the same as the network, and that a wrong file doesn't get its name."""
 
 import re
 import subprocess
@@ -33,7 +33,7 @@ from seg.weights import (
     sha256,
 )
 
-# What TensorRT, ncnn and others choke on: pooling to a given size, branches and loops, shapes that follow from data.
+# Operators that TensorRT, ncnn and others can't run: pooling to a given size, branches and loops, shapes that depend on data.
 UNWANTED = {"If", "Loop", "Scan", "NonZero", "GlobalLpPool", "AdaptiveAveragePool", "Where", "Range"}
 
 
@@ -121,7 +121,7 @@ def test_the_sliding_pool_needs_a_fixed_size(tmp_path: Path) -> None:
 
 def test_a_network_that_torch_export_ties_to_sizes_needs_one(tiny_weights: Path, tmp_path: Path,
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it does with mit_b0, whose export takes a minute: its guards come as an AssertionError when it runs."""
+    """As with mit_b0, whose export takes a minute: its guards raise an AssertionError when the exported network runs."""
     def guarded(images: torch.Tensor) -> None:
         raise AssertionError("Guard failed: images.size()[2] >= 33")
 
@@ -134,7 +134,7 @@ def test_a_network_that_torch_export_ties_to_sizes_needs_one(tiny_weights: Path,
 
 
 def to_images(*frames: np.ndarray) -> np.ndarray:
-    """(H, W, 3) BGR frames of one size as (N, 3, H, W) RGB."""
+    """Returns (H, W, 3) BGR frames of one size as (N, 3, H, W) RGB."""
     return np.ascontiguousarray(np.stack(frames)[:, :, :, ::-1].transpose(0, 3, 1, 2))
 
 

@@ -1,4 +1,4 @@
-"""What docs/extending.md says: its code is run as it stands there, and what it added is used."""
+"""Runs the code of docs/extending.md as it is printed, and uses what it adds."""
 
 import re
 from dataclasses import replace
@@ -30,7 +30,7 @@ SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.
 
 
 def added(section: str) -> dict[str, Any]:
-    """Runs the code of a section, and returns what it defined."""
+    """Runs the code of a section, and returns what it defines."""
     (code,) = re.findall(r"```python\n(.*?)```", SECTIONS[section], re.DOTALL)
     names: dict[str, Any] = {"__name__": "added"}
     exec(compile(code, f"docs/extending.md, {section}", "exec"), names)

@@ -1,4 +1,4 @@
-"""Pictures are read whatever their form, outputs are whole or absent, folders are mirrored without collisions."""
+"""Pictures are read in any form, outputs are complete or absent, folders are mirrored without collisions."""
 
 import os
 import resource
@@ -66,7 +66,7 @@ def test_exif_orientation_is_honoured(tmp_path: Path) -> None:
 
 
 def exif(orientation: int) -> bytes:
-    """Exif's TIFF block with the orientation alone."""
+    """Returns Exif's TIFF block with only the orientation."""
     return b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0) + b"\0\0\0\0"
 
 
@@ -270,7 +270,7 @@ def test_inputs_are_mirrored(tmp_path: Path) -> None:
 
 
 def test_hidden_folders_are_passed_over_and_links_followed_everywhere(tmp_path: Path) -> None:
-    """By `infer.py`, by a glob and by the readers of data sets."""
+    """In `infer.py`, in a glob, and in the readers of data sets."""
     outside, root = tmp_path / "outside", tmp_path / "root"
     for path in (outside / "linked.png", root / "a/1.png", root / ".cache/2.png", root / "a/.3.png"):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Any folder: what its masks may hold, its splits, its classes.yaml and the proposal of one, and every fault by name."""
+"""Any folder: the content of its masks, its splits, its classes.yaml and how it is proposed, and every fault by name."""
 
 import pickle
 import re
@@ -41,7 +41,7 @@ VALUES = np.array([0, 7, 200, 255], np.uint8)
 
 
 def which(seed: int) -> np.ndarray:
-    """Which of the three classes, or 3 for ignored, in blocks."""
+    """Returns in blocks which of the three classes a pixel has, or 3 for ignored."""
     small = np.random.default_rng(seed).integers(0, 4, (SIZE_HW[0] // 8, SIZE_HW[1] // 8))
     return small.repeat(8, 0).repeat(8, 1)
 
@@ -69,14 +69,14 @@ def make(root: Path, names: list[str], in_colors: bool = False) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Ids in 9 masks, one of them in a folder of its own, and a fifth of the pictures for validation."""
+    """Ids in 9 masks, one of them in a subfolder; a fifth of the pictures is for validation."""
     root = make(tmp_path / "yard", [*(f"p{i}" for i in range(8)), "night/p0"])
     write_classes(root, IDS, split={"val": 0.2})
     return root
 
 
 def palette_png(ids: np.ndarray, palette: np.ndarray, bits: int) -> bytes:
-    """A PNG of indices, written by the book."""
+    """Returns a PNG with palette indices, written according to the specification."""
     def chunk(kind: bytes, content: bytes) -> bytes:
         return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
 

@@ -1,4 +1,4 @@
-"""What training takes of the memory: counted, said and refused beforehand; whole frames are scored in bands."""
+"""The memory that training takes: counted, reported and refused beforehand; whole frames are scored in bands."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from seg.training.losses import SegmentationLoss
 
 
 class Largest(TorchDispatchMode):
-    """Notes the largest tensor that is made."""
+    """Records the largest tensor that is created."""
 
     numel = 0
 

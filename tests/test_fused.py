@@ -1,6 +1,6 @@
-"""Our own engine: what it computes is what torch computes, whatever the network, the size and the number of threads.
+"""Our own engine computes the same as torch, for any network, size and number of threads.
 
-In bfloat16 it is what the plain computation with the same roundings gives, see `fused_reference`.
+In bfloat16 it computes the same as a plain computation with the same roundings, see `fused_reference`.
 """
 
 import inspect
@@ -51,7 +51,7 @@ OPTIONS: tuple[dict[str, Any], ...] = (
 
 
 def weights_of(folder: Path, **arguments: Any) -> Path:
-    """Writes a random network, whose batch norms don't let values grow from block to block as random ones can."""
+    """Writes a random network with batch norms that keep values from growing from block to block."""
     torch.manual_seed(0)
     network = LRASPP(**{"encoder_name": "mobilenet_v3_small_rf2", "classes": CLASSES, **arguments})
     for norm in (module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
@@ -87,7 +87,7 @@ def test_scores_are_torchs_with_every_option(options: dict[str, Any], tmp_path: 
 @needs_bf16
 @pytest.mark.parametrize("options", [*({"encoder_name": name} for name in NAMES), *OPTIONS], ids=str)
 def test_scores_in_bfloat16_are_those_of_the_same_roundings(options: dict[str, Any], tmp_path: Path) -> None:
-    """Equal, but where a sum fell so close to the middle between two numbers that float32 takes the other one.
+    """Equal, except where a sum lies so close to the middle between two numbers that float32 rounds it to the other one.
 
     That happens on some of the small frames. There the scores differ by less than bfloat16's own error.
     """
@@ -113,7 +113,7 @@ def test_scores_in_bfloat16_are_those_at_a_size_that_is_cut_into_many_tasks(tmp_
 @pytest.mark.skipif(not {"avx2", "fma"} <= processor.FEATURES, reason="runs on AVX2")
 @pytest.mark.parametrize("lanes", [4, 8])
 def test_scores_are_torchs_in_shorter_vectors(lanes: int, tmp_path: Path) -> None:
-    """As on processors with AVX2, and with vectors as long as Arm's. What is compiled is kept by Numba, as ever."""
+    """As on processors with AVX2, and with vectors as long as Arm's. As usual, Numba keeps the compiled code."""
     script = (f"from seg.runtime.fused import processor; assert processor.LANES == 8; processor.LANES = {lanes}; "
               "import pathlib, sys; sys.path.insert(0, 'tests'); import test_fused; "
               f"assert test_fused.LANES == {lanes}; test_fused.assert_as_torch(pathlib.Path(sys.argv[1]), (75, 133))")
@@ -140,7 +140,7 @@ def test_bfloat16_is_torchs(values: list[float]) -> None:
 
 
 def test_scores_are_torchs_at_a_size_that_is_cut_into_many_tasks(tmp_path: Path) -> None:
-    """And whose maps are streamed past the caches."""
+    """Its maps are also written past the caches."""
     weights = weights_of(tmp_path, encoder_name="mobilenet_v3_large_rf2")
     found = program.plan(read_description(weights), read_tensors(weights), (544, 1056), 3)
     assert found.steps["streams"].any() and (found.steps["strips"] > 1).any() and (found.steps["chunks"] > 1).any()

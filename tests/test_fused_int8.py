@@ -1,7 +1,7 @@
-"""Our own engine in int8: its scores are those of a plain computation with the same levels, see `fused_reference`.
+"""Our own engine in int8: its scores equal those of a plain computation with the same levels, see `fused_reference`.
 
-On a processor without the instructions the loops are compiled to others that give the same sums, so that this runs anywhere; the
-instructions themselves are looked for in what LLVM makes for processors that have them.
+On a processor without the instructions, the loops are compiled to others that give the same sums, so these tests run anywhere.
+The instructions themselves are looked for in LLVM's output for processors that have them.
 """
 
 import os
@@ -44,13 +44,13 @@ EXPORT = Export("int8", "scores", None, 0.1, 0.99, 1, ("openvino",), calibration
 
 @pytest.fixture
 def anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets int8 run on any processor; which instructions its loops are compiled to is decided as ever."""
+    """Allows int8 on any processor; which instructions its loops are compiled to is decided as usual."""
     missing = processor.missing
     monkeypatch.setattr(processor, "missing", lambda precision: None if precision == "int8" else missing(precision))
 
 
 def write_int8(weights: Path, found: Mapping[str, Range], export: Export = EXPORT) -> Path:
-    """Writes an int8 ONNX beside weights, with what our engine reads of one; half of its ranges are of signed bytes."""
+    """Writes an int8 ONNX beside weights, with all that our engine reads from it; half of its ranges are for signed bytes."""
     nodes, tensors = [], []
     for i, (part, (step, zero)) in enumerate(found.items()):
         place = np.array(zero - 128, np.int8) if i % 2 else np.array(zero, np.uint8)
@@ -71,7 +71,7 @@ def write_int8(weights: Path, found: Mapping[str, Range], export: Export = EXPOR
 
 
 def quantised(folder: Path, **arguments: Any) -> tuple[Path, dict[str, Range]]:
-    """Writes a random network and its int8 ONNX, which leaves a layer as it is; returns the weights and the ranges."""
+    """Writes a random network and its int8 ONNX, in which one layer stays unquantised; returns the weights and the ranges."""
     weights = weights_of(folder, **arguments)
     found = ranges_of(weights, make_frame(64, 64))
     del found["encoder.blocks.1.expand"]
@@ -82,9 +82,9 @@ def quantised(folder: Path, **arguments: Any) -> tuple[Path, dict[str, Range]]:
 @pytest.mark.usefixtures("anywhere")
 @pytest.mark.parametrize("options", [*({"encoder_name": name} for name in NAMES), *OPTIONS], ids=str)
 def test_scores_are_those_of_the_same_levels(options: dict[str, Any], tmp_path: Path) -> None:
-    """Equal, but where a number fell so close to the middle between two levels that float32 takes the other one.
+    """Equal, except where a number lies so close to the middle between two levels that float32 rounds it to the other one.
 
-    Among few numbers that is rare, so that of five small frames at least two give the same.
+    With few numbers that is rare, so at least two of five small frames are equal.
     """
     weights, found = quantised(tmp_path, **options)
     engine, differences = FusedEngine(int8_file(weights), 2, precision="int8"), []
@@ -100,7 +100,7 @@ def test_scores_are_those_of_the_same_levels(options: dict[str, Any], tmp_path: 
 
 @intrinsic
 def _dot(typing_context: Any, levels: Any, weights: Any, sums: Any) -> Any:
-    """Adds the dot products of a vector of words to sums, as products do."""
+    """Adds the dot products of a vector of words to sums, in the same way as products do."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         words, others = (INT8.load_words(build, pointer) for pointer in args[:2])
         emit.store(build, INT8.dot(build, words, others, emit.load(build, args[2], emit.WORDS, 4)), args[2], 4)
@@ -123,7 +123,7 @@ BYTES = st.lists(st.integers(0, 255), min_size=4 * LANES, max_size=4 * LANES)
 @example(levels=[255] * 4 * LANES, weights=[128] * 4 * LANES, first=0)
 @example(levels=[128] * 4 * LANES, weights=[128] * 4 * LANES, first=0)
 def test_a_dot_product_is_exact(levels: list[int], weights: list[int], first: int) -> None:
-    """Whatever the bytes: instructions that add in 16 bits would lose what is too large for them."""
+    """For any bytes: instructions that add in 16 bits would overflow on large ones."""
     given_levels, given_weights = np.array(levels, np.uint8), np.array(weights, np.uint8).view(np.int8)
     read = given_levels.view(np.int8) if LOWEST_LEVEL < 0 else given_levels
     expected = first + (read.astype(np.int64) * given_weights).reshape(-1, 4).sum(1)
@@ -142,7 +142,7 @@ X86 = AVX2["NUMBA_CPU_FEATURES"]
     ("aarch64-linux-gnu", "apple-m1", "+neon,+dotprod", r"sdot\s+v\d+\.4s"),
 ])
 def test_products_are_compiled_to_the_processors_own_instruction(triple: str, cpu: str, features: str, expected: str) -> None:
-    """Which can be looked at everywhere, and run on those processors alone."""
+    """The instruction can be looked for everywhere, but only these processors can run it."""
     script = Path(__file__).parent / "fused_assembly.py"
     numbas = {} if triple.startswith("aarch64") else {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
     if numbas and processor.IS_ARM:
@@ -156,7 +156,7 @@ def test_products_are_compiled_to_the_processors_own_instruction(triple: str, cp
 
 @pytest.mark.usefixtures("anywhere")
 def test_all_pixels_are_computed_at_a_size_that_is_cut_into_many_tasks(tmp_path: Path) -> None:
-    """Among so many numbers some fall on the other side between two levels, so that scores are as near as int8's error alone."""
+    """With so many numbers some are rounded to another level, so the scores are only as near as int8's error."""
     weights, found = quantised(tmp_path, encoder_name="mobilenet_v3_large_rf2")
     frame = make_frame(256, 544)
     engine = FusedEngine(int8_file(weights), 3, precision="int8")

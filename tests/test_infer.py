@@ -1,4 +1,4 @@
-"""`infer.py` on pictures, videos and data sets, called as a function; the commands that fail are in test_bad_input."""
+"""`infer.py` on pictures, videos and data sets, called as a function; test_bad_input has the commands that fail."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from seg.weights import read_description
 
 ROOT = Path(__file__).parent.parent
 SIZE_HW = (48, 64)
-ONE_CELL = ("--engine", "openvino", "--precision", "fp32")  # another engine rounds otherwise, and a label may change
+ONE_CELL = ("--engine", "openvino", "--precision", "fp32")  # another engine rounds differently, and a label may change
 
 
 class Sample:
@@ -37,7 +37,7 @@ class Sample:
 
 
 class Reader:
-    """A data set of random frames, whose truth is the network's own answer except for one class."""
+    """A data set of random frames whose truth is the network's own output except for one class."""
 
     label_set = LABEL_SET
     remark = ""
@@ -69,7 +69,7 @@ def predictor(tiny_weights: Path) -> Predictor:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Pictures whose names would collide in one folder, and in one suffix."""
+    """Pictures whose names would collide in one folder and with one suffix."""
     for seed, name in enumerate(("a/1.png", "b/1.png", "b/1.bmp")):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(tmp_path / "in" / name), make_frame(*SIZE_HW, seed=seed))
@@ -113,7 +113,7 @@ def test_classes_are_highlighted_in_the_wanted_colours(tree: Path, tiny_weights:
 
 def test_what_auto_chose_is_said(tree: Path, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                  capsys: pytest.CaptureFixture[str]) -> None:
-    """Tried on up to three pictures, of those that can be read; the next run remembers."""
+    """It is tried on up to three readable pictures, and the next run remembers the choice."""
     monkeypatch.setenv("LRASPP_CACHE_DIR", str(tmp_path / "cache"))  # another test may have chosen for such frames
     (tree / "a/0.png").write_bytes((tree / "a/1.png").read_bytes()[:200])
     arguments = [str(tree), "--weights", str(tiny_weights), "--output", str(tmp_path / "out"), "--threads", "1"]
@@ -228,7 +228,7 @@ def test_video_into_a_file_and_into_a_folder(clip: Path, tiny_weights: Path, tmp
 
 
 class Interrupting:
-    """A predictor's stand-in that presses Ctrl-C while it works on the third frame it is given."""
+    """A stand-in for a predictor that presses Ctrl-C while it works on its third frame."""
 
     def __init__(self, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
         original, calls = Predictor.__call__, []
@@ -299,7 +299,7 @@ def test_label_pictures_of_a_video_and_a_folder_of_videos(tiny_weights: Path, pr
 
 def test_a_broken_video_of_a_folder_is_named_and_the_others_go_on(tiny_weights: Path, tmp_path: Path,
                                                                  capsys: pytest.CaptureFixture[str]) -> None:
-    """Also one that is there already; two that differ in their suffix alone keep it."""
+    """Also if an output exists already; two names that differ only in their suffix keep it."""
     (tmp_path / "in").mkdir()
     for name in ("a.mp4", "a.mkv", "d.mp4", "e.mp4"):
         write_video(tmp_path / "in" / name, [make_frame(*SIZE_HW, seed=i) for i in range(3)])
@@ -332,7 +332,7 @@ def test_q_ends_all_videos_of_a_folder(tiny_weights: Path, tmp_path: Path, monke
 
 
 def test_piped_in_and_out(tiny_weights: Path, tmp_path: Path) -> None:
-    """Bare frames in, NUT out; what is said goes to standard error."""
+    """Raw frames in, NUT out; messages go to standard error."""
     frames = [make_frame(*SIZE_HW, seed=i) for i in range(4)]
     command = [sys.executable, str(ROOT / "infer.py"), "--video", "-", "--raw", "48x64@10", "--output", "-", "--save", "color",
                "--weights", str(tiny_weights), *ONE_CELL]
@@ -347,7 +347,7 @@ def test_piped_in_and_out(tiny_weights: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_signals_close_the_video_and_say_so(number: signal.Signals, code: int, tiny_weights: Path, tmp_path: Path) -> None:
-    """While the command waits for more frames."""
+    """They come while the command waits for more frames."""
     command = [sys.executable, str(ROOT / "infer.py"), "--video", "-", "--raw", "48x64@10", "--output", "out.mp4", "--weights",
                str(tiny_weights), *ONE_CELL]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path)
@@ -384,7 +384,7 @@ def score(tmp_path: Path, predictor: Predictor, weights: Path, reader: type[Read
 
 
 class CoarseReader(Reader):
-    """The same frames, whose truth tells fewer classes apart."""
+    """The same frames with a truth of fewer classes."""
 
     label_set = LabelSet("coarse", ("ground", "above"), ((9, 9, 9), (99, 99, 99)), (0, 1))
 

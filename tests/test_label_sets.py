@@ -1,4 +1,4 @@
-"""Label sets against cityscapesScripts' own table."""
+"""Label sets compared with cityscapesScripts' own table."""
 
 import json
 

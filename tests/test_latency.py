@@ -1,4 +1,4 @@
-"""When a latency may be called stable, on made-up times; and what else works on this machine, measured."""
+"""When a latency may be called stable, on made-up times; and the measured load of other processes."""
 
 import itertools
 import subprocess
@@ -15,7 +15,7 @@ WARM = [WarmUp(SIZE, 6, True)]
 
 
 def latency(totals_ms: list[float], share: float = 1.0, sizes: list[tuple[int, int]] | None = None) -> Latency:
-    """Returns frames of which the one stage takes a share of the whole."""
+    """Returns latencies in which the one stage takes a share of the whole."""
     made = Latency()
     for total, size in zip(totals_ms, sizes or itertools.repeat(SIZE), strict=False):
         made.add({"network": share * total, "total": total}, size)

@@ -1,4 +1,4 @@
-"""The losses against torch's own and against counting by hand."""
+"""The losses compared with torch's own and with counting by hand."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -162,7 +162,7 @@ def test_sets_count_in_cross_entropy_alone_and_by_its_weight(scores: torch.Tenso
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_thinned_scores_are_those_of_the_full_size_and_every_pixel_has_its_turn(stride: int) -> None:
     logits = torch.randn(2, CLASSES, 5, 4, dtype=torch.float32, generator=torch.Generator().manual_seed(1))
-    labels = torch.arange(2 * 37 * 32).view(2, 37, 32)  # each pixel its own number
+    labels = torch.arange(2 * 37 * 32).view(2, 37, 32)  # each pixel has its own number
     full = F.interpolate(logits, size=(37, 32), mode="bilinear", align_corners=False).permute(0, 2, 3, 1).reshape(-1, CLASSES)
     seen = []
     for step in range(stride**2):

@@ -1,4 +1,4 @@
-"""What the machine says of itself, cgroup limits included."""
+"""The description of the machine, including cgroup limits."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from seg.errors import SegError
 
 @pytest.fixture
 def quota(monkeypatch: pytest.MonkeyPatch):
-    """Sets what the cgroup files say (or that of the root alone) and how many processors there are."""
+    """Sets the content of the cgroup files (or of the root's only) and the number of processors."""
 
     def set_quota(text: str | dict[str, str], processors: int) -> int:
         texts = text if isinstance(text, dict) else {"/sys/fs/cgroup/cpu.max": text}

@@ -1,4 +1,4 @@
-"""Scores against cityscapesScripts' evaluator and by hand."""
+"""Scores compared with cityscapesScripts' evaluator and with counting by hand."""
 
 import math
 from pathlib import Path
@@ -72,8 +72,8 @@ def score(frames: list[Frame], predictions: list[np.ndarray]) -> Scores:
 
 
 def evaluate_theirs(root: Path, frames: list[Frame], predictions: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """CityscapesScripts' own result on the same frames, written to files as it wants them."""
-    monkeypatch.setattr(np, "in1d", np.isin, raising=False)  # which NumPy 2.4 has no more
+    """Returns cityscapesScripts' own result on the same frames, written to files in its format."""
+    monkeypatch.setattr(np, "in1d", np.isin, raising=False)  # NumPy 2.4 has removed it
     monkeypatch.setattr(evaluator.args, "quiet", True)
     monkeypatch.setattr(evaluator.args, "JSONOutput", False)
     (root / "results").mkdir()
@@ -114,7 +114,7 @@ def test_all_scores_are_those_of_cityscapesscripts(tmp_path: Path, monkeypatch: 
 
 
 def test_scores_of_few_instances_are_those_of_cityscapesscripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One car, a group of people, a caravan that is ignored; buses predicted where there are none."""
+    """One car, a group of people, an ignored caravan; buses are predicted where there are none."""
     ids = np.full((20, 40), 7, np.uint16)
     ids[2:8, 2:9], ids[10:16, 5:20], ids[2:8, 20:30] = 26000, 24, 29000
     frame = Frame(np.zeros((20, 40, 3), np.uint8), np.where(ids > 1000, ids // 1000, ids).astype(np.uint8), ids)

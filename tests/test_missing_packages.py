@@ -1,4 +1,4 @@
-"""Where inference alone is installed, commands that need more say so in a sentence."""
+"""If only inference is installed, commands that need more packages say so in a sentence."""
 
 import importlib
 import subprocess

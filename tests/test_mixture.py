@@ -1,4 +1,4 @@
-"""Several data sets at once: classes in the network's terms, shares of every batch, refusals."""
+"""Several data sets at once: classes mapped to the network's, shares of every batch, refusals."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Weights files: a network comes back from the file alone, and what doesn't fit is named."""
+"""Weights files: a network is rebuilt from the file alone, and mismatches are named."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""The networks: shapes, gradients, SMP's parts and ours together, precision, and what they refuse."""
+"""The networks: shapes, gradients, combinations of SMP's parts with ours, precision, and refusals."""
 
 import pytest
 import segmentation_models_pytorch as smp
@@ -88,7 +88,7 @@ def test_scores_stay_float32_under_bfloat16(network: type[LRASPP | RASPP]) -> No
         cast = model.to(torch.bfloat16).logits(images(64, 64))
     assert seen[0] == torch.bfloat16
     assert scores.dtype == cast.dtype == torch.float32
-    assert len(scores.unique()) > 0.9 * scores.numel()  # bfloat16's 8 bits could not tell so many apart
+    assert len(scores.unique()) > 0.9 * scores.numel()  # bfloat16's 8 bits could not distinguish so many values
 
 
 def test_normalisation_is_inside_and_padding_is_the_mean() -> None:
@@ -96,7 +96,7 @@ def test_normalisation_is_inside_and_padding_is_the_mean() -> None:
     black_white = torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2).expand(1, 3, 1, 2)
     assert model.normalize(black_white)[0, 0, 0].tolist() == [-1, 1]
     grey = LRASPP("mobilenet_v3_small_rf2", classes=3, mean=(128 / 255,) * 3, std=(0.25,) * 3).eval()
-    with torch.no_grad():  # on an image of the mean colour, borders can't be told from the middle
+    with torch.no_grad():  # on an image of the mean colour, borders can't be distinguished from the middle
         stem = grey.encoder.stem.conv(grey.normalize(torch.full((1, 3, 32, 32), 128, dtype=torch.uint8)))
     assert stem.abs().max() < 1e-5
 

@@ -1,4 +1,4 @@
-"""The page's server: who looks gets the newest frame in his own view, nobody makes the pipeline wait, no other site looks in."""
+"""The page's server: each viewer gets the newest frame in their own view, none slows the pipeline, and no other site gets in."""
 
 import itertools
 import json
@@ -49,7 +49,7 @@ def page(predictor: Predictor) -> Iterator[Page]:
 
 
 def item(index: int, size_hw: tuple[int, int] = SIZE_HW, seed: int = 0) -> Segmented:
-    """A frame whose upper quarter is sky, the rest road."""
+    """A frame whose upper quarter is sky and whose rest is road."""
     labels = np.ones(size_hw, np.uint8)
     labels[:size_hw[0] // 4] = 0
     sample = EvalSample("", make_frame(*size_hw, seed), time=Fraction(index, 25), captured_s=time.perf_counter() - 0.01)
@@ -121,7 +121,7 @@ def test_views_that_make_no_sense(query: str, words: str, page: Page) -> None:
 
 
 def test_other_programs_read_the_stream(page: Page) -> None:
-    """Here our own source of streams, which reads by FFmpeg."""
+    """Tested with our own source for streams, which reads with FFmpeg."""
     over = threading.Event()
 
     def pump() -> None:
@@ -219,7 +219,7 @@ def test_what_makes_no_sense_ends_the_talk(said: str, page: Page) -> None:
 
 
 def test_nobody_makes_the_pipeline_wait(predictor: Predictor) -> None:
-    """Three browsers that read nothing, and a program that reads no stream."""
+    """Three browsers that read nothing, and a program that doesn't read its stream."""
     frames = [item(index, (720, 1280), index) for index in range(4)]
     with Page(predictor) as page:
         page.open(STREAM)
@@ -244,7 +244,7 @@ def test_nobody_makes_the_pipeline_wait(predictor: Predictor) -> None:
     ({"Host": "localhost:9000", "Origin": "http://localhost:9000"}, True),  # through a tunnel
     ({"Host": "127.0.0.1:{port}"}, True),  # a program
     ({"Host": "127.0.0.1:{port}", "Origin": "https://evil.example"}, False),
-    ({"Host": "evil.example", "Origin": "http://evil.example"}, False),  # a name that was led here
+    ({"Host": "evil.example", "Origin": "http://evil.example"}, False),  # a name that points to this machine
 ])
 def test_other_sites_can_t_look_in(headers: dict[str, str], allowed: bool, page: Page) -> None:
     page.take(item(0))
@@ -257,7 +257,7 @@ def test_other_sites_can_t_look_in(headers: dict[str, str], allowed: bool, page:
                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
         raw.settimeout(2)
         heard = b""
-        while b"\xff\xd8" not in heard and b"This page is" not in heard:  # where a JPEG begins
+        while b"\xff\xd8" not in heard and b"This page is" not in heard:  # a JPEG's first bytes
             heard += raw.recv(65536)
     assert (b"\xff\xd8" in heard) == allowed
     assert (b"This page is" in heard) != allowed

@@ -1,4 +1,4 @@
-"""The page in a real browser: what it shows and does, at the width of a telephone and of a screen, light and dark."""
+"""The page in a real browser: what it shows and does, with the widths of a telephone and of a screen, light and dark."""
 
 import threading
 import time
@@ -33,7 +33,7 @@ def item(index: int) -> Segmented:
 
 @pytest.fixture(scope="module")
 def page(tiny_weights: Path) -> Iterator[Page]:
-    """Served while frames come."""
+    """A page that is served while frames come."""
     over = threading.Event()
 
     def pump() -> None:
@@ -54,7 +54,7 @@ def page(tiny_weights: Path) -> Iterator[Page]:
 
 @pytest.fixture(params=SIZES)
 def tab(request: pytest.FixtureRequest, browser: Any, page: Page) -> Iterator[Any]:
-    """The page, opened; what it says to the console is a fault."""
+    """The opened page; any message on its console is a fault."""
     width, faults = request.param, list[str]()
     context = browser.new_context(viewport={"width": width, "height": SIZES[width]}, accept_downloads=True)
     tab = context.new_page()
@@ -77,7 +77,7 @@ PIXEL = """([x, y]) => {
 
 
 def wait_until(tab: Any, expression: str) -> None:
-    """As Playwright's `wait_for_function`, which the page's own rules of what may run forbid."""
+    """Does the same as Playwright's `wait_for_function`, which the page's Content-Security-Policy forbids."""
     deadline_s = time.monotonic() + 15
     while not tab.evaluate(expression):
         assert time.monotonic() < deadline_s, expression
@@ -85,7 +85,7 @@ def wait_until(tab: Any, expression: str) -> None:
 
 
 def wait_for_pixel(tab: Any, at: tuple[float, float], rgb: Any) -> None:
-    """Waits until the picture that is seen has a colour, except for JPEG's loss; `at` is a share of its width and height."""
+    """Waits until the shown picture has a colour, except for JPEG's loss; `at` is a share of its width and height."""
     deadline_s = time.monotonic() + 10
     while np.abs(np.subtract(seen := tab.evaluate(PIXEL, at), rgb)).max() > 12:
         assert time.monotonic() < deadline_s, f"{seen} is seen, and not {rgb}"
@@ -161,7 +161,7 @@ def test_a_snapshot_is_the_frame_that_is_seen_without_loss(tab: Any, tmp_path: P
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark_can_be_read(scheme: str, browser: Any, page: Page) -> None:
-    """Text has at least the contrast of 4.5 that WCAG asks for."""
+    """Text has at least the contrast of 4.5 that WCAG requires."""
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     tab = context.new_page()
     tab.goto(page.url)

@@ -1,4 +1,4 @@
-"""The palette for the colour-blind, looked at through another model of their sight than the one that it was made with."""
+"""The palette for the colour-blind, checked with another model of their vision than the one it was made with."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from seg.label_sets import CAMVID, CITYSCAPES, LabelSet
 from seg.palettes import colorblind, recolored
 
-# Brettel, Vienot and Mollon's sight without long and without medium cones, as Vienot, Brettel and Mollon (1999) simplified it.
+# Vision without long-wave or medium-wave cones by Brettel, Vienot and Mollon, in their simplified form (Vienot et al., 1999).
 TO_CONES = np.array([[17.8824, 43.5161, 4.11935], [3.45565, 27.1554, 3.86714], [0.0299566, 0.184309, 1.46709]])
 WITHOUT = {"protanopia": np.array([[0, 2.02344, -2.52581], [0, 1, 0], [0, 0, 1]]),
            "deuteranopia": np.array([[1, 0, 0], [0.494207, 0, 1.24827], [0, 0, 1]])}

@@ -1,4 +1,4 @@
-"""The paper's tables: parameters and multiply-adds of each row as built here, against what is printed and what torch counts."""
+"""The paper's tables: parameters and multiply-adds of each row, compared with the printed ones and torch's counts."""
 
 import pytest
 import torch
@@ -44,7 +44,7 @@ def test_multiply_adds_are_the_printed_ones(row: Row) -> None:
         if printed is None:
             continue
         here = madds(network, size_hw)
-        # What V2's skip feature takes less; see the module. A figure of two digits may be off by half of its last.
+        # How much less V2's skip feature takes; see the module. A figure of two digits may be off by half of its last digit.
         tolerance = 0.017 if row.arguments.get("skip") == "last" else 0.003 + 0.005 / printed
         assert here.as_published / 1e9 == pytest.approx(printed, rel=tolerance)
         assert here.convolutions < here.with_elementwise <= here.as_published

@@ -1,4 +1,4 @@
-"""Encoders and networks against torchvision's and timm's, and against plain re-statements of the paper's formulas."""
+"""Encoders and networks compared with torchvision's and timm's, and with plain implementations of the paper's formulas."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -40,7 +40,7 @@ def test_encoders_give_timms_features_with_the_papers_dilation(name: str, output
 
 
 def _at_last_of_each_size(layers: Any, x: Tensor) -> dict[int, Tensor]:
-    """Runs `layers`, and returns what the last one of each height gave."""
+    """Runs `layers`, and returns the output of the last one at each height."""
     seen = {}
     for layer in layers:
         x = layer(x)
@@ -99,7 +99,7 @@ def test_parity_would_see_another_epsilon() -> None:
 
 
 def conv_norm_relu(x: Tensor, state: Mapping[str, Tensor], name: str, eps: float = 1e-3) -> Tensor:
-    """A 1x1 convolution, batch norm and ReLU by their formulas."""
+    """Computes a 1x1 convolution, batch norm and ReLU by their formulas."""
     weight, norm = state[f"{name}.conv.weight"][:, :, 0, 0], {key: state[f"{name}.norm.{key}"][:, None, None] for key in
                                                               ("weight", "bias", "running_mean", "running_var")}
     x = torch.einsum("oc,nchw->nohw", weight, x)
@@ -136,7 +136,7 @@ def test_lraspp_is_its_definition_in_the_authors_order() -> None:
         grid = F.avg_pool2d(deep, (7, 49), (16, 20), ceil_mode=True)  # the feature is 7x65
         gate = (torch.einsum("oc,nchw->nohw", state["attention.weight"][:, :, 0, 0], grid) + 3).clamp(0, 6) / 6
         gated = conv_norm_relu(deep, state, "project") * upsample(gate, deep.shape[2:])
-        # First to 1/8 and then classified; the network does it the other way round.
+        # Here the resize to 1/8 comes before the classifier; in the network it comes after it.
         scores = classify(upsample(gated, skip.shape[2:]), state, "deep_classifier") + classify(skip, state, "skip_classifier")
         assert grid.shape[2:] == (1, 2)
         assert_same(model.logits(batch).double(), scores)

@@ -1,4 +1,4 @@
-"""Precisions: fp32 means fp32; in bf16 the scores stay in float32; int8 is a file. Faked where this processor lacks one."""
+"""Precisions: fp32 means fp32; in bf16 the scores stay in float32; int8 is a file. A missing precision is faked."""
 
 import shutil
 from pathlib import Path
@@ -35,7 +35,7 @@ def types(model: ov.Model) -> list[str]:
 
 @pytest.mark.parametrize("network", ["lraspp", "raspp"])
 def test_what_is_cut_off_gives_the_scores_and_nothing_changes(network: str) -> None:
-    """Both parts in float32 give what the whole gives; the second holds the classifiers and their sum alone."""
+    """Both parts in float32 give the same as the whole; the second contains only the classifiers and their sum."""
     model = make_network() if network == "lraspp" else RASPP("mobilenet_v3_small_rf2", classes=5).eval()
     core = openvino_engine.core()
     graph = core.read_model(trace(model, ExportOptions()))
@@ -55,7 +55,7 @@ REAL_CORE = openvino_engine.core()
 
 
 class Bfloat16Core:
-    """OpenVINO on a processor with bfloat16, as far as it can be told: keeps which part is compiled in what."""
+    """A fake of OpenVINO on a processor with bfloat16; it records the precision for which each part is compiled."""
 
     compiled: list[tuple[str, ov.Type]]
 
@@ -67,7 +67,7 @@ class Bfloat16Core:
         return REAL_CORE.compile_model(model, device, {**config, **IN_FLOAT})
 
     def import_model(self, stream: object, device: str, config: dict) -> object:
-        """In float32 as well: a processor that really has bfloat16 would compute what the cache kept in it."""
+        """Loads in float32 as well, because a processor with bfloat16 would compute the cached network in it."""
         return REAL_CORE.import_model(stream, device, {**config, **IN_FLOAT})
 
     def __getattr__(self, name: str) -> object:
@@ -76,7 +76,7 @@ class Bfloat16Core:
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ov.Type]]:
-    """A processor that has bfloat16; the list gets name and precision of each part that is compiled."""
+    """A fake processor that has bfloat16; the list gets the name and precision of each compiled part."""
     monkeypatch.setattr(openvino_engine, "core", Bfloat16Core)
     monkeypatch.setattr(Bfloat16Core, "compiled", [], raising=False)
     return Bfloat16Core.compiled
@@ -84,7 +84,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ov.Type]]:
 
 def test_bf16_keeps_scores_and_their_sum_in_float32(compiled: list, tiny_weights: Path, tmp_path: Path,
                                                      monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openvino_engine, "_precision", lambda compiled: "bf16")  # that of the first part
+    monkeypatch.setattr(openvino_engine, "_precision", lambda compiled: "bf16")  # the precision of the first part
     path, expected = tiny_weights.with_suffix(".onnx"), OpenVINOEngine(tiny_weights.with_suffix(".onnx"), 1).logits(FRAME)
     compiled.clear()
     cache = Cache(tmp_path)
@@ -113,7 +113,7 @@ def test_real_bf16_is_the_same_from_the_cache_and_near_float32(tiny_weights: Pat
 
 
 def test_what_is_read_back_counts_and_not_what_was_asked(compiled: list, tiny_weights: Path) -> None:
-    """This processor claims bfloat16 and computes in float32 all the same."""
+    """This fake processor reports bfloat16 but computes in float32."""
     engine = OpenVINOEngine(tiny_weights.with_suffix(".onnx"), 1, precision="bf16")
     with pytest.raises(UnavailablePrecision, match="was asked for bf16 and computes this network in fp32"):
         engine.logits(FRAME)
@@ -141,7 +141,7 @@ def test_fp32_means_fp32_where_openvino_would_choose_bf16(compiled: list, tiny_w
 
 @pytest.fixture(scope="module")
 def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shipped weights with their ONNX and an int8 file next to them; returns the safetensors."""
+    """Shipped weights with their ONNX and an int8 file beside them; returns the safetensors."""
     folder = tmp_path_factory.mktemp("int8")
     for seed in range(4):
         cv2.imwrite(str(folder / f"{seed}.png"), make_frame(96, 128, seed))

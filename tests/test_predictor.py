@@ -1,4 +1,4 @@
-"""From frame to label map: engines against each other, sizes, threads, refusals, and what is not imported."""
+"""From frame to label map: engines compared with each other, sizes, threads, refusals, and modules that aren't imported."""
 
 import os
 import shutil
@@ -62,7 +62,7 @@ def test_labels_are_the_networks(engine: str, tiny_weights: Path) -> None:
 
 
 def test_latency_is_of_every_stage(predictor: Predictor) -> None:
-    """The whole is measured by itself; the stages leave out but little of it."""
+    """The total is measured separately; only a little of it belongs to no stage."""
     frame = make_frame(384, 512)
     predictor(frame)
     runs = [predictor(frame).latency_ms for _ in range(9)]
@@ -159,7 +159,7 @@ def test_stretch_runs_at_the_size_and_answers_at_the_frames(tiny_weights: Path, 
 
 
 def test_letterbox_is_cut_off_exactly(tiny_weights: Path, predictor: Predictor) -> None:
-    """The frame's label map equals the part of the padded image's label map where the frame is."""
+    """The frame's label map equals the part of the padded image's label map that covers the frame."""
     frame = make_frame(64, 160)
     mean_bgr = [round(value * 255) for value in predictor.description.mean[::-1]]
     padded = np.full((128, 160, 3), mean_bgr, np.uint8)
@@ -305,7 +305,7 @@ def test_what_is_done_once_is_told(tiny_weights: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["openvino", "fused", "onnxruntime"])
 def test_imports_no_torch_and_sends_nothing(engine: str, tiny_weights: Path, tmp_path: Path) -> None:
-    """No socket is opened, none of another host is looked up, and nothing but our own cache is in the home folder."""
+    """No socket is opened, no other host is looked up, and the home folder contains only our own cache."""
     code = f"""
 import socket, sys
 def refuse(*args, **kwargs):
@@ -328,7 +328,7 @@ assert sys.modules.get("openvino_telemetry") is None
 
 
 def test_a_signal_after_several_predictors_is_handled(tiny_weights: Path) -> None:
-    """A core for each of them left the process an alternate signal stack that was gone; the next signal ended it."""
+    """With one OpenVINO core for each, a released alternate signal stack stayed in use, and the next signal ended the process."""
     code = f"""
 import signal
 import numpy as np

@@ -1,4 +1,4 @@
-"""Encoders from a file: timm's twins, folded norms, RF2's halves, larger kernels, new gates, and what is refused."""
+"""Encoders from a file: the same networks from timm, folded norms, RF2's halves, larger kernels, new gates, and refusals."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ IMAGENET = Path(__file__).parents[2] / "shared" / "data" / "imagenet"
 
 
 def write_twin(folder: Path, name: str) -> Path:
-    """Saves a random network of timm's."""
+    """Saves a random network of timm."""
     torch.manual_seed(0)
     twin = randomize(timm.create_model(name))
     path = folder / f"{name}.safetensors"
@@ -29,7 +29,7 @@ def write_twin(folder: Path, name: str) -> Path:
 
 
 def fold(encoder: nn.Module) -> None:
-    """Moves norms into the convolutions before them, as files for inference have it."""
+    """Folds norms into the convolutions before them, as in files for inference."""
     for module in encoder.modules():
         if isinstance(module, nn.Sequential) and hasattr(module, "norm"):
             conv: Any = module.conv
@@ -91,7 +91,7 @@ def test_rf2_starts_from_the_strongest_half(tmp_path: Path) -> None:
     whole = MobileNetEncoder("mobilenet_v3_small").eval()
     randomize(whole)
     torch.manual_seed(1)
-    with torch.no_grad():  # half of the channels that RF2 narrows do nothing
+    with torch.no_grad():  # half of the channels that RF2 removes are without effect
         for i, block in enumerate(whole.blocks):
             layers: Any = block
             if i >= len(whole.blocks) - 3:
@@ -116,7 +116,7 @@ def test_rf2_starts_from_the_strongest_half(tmp_path: Path) -> None:
             assert torch.equal(tensor, whole.state_dict()[name]), "what RF2 leaves alone is as it was"
     project_rows = sorted(set(range(96)) - set(silent.tolist()))
     assert torch.equal(half.state_dict()["tail.conv.weight"], tail.conv.weight.detach()[kept][:, project_rows])
-    # Without gates, whose inner halves do lose something, the outputs of the halved stage are those of the whole.
+    # Without gates, whose inner halves do lose something, the halved stage has the same output as the whole one.
     for encoder in (whole, half):
         for block in encoder.blocks:
             block.squeeze_excite = nn.Identity()
@@ -130,7 +130,7 @@ def test_minimalistic_weights_start_large_without_a_change(tmp_path: Path) -> No
     randomize(small)
     save_file(small.state_dict(), tmp_path / "minimal.safetensors")
     load_encoder(large, tmp_path / "minimal.safetensors")
-    for module in large.modules():  # h-swish is what remains of the difference
+    for module in large.modules():  # only h-swish makes a difference otherwise
         for name, child in module.named_children():
             if isinstance(child, nn.Hardswish):
                 setattr(module, name, nn.ReLU())

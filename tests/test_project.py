@@ -1,4 +1,4 @@
-"""The project's own papers agree with each other and with the code: dependencies, documents, weights, modules."""
+"""The project's own files agree with each other and with the code: dependencies, documents, weights, modules."""
 
 import ast
 import importlib
@@ -34,11 +34,11 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
 INFERENCE_LOCK = (ROOT / "requirements-inference.lock").read_text()
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "seg/assets").glob("*.md")]
-CONDA_NAMES = {"opencv-python": "opencv", "torch": "pytorch"}  # where conda-forge calls a package otherwise
+CONDA_NAMES = {"opencv-python": "opencv", "torch": "pytorch"}  # names that differ on conda-forge
 
 
 def declared() -> dict[str, Requirement]:
-    """Returns what pyproject.toml asks for, build and all extras together, by canonical name."""
+    """Returns the requirements in pyproject.toml, build and all extras together, by canonical name."""
     extras = PYPROJECT["project"]["optional-dependencies"].values()
     texts = [*PYPROJECT["build-system"]["requires"], *PYPROJECT["project"]["dependencies"]]
     requirements = map(Requirement, texts + [text for extra in extras for text in extra])
@@ -46,7 +46,7 @@ def declared() -> dict[str, Requirement]:
 
 
 def conda() -> list[str]:
-    """Returns what environment.yml asks for, of conda and then of pip."""
+    """Returns the requirements in environment.yml, first conda's and then pip's."""
     dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     from_pip = [text for entry in dependencies if isinstance(entry, dict) for text in entry["pip"]]
     return [entry for entry in dependencies if isinstance(entry, str)] + from_pip
@@ -119,7 +119,7 @@ def test_cv2_has_windows() -> None:
 
 
 def test_every_import_is_declared() -> None:
-    """A package that is here only because another one needs it may be gone with that one's next version."""
+    """A package that is installed only because another package needs it may be missing in that package's next version."""
     own = {"seg", "datasets", "benchmarks", *(file.stem for file in (*ROOT.glob("*.py"), *(ROOT / "tests").rglob("*.py")))}
     names = {canonicalize_name(name) for name in declared()}
     packages = metadata.packages_distributions()
@@ -182,7 +182,7 @@ def test_shipped_weights_are_whole(name: str) -> None:
 
 
 def programs() -> list[str]:
-    """Returns every command that the project has, as the documents write it."""
+    """Returns every command of the project in the form in which the documents write it."""
     modules = [file for folder in ("benchmarks", "tests/faults") for file in sorted((ROOT / folder).glob("*.py"))]
     named = [re.search(r'prog="(python -m [\w.]+)"', file.read_text()) for file in modules]
     return ["python infer.py", "python train_seg.py fit", "python train_seg.py validate", "lraspp",
@@ -191,7 +191,7 @@ def programs() -> list[str]:
 
 @cache
 def commands() -> dict[str, list[str]]:
-    """Returns by program what the documents tell the reader to type: in blocks, where lines may go on, and within sentences."""
+    """Returns by program the commands in the documents: in blocks, where a command may span lines, and within sentences."""
     found: dict[str, list[str]] = {}
     for document in DOCUMENTS:
         text = document.read_text()
@@ -205,7 +205,7 @@ def commands() -> dict[str, list[str]]:
 
 
 def help_of(program: str) -> str:
-    """Returns what `program --help` prints; it runs in this process, for a start of each would take seconds."""
+    """Returns the output of `program --help`; it runs in this process, because starting a process for each takes seconds."""
     _, *words = program.split()
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):

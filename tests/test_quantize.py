@@ -1,4 +1,4 @@
-"""int8: what is quantised and what is not, that both engines run it, and that the frames are used as said."""
+"""int8: what is quantised and what isn't, that both engines run it, and how the frames are used."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from seg.runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from seg.runtime.engines.openvino_engine import OpenVINOEngine
 from seg.weights import Export, int8_file, read_description, read_export
 
-WEIGHTS = "camvid_small_scratch"  # trained: with eight bits a random network, which has no margins, gives other labels
+WEIGHTS = "camvid_small_scratch"  # trained, because a random network has no margins and its labels change in eight bits
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_labels_have_the_same_scores_part() -> None:
 
 def test_more_stays_in_fp32_where_labels_are_lost(pictures: Path, tiny_weights: Path, tmp_path: Path,
                                                   monkeypatch: pytest.MonkeyPatch) -> None:
-    """With NNCF replaced by one that notes what it is asked to leave alone, and a comparison that is never content."""
+    """NNCF is replaced by a recorder of the layers to be left out, and the comparison is never satisfied."""
     asked: list[set[str]] = []
     agreements = iter((0.95, 0.97, 0.96))
 

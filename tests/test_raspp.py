@@ -1,4 +1,4 @@
-"""R-ASPP and V2 all the way: weights files, fine-tuning, export, engines, model card, training."""
+"""R-ASPP and V2 from start to end: weights files, fine-tuning, export, engines, model card, training."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ ENCODER = "mobilenet_v2_035_rf2"
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[RASPP, Path]:
-    """A random network, its weights file, and the ONNX next to it."""
+    """A random network, its weights file, and the ONNX beside it."""
     model = randomize(RASPP(ENCODER, classes=CLASSES, decoder_channels=24, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25)))
     path = tmp_path_factory.mktemp("raspp") / "net.safetensors"
     description = save(model, path, LABEL_SET, (96, 160), "Apache-2.0", {"val/miou": 0.5})

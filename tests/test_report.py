@@ -1,4 +1,4 @@
-"""A result as a report: what it says, in each of its forms."""
+"""A result as a report: its content in each form."""
 
 import dataclasses
 import io
@@ -36,7 +36,7 @@ CONFUSION = np.array([[6, 2, 0], [0, 4, 0], [0, 0, 0]])
 
 @pytest.fixture
 def result() -> Result:
-    """Three frames, of which the second holds all errors."""
+    """A result of three frames; all errors are in the second one."""
     latency, records = Latency(), []
     matrices = [np.diag([3, 1, 0]), np.array([[1, 2, 0], [0, 2, 0], [0, 0, 0]]), np.diag([2, 1, 0])]
     for i, (value, matrix) in enumerate(zip((10.0, 20.0, 30.0), matrices, strict=True)):
@@ -81,7 +81,7 @@ def test_json_has_what_programs_look_for(result: Result) -> None:
 
 
 def test_json_is_what_the_schema_says(result: Result) -> None:
-    """With everything, without truth, of a video, and of nothing at all."""
+    """With everything, without truth, of a video, and without any frame."""
     bare = dataclasses.replace(result, scores=None, confusion=None, boundaries=None, calibration=None, latency=Latency(),
                                records=[], steadiness=None, parameters=None, first_frame_ms=None, variants=[])
     video = dataclasses.replace(result, video=VideoFacts(25.0, "latency", 1, {}, [(0.0, 1.0, math.nan)]))
@@ -170,7 +170,7 @@ def test_an_error_map_shows_what_is_wrong_and_what_is_not_scored() -> None:
 
 
 def test_categories_and_instances_have_their_own_rows(result: Result) -> None:
-    """Road is a category of its own; the other two are things, and only the second one's instances are told apart."""
+    """Road is its own category; the other two classes are things, and only the second one has instances."""
     label_set = dataclasses.replace(LABEL_SET, categories=("flat", "thing", "thing"), instance_sizes=(0, 8.0, 0))
     instances = InstanceCounts(label_set)
     instances.add(np.array([[1001, 1001, 1001, 1002]], np.uint16), np.array([[1, 0, 1, 1]], np.uint8))

@@ -1,4 +1,4 @@
-"""Reports in a real browser, opened from disk: nothing is fetched, nothing is complained of, and all of it can be seen."""
+"""Reports in a real browser, opened from disk: nothing is fetched, there are no errors, and everything is visible."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ __all__ = ["browser"]
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A report with everything that can be in it, 19 classes, and a comparison."""
+    """A report with every possible part, 19 classes, and a comparison."""
     folder = tmp_path_factory.mktemp("pages")
     random = np.random.default_rng(0)
     latency, records = Latency(), []

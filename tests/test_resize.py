@@ -1,4 +1,4 @@
-"""Frames at another size against OpenCV's."""
+"""Frames at another size, compared with OpenCV's."""
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ def by_opencv(frame: np.ndarray, size_hw: tuple[int, int], how: int) -> np.ndarr
 @example(40, 40, 0.75, 0.75, 0, 3)
 @settings(max_examples=60, deadline=None)
 def test_shrinks_by_area(height: int, width: int, down: float, across: float, seed: int, threads: int) -> None:
-    frame = np.random.default_rng(seed).integers(0, 2, (height, width, 3), np.uint8) * np.uint8(255)  # no other is harder
+    frame = np.random.default_rng(seed).integers(0, 2, (height, width, 3), np.uint8) * np.uint8(255)  # the hardest case
     size_hw = max(1, round(height * down)), max(1, round(width * across))
     found = resize(frame, size_hw, threads)
     assert found.shape == (*size_hw, 3) and found.flags.c_contiguous
@@ -38,7 +38,7 @@ def test_a_level_stays_as_it_is() -> None:
 
 @pytest.mark.parametrize("size_hw", [(60, 80), (60, 30), (20, 80)])
 def test_enlarges_bilinearly(size_hw: tuple[int, int]) -> None:
-    """Also where one side alone grows."""
+    """Also if only one side grows."""
     frame = make_frame(40, 50)
     np.testing.assert_array_equal(resize(frame, size_hw), by_opencv(frame, size_hw, cv2.INTER_LINEAR))
 

@@ -1,4 +1,4 @@
-"""Procedural street scenes: geometry against projection by hand, labels, motion, and what is written to disk."""
+"""Procedural street scenes: geometry compared with projection by hand, labels, motion, and the written files."""
 
 import math
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""Drives along procedural streets, from frame to frame, in any light and weather; and what is seen over many of them."""
+"""Drives along procedural streets, from frame to frame, in any light and weather; and statistics over many of them."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,7 @@ GROUNDS = [LABEL_IDS[name] for name in ("road", "sidewalk", "terrain")]
 
 
 def projected(scene: Scene, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns row and column of the pixels that points (N, 3) [m] are in, and which of them the picture shows."""
+    """Returns row and column of the pixels at which points (N, 3) [m] lie, and which points are inside the picture."""
     height, width = SIZE_HW
     seen = (points - scene.camera[:3]) @ scene.camera[3:12].reshape(3, 3).T
     ahead = np.maximum(seen[:, 2], 0.1)
@@ -37,7 +37,7 @@ def test_a_place_on_the_ground_keeps_its_label_in_the_next_frames(seed: str, par
         later = street.scene(time_s)
         rows, columns, shown = projected(later, places)
         now, before = renderer.render(later).label_ids[rows[shown], columns[shown]], labels[ground][shown]
-        both = np.isin(now, GROUNDS)  # others are hidden by what moves or stands
+        both = np.isin(now, GROUNDS)  # the others are hidden by objects
         assert both.mean() > 0.7 and (now[both] == before[both]).mean() > 0.95
 
 

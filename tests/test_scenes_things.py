@@ -1,4 +1,4 @@
-"""The things of procedural street scenes, family by family: what is drawn against rays, formulas and other libraries."""
+"""The objects of procedural street scenes, family by family, compared with rays, formulas and other libraries."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ Posed = tuple[int, float, float, tuple[str, ...]]  # mesh, distance, yaw, labels
 
 
 def meshes(family: str, parts: Catalog) -> list[Posed]:
-    """Returns up to three things of a family, each further away than the one before, turned to different sides."""
+    """Returns up to three objects of a family, each further away than the one before, turned to different sides."""
     furniture, plants, vehicles = parts.furniture, parts.plants, parts.vehicles
     pole = ("pole", "traffic light", "traffic sign", "static")
     chosen: Sequence[int]
@@ -133,7 +133,7 @@ def test_a_turned_camera_projects_as_opencv_does(parts: Catalog, yaw: float, pit
 # The road and its markings
 
 def bare(street: Street, time_s: float = 0.0) -> Scene:
-    """Returns the street's scene with nothing on it, from above the middle, dry and overcast."""
+    """Returns the scene of an empty street, seen from above its middle, dry and overcast."""
     scene = street.scene(time_s)
     stage = Stage()
     dry = street.light._replace(wet=0.0, haze=0.0, sun_color=(0.0, 0.0, 0.0))
@@ -142,7 +142,7 @@ def bare(street: Street, time_s: float = 0.0) -> Scene:
 
 
 def on_ground(scene: Scene, size_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns which pixels show the ground within 40 m, and x and z of the places that they show [m]."""
+    """Returns which pixels show the ground within 40 m, and x and z of the shown places [m]."""
     directions, (x, y, z) = rays(scene, size_hw), scene.camera[:3]
     down = directions[..., 1] < -1e-3
     depth = np.where(down, -y / np.where(down, directions[..., 1], -1), 0)
@@ -150,7 +150,7 @@ def on_ground(scene: Scene, size_hw: tuple[int, int]) -> tuple[np.ndarray, np.nd
 
 
 def strips(plan: Plan) -> list[tuple[float, float, str]]:
-    """Returns where strips begin and end, to the right of the street's middle if above 0, and what they must be labelled."""
+    """Returns the start and end of strips right of the street's middle (negative: left), and their required labels."""
     found = [(-plan.middle_m, plan.middle_m, "road or terrain" if plan.tracks else "road")]
     for side, sign in ((plan.right, 1), (plan.left, -1)):
         edges = (plan.middle_m, side.road, side.parking, side.verge, side.pavement, 60.0)
@@ -197,7 +197,7 @@ def test_a_dashed_line_is_where_it_is_said_to_be(parts: Catalog) -> None:
 # Buildings, plants, furniture
 
 def extent(parts: Catalog, mesh: int) -> np.ndarray:
-    """Returns the size (3,) of a mesh: x, y, z [m]."""
+    """Returns the size (3,) of a mesh in x, y, z [m]."""
     return np.ptp(parts.library.meshes[mesh].corners.reshape(-1, 3), axis=0)
 
 

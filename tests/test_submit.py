@@ -1,4 +1,4 @@
-"""`infer.py` on Cityscapes: its report says what cityscapesScripts' evaluator says of the PNGs that --submit wrote."""
+"""`infer.py` on Cityscapes: its report has the scores of cityscapesScripts' evaluator on the PNGs that --submit wrote."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from seg.files import read_labels
 from seg.label_sets import CITYSCAPES
 from seg.runtime import Prediction, Predictor
 
-# np.in1d is what the evaluator calls, and NumPy 2.4 has it no more
+# The evaluator calls np.in1d, which NumPy 2.4 has removed.
 EVALUATOR = ("import numpy; numpy.in1d = numpy.isin; "
              "from cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling import main; main()")
 
@@ -42,7 +42,7 @@ def infer(root: Path, weights: Path, *more: str) -> int:
 
 
 def answer_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes predictors answer the tree's frames as a trained network would: most of it right."""
+    """Makes predictors return labels as a trained network would: mostly right."""
     answers = {frame.image_rgb.tobytes(): predict(frame) for frame in map(make_frame, range(3))}
     original = Predictor.__call__
 

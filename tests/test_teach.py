@@ -1,4 +1,4 @@
-"""Labels by a teacher: the average over views, a coarser truth, the folder that comes out, going on, and refusals."""
+"""Labels by a teacher: the average over views, a coarser truth, the written folder, continuing, and refusals."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_views_are_averaged(teacher: TorchTeacher, frame_rgb: np.ndarray) -> Non
                 scores = network.logits(scaled.permute(2, 0, 1)[None].flip(flip)).flip(flip)
                 views.append(torch.nn.functional.interpolate(scores, (90, 120), mode="bilinear").softmax(1)[0])
     found = probabilities(teacher, frame_rgb, Looks(long_side=128, scales=(0.5, 1.0)))
-    # Frames are shrunk to within two levels of OpenCV's; a view that is missing would change some by a hundred times as much.
+    # Frames are shrunk to within two levels of OpenCV's; a missing view would change some pixels by a hundred times as much.
     torch.testing.assert_close(found, torch.stack(views).mean(0), rtol=1e-3, atol=2e-4)
     assert (found - torch.stack(views[:3]).mean(0)).abs().max() > 2e-2
     own = probabilities(teacher, frame_rgb, Looks(scales=(1.0,), mirror=False))

@@ -1,4 +1,4 @@
-"""Distillation: its loss against torch's own, classes that differ, every kind of teacher, features, and refusals."""
+"""Distillation: its loss compared with torch's own, different classes, every kind of teacher, features, and refusals."""
 
 import math
 from pathlib import Path
@@ -24,7 +24,7 @@ CLASSES = LABEL_SET.classes
 
 
 class Says:
-    """A teacher that says what it is told to."""
+    """A teacher with a fixed output."""
 
     has_features = False
 

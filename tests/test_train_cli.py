@@ -1,4 +1,4 @@
-"""The command line of training: what it refuses, in one sentence and with exit code 2, and what it never imports."""
+"""The command line of training: what it refuses, in one sentence and with exit code 2, and what it must not import."""
 
 import subprocess
 import sys
@@ -141,7 +141,7 @@ def test_what_is_typed_holds_before_and_behind_the_files(folder: Path, tmp_path:
 
 
 def test_a_run_records_its_base_as_settings_of_its_own(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And another class in the base's place gets none of the base's arguments, though it would take them."""
+    """Another class in the base's place gets none of the base's arguments, even if it would accept them."""
     (folder / "sgd.yaml").write_text("{base: tiny.yaml, name: sgd, trainer: {max_steps: 1}, size_frames: 0,\n"
                                      "model: {optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.5}}}}\n")
     (folder / "adamw.yaml").write_text("{base: sgd.yaml, model: {optimizer: {class_path: torch.optim.AdamW}}}")
@@ -232,7 +232,7 @@ def test_callables_of_other_modules_are_refused(folder: Path, tmp_path: Path, ca
 
 
 def test_trusted_packages_are_imported(folder: Path, tmp_path: Path, stranger: Path) -> None:
-    """A callback and a loss with a parameter of its own, which is trained along."""
+    """A callback, and a loss with a parameter, which is trained too."""
     (tmp_path / "loss.yaml").write_text("model: {loss: {class_path: stranger.Margin, init_args: {power: 2}}}")
     arguments = ["--config", str(tmp_path / "loss.yaml"), "--runs", str(tmp_path / "runs"), "--trainer.max_steps", "2"]
     try:

@@ -1,4 +1,4 @@
-"""Training as a whole on tiny data: it goes on exactly where it stopped, and what it leaves behind is right."""
+"""Complete trainings on tiny data: they continue exactly where they stopped, and their output is right."""
 
 import csv
 import math
@@ -38,7 +38,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Any:
-    """Sums in another order would differ in the last bit; and tiny work is faster so."""
+    """One thread, because another order of sums changes the last bit; tiny work is also faster this way."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int) -> None:
-    """Makes a signal come while that step is computed."""
+    """Sends a signal while the given step is computed."""
     original = SegmentationTask.training_step
 
     def training_step(self: SegmentationTask, batch: dict[str, Any], batch_index: int) -> torch.Tensor:
@@ -90,7 +90,7 @@ def test_a_run_goes_on_where_ctrl_c_stopped_it(folder: Path, monkeypatch: pytest
         assert run(folder, "--name", name) == 130
     assert "--ckpt_path last" in capsys.readouterr().err
     assert load(folder, name)["global_step"] == step + 1
-    torch.manual_seed(99)  # what else this process does must not matter
+    torch.manual_seed(99)  # other random numbers in this process must not matter
     assert run(folder, "--name", name, "--ckpt_path", "last") == 0
     assert_same_training(load(folder, "whole"), load(folder, name))
 
@@ -137,7 +137,7 @@ def test_settings_that_changed_hold_when_a_run_goes_on(folder: Path, capsys: pyt
     assert "trainer.gradient_clip_val 0.5 (was 1.0)" in said[-1] and "model.schedule" not in said[-1]
     groups = load(folder, "changed")["optimizer_states"][0]["param_groups"]
     assert [group["lr"] for group in groups] == [0.0005, 0.0005]
-    assert [group["weight_decay"] for group in groups] == [0.1, 0.0]  # norms and biases stay spared
+    assert [group["weight_decay"] for group in groups] == [0.1, 0.0]  # norms and biases are still exempt
     capsys.readouterr()
     for wanted in ("SGD", "Adam"):
         assert run(folder, *steps, "8", "--ckpt_path", "last", "--model.optimizer", f"torch.optim.{wanted}", lr, "0.1") == 2
@@ -171,7 +171,7 @@ def test_weights_that_are_no_numbers_are_never_kept(folder: Path, monkeypatch: p
 
     def optimizer_step(self: SegmentationTask, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
-        if self.global_step == 1:  # the second step, which is not counted yet
+        if self.global_step == 1:  # the second step, which doesn't count yet
             next(self.network.parameters()).data.fill_(torch.nan)
 
     monkeypatch.setattr(SegmentationTask, "optimizer_step", optimizer_step)
@@ -188,7 +188,7 @@ def test_a_worker_that_dies_is_named_with_its_file(folder: Path, monkeypatch: py
 
     def read(self: CamVid, index: int) -> Any:
         if self.samples[index].image_path.stem == "005" and os.getpid() != main_process:
-            os.kill(os.getpid(), signal.SIGKILL)  # as where the memory is used up
+            os.kill(os.getpid(), signal.SIGKILL)  # as when memory runs out
         return original(self, index)
 
     monkeypatch.setattr(CamVid, "read", read)
@@ -216,7 +216,7 @@ def test_no_run_is_written_over_by_another(folder: Path, capsys: pytest.CaptureF
 
 
 def test_a_signal_to_one_of_two_processes_stops_both_and_loses_nothing(folder: Path) -> None:
-    """To the second one, which the first must learn of."""
+    """It goes to the second process, and the first must learn of it."""
     common = ["--config", str(folder / "tiny.yaml"), "--data.root", str(folder / "camvid"), "--runs", str(folder / "runs"),
               "--trainer.devices", "2", "--trainer.strategy", "ddp", "--data.batch_size", "1", "--trainer.max_epochs", "200",
               "--trainer.limit_val_batches", "1"]
@@ -237,7 +237,7 @@ def test_a_signal_to_one_of_two_processes_stops_both_and_loses_nothing(folder: P
 
 
 def test_curves_are_written_in_every_locale(tmp_path: Path) -> None:
-    """As where texts are ASCII by default, with a class whose name isn't."""
+    """As in a locale with ASCII texts, and with a class whose name isn't ASCII."""
     logger = CurvesInCsv(tmp_path)
     with pytest.MonkeyPatch.context() as context:
         context.setattr("locale.getpreferredencoding", lambda *_: "ascii")
@@ -342,9 +342,9 @@ def test_a_checkpoint_that_can_not_be_written_leaves_the_one_before(folder: Path
 
 
 def test_two_processes_learn_and_score_as_one(folder: Path) -> None:
-    """With the same batch, where each part of it has as many labelled pixels and norms don't look at it.
+    """With the same batch, if each part of it has as many labelled pixels and norms don't depend on the batch.
 
-    Five frames to validate on are shared by two processes: one of them gets a frame more, and none counts twice.
+    The two processes share five validation frames: one of them gets a frame more, and none counts twice.
     """
     make_camvid(folder / "five", train=4, val=5, values=11)
     common = ["--data.root", str(folder / "five"), "--trainer.max_epochs", "1", "--data.scale_range", "[1.0, 1.0]",

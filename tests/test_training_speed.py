@@ -1,4 +1,4 @@
-"""What makes training fast on a processor gives the results of torch's own layers."""
+"""The fast layers for training on a processor give the results of torch's own layers."""
 
 import copy
 import subprocess
@@ -58,7 +58,7 @@ def test_convolution_and_norm_train_as_torchs(activation: type[nn.Module] | None
 @pytest.mark.parametrize("dilation", [2, 4])
 def test_dilated_convolutions_train_as_torchs(dilation: int) -> None:
     torch.manual_seed(0)
-    for size_hw in ((16, 24), (15, 24)):  # whole phases, and not
+    for size_hw in ((16, 24), (15, 24)):  # with complete phases, and without
         module = nn.Sequential(nn.Conv2d(16, 16, 5, padding=2 * dilation, dilation=dilation, groups=16, bias=False))
         check_alike(module, torch.randn(2, 16, *size_hw))
 
@@ -87,7 +87,7 @@ def test_what_the_fast_layers_are_not_for_goes_torchs_way() -> None:
     plain = ConvNorm(16, 16, 5, groups=16, activation=nn.Hardswish).train()
     fast = copy.deepcopy(plain)
     speed_up(fast)
-    x = torch.randn(2, 16, 9, 9)  # channels come first
+    x = torch.randn(2, 16, 9, 9)  # channels first
     torch.testing.assert_close(fast(x), plain(x), rtol=0, atol=0)
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(fast(x.to(memory_format=torch.channels_last)), plain(x.to(memory_format=torch.channels_last)),
@@ -98,7 +98,7 @@ def test_what_the_fast_layers_are_not_for_goes_torchs_way() -> None:
 def test_freed_memory_is_kept() -> None:
     code = ("import resource, torch\n{}\n"
             "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-            "for _ in range(12): torch.ones(2**24)\n"  # what is taken in between may leave a hole that is too small at first
+            "for _ in range(12): torch.ones(2**24)\n"  # the first allocations may leave a hole that is too small
             "before = faults()\n"
             "for _ in range(5): torch.ones(2**24)\n"
             "print(faults() - before)")

@@ -1,4 +1,4 @@
-"""Augmentation: exact where it can be checked, drawn from its key alone, and silent on the network."""
+"""Augmentation: exact where it can be checked, determined only by its key, and without any network access."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def ramp(height: int, width: int) -> np.ndarray:
 
 
 def place(window: np.ndarray, frame: np.ndarray) -> tuple[int, int]:
-    """Top left corner at which `window` fits into `frame` best."""
+    """Returns the top left corner at which `window` fits best into `frame`."""
     _, _, (left, top), _ = cv2.minMaxLoc(cv2.matchTemplate(frame, window, cv2.TM_SQDIFF))
     return top, left
 

@@ -1,4 +1,4 @@
-"""The kernel against torch's float64 interpolation and argmax."""
+"""The kernel compared with torch's float64 interpolation and argmax."""
 
 import os
 import subprocess
@@ -22,10 +22,10 @@ KINDS = ("noise", "blobs", "constant", "few values", "huge and tiny", "near ties
 
 
 def make_scores(kind: str, classes: int, height: int, width: int, seed: int) -> np.ndarray:
-    """Scores (C, h, w) that are hard in one way or another."""
+    """Returns scores (C, h, w) that are difficult in one way or another."""
     random = np.random.default_rng(seed)
     noise: np.ndarray = random.normal(size=(classes, height, width))
-    if kind == "blobs":  # what networks give: large regions of one class
+    if kind == "blobs":  # as from real networks: large regions of one class
         noise = noise.repeat(4, 1).repeat(4, 2)[:, :height, :width]
     elif kind == "constant":
         noise = np.full_like(noise, 3.25)
@@ -33,9 +33,9 @@ def make_scores(kind: str, classes: int, height: int, width: int, seed: int) -> 
         noise = random.integers(-1, 2, noise.shape)
     elif kind == "huge and tiny":
         noise = noise * 10.0 ** random.integers(-20, 20, noise.shape)
-    elif kind == "near ties":  # float32 sums can't tell them apart
+    elif kind == "near ties":  # float32 sums can't distinguish them
         noise = 1000 + random.integers(0, 3, noise.shape) * 6.1035e-05
-    elif kind == "ramps":  # each class wins somewhere between corners, and the corners' winners say little of it
+    elif kind == "ramps":  # each class wins somewhere between corners, and the corners' winners say little about it
         y, x = np.mgrid[:height, :width]
         angle = random.uniform(0, 7, (classes, 1, 1))
         noise = np.cos(angle) * x + np.sin(angle) * y + random.normal(size=(classes, 1, 1))
@@ -43,13 +43,13 @@ def make_scores(kind: str, classes: int, height: int, width: int, seed: int) -> 
 
 
 def float64_scores(scores: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """The reference's interpolated scores (C, H, W) in float64."""
+    """Returns the reference's interpolated scores (C, H, W) in float64."""
     tensor = torch.from_numpy(scores.astype(np.float64))[None]
     return F.interpolate(tensor, size=size_hw, mode="bilinear", align_corners=False)[0].numpy()
 
 
 def check_winners(train_ids: np.ndarray, reference: np.ndarray) -> None:
-    """Every chosen class has the highest reference score, to within float64's rounding (a tie)."""
+    """Checks that every chosen class has the highest reference score, to within float64's rounding (a tie)."""
     chosen = np.take_along_axis(reference, train_ids[None].astype(np.int64), 0)[0]
     rounding = 1e-14 * np.abs(reference).max(0) + 1e-300
     wrong = reference.max(0) - chosen > rounding
@@ -172,7 +172,7 @@ def test_refuses(scores: np.ndarray, size_hw: tuple[int, int], out: np.ndarray |
 
 @pytest.mark.parametrize("cache", ["unwritable", "damaged"])
 def test_works_without_a_good_cache(cache: str, tmp_path: Path) -> None:
-    """A cache that can't be written, or that holds rubbish, costs time and nothing else."""
+    """A cache that can't be written, or that contains rubbish, only costs time."""
     code = ("import numpy as np; from seg.runtime.upsample import upsample_argmax; "
             "print(upsample_argmax(np.eye(3, dtype=np.float32)[:, None], (1, 6)).tolist())")
 

@@ -1,4 +1,4 @@
-"""`lraspp VERB`: in the working tree as a function, and as it is installed by pip, without a checkout."""
+"""`lraspp VERB`: as a function in the working tree, and as installed by pip, without a checkout."""
 
 import os
 import shutil
@@ -56,11 +56,11 @@ def test_each_verb_is_what_its_help_calls_it(name: str, capsys: pytest.CaptureFi
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Installs the project into a folder of its own; what is returned runs `lraspp` from there, in a folder given."""
+    """Installs the project into a separate folder; returns a function that runs the installed `lraspp` in a given folder."""
     folder = tmp_path_factory.mktemp("installed")
     source, target = folder / "source", folder / "target"
     caches = shutil.ignore_patterns("__pycache__", *(f"{name}*" for name in ("camvid", "scenes_small", "street_large")))
-    shutil.copytree(ROOT / "seg", source / "seg", ignore=caches)  # of the weights the default alone: the others take long
+    shutil.copytree(ROOT / "seg", source / "seg", ignore=caches)  # only the default weights, to save time
     for name in ("datasets", "configs"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):

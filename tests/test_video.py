@@ -1,4 +1,4 @@
-"""What goes out has the times, shape and sound of what came in, and is playable however it ends; the threads end, too."""
+"""The output has the times, shape and sound of the input, and is playable however the run ends; the threads end, too."""
 
 import contextlib
 import errno
@@ -41,7 +41,7 @@ def no_thread_is_left() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def predictor(tiny_weights: Path) -> Predictor:
-    with pytest.MonkeyPatch.context() as patch:  # also where this process may use one core alone
+    with pytest.MonkeyPatch.context() as patch:  # also if this process may use only one core
         patch.setattr("seg.machine.usable_cores", lambda: 2)
         return Predictor.load(tiny_weights, engine="openvino", precision="fp32", threads=2)
 
@@ -80,7 +80,7 @@ def test_a_file_keeps_times_and_pictures(suffix: str, codec: str, tmp_path: Path
 
 
 def test_colours_survive(tmp_path: Path) -> None:
-    """As two readers see them: one that heeds what the file says of its colours, one that takes BT.601 for granted."""
+    """As two readers see them: one that respects the file's colour description, and one that always assumes BT.601."""
     picture = np.zeros((64, 64, 3), np.uint8)
     picture[:32, :32], picture[:32, 32:] = (230, 40, 30), (40, 220, 60)
     picture[32:, :32], picture[32:, 32:] = (30, 50, 210), (200, 200, 200)
@@ -116,7 +116,7 @@ def test_what_fails_keeps_a_playable_part(suffix: str, tmp_path: Path) -> None:
 
 
 def test_what_is_cut_by_a_power_failure_is_playable(tmp_path: Path) -> None:
-    """The file that is being written, as it stands on the disk."""
+    """The file as it is on the disk while it is being written."""
     file = VideoFile(tmp_path / "a.mp4", as_it_is)
     file.open(Stream("test", fps=Fraction(10)))
     for i in range(60):
@@ -129,9 +129,9 @@ def test_what_is_cut_by_a_power_failure_is_playable(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seen while there is space to close the file, or by an error of the system's; either way what was written is kept."""
+    """It is noticed while there is space to close the file, or by a system error; in both cases the written part is kept."""
     monkeypatch.setattr(encode_module, "_LOOK_S", 0.0)
-    free = iter([10**9, 10**9, 10**9, 10**6])  # at its begin, then at each frame
+    free = iter([10**9, 10**9, 10**9, 10**6])  # at its start, then at each frame
     monkeypatch.setattr(encode_module.shutil, "disk_usage", lambda path: type("", (), {"free": next(free)}))
     file = VideoFile(tmp_path / "a.mp4", as_it_is)
     with pytest.raises(SegError, match=r"disk .* is full: 1 MB"):
@@ -186,7 +186,7 @@ def test_an_encoder_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest
 
 
 def sound_of(path: Path) -> tuple[str, float, np.ndarray]:
-    """Returns the sound's codec, when it starts [s], and its samples."""
+    """Returns the sound's codec, its start [s], and its samples."""
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         frames = list(container.decode(stream))
@@ -211,7 +211,7 @@ def test_sound_is_kept(suffix: str, sound: str, expected: str, tmp_path: Path, p
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
 def test_sound_of_files_put_one_after_the_other(suffix: str, tmp_path: Path, predictor: Predictor) -> None:
-    """Its times jump back where the second begins, which no container takes; copied and encoded anew."""
+    """The second file's times start at 0 again, which no container accepts; tested copied and encoded."""
     part = write_video(tmp_path / "part.ts", [gray(10 * i) for i in range(20)], sound_s=0.8).read_bytes()
     (tmp_path / "both.ts").write_bytes(part + part)
     assert segment_file(tmp_path / "both.ts", tmp_path / f"out{suffix}", predictor=predictor).fault is None
@@ -223,7 +223,7 @@ def test_sound_of_files_put_one_after_the_other(suffix: str, tmp_path: Path, pre
 
 
 class Paced:
-    """A source of numbered frames at its own pace."""
+    """A source of numbered frames with its own pace."""
 
     def __init__(self, frames: int, pause_s: float = 0.0, live: bool = False, fault: BaseException | None = None) -> None:
         self.frames, self.pause_s, self.live, self.fault = frames, pause_s, live, fault
@@ -258,7 +258,7 @@ class Paced:
 
 
 class Collector:
-    """A sink that keeps what it gets, and wants `limit` frames."""
+    """A sink that keeps its frames, and wants `limit` of them."""
 
     name = "collector"
 
@@ -296,7 +296,7 @@ def test_a_file_loses_no_frame_and_keeps_their_order(mode: Any, predictor: Predi
 
 
 def test_in_throughput_several_frames_are_worked_on_at_once(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And one that takes long doesn't change the order."""
+    """A frame that takes long doesn't change the order."""
     together, most = 0, 0
     lock = threading.Lock()
     original = Predictor.__call__
@@ -312,7 +312,7 @@ def test_in_throughput_several_frames_are_worked_on_at_once(predictor: Predictor
         return original(self, frame_bgr, out)
 
     monkeypatch.setattr(Predictor, "__call__", call)
-    monkeypatch.setattr(Predictor, "threads", property(lambda self: 2))  # also where this process may use one core alone
+    monkeypatch.setattr(Predictor, "threads", property(lambda self: 2))  # also if this process may use only one core
     assert [given.frame_bgr[0, 0, 0] for given in segment(Paced(12), predictor, mode="throughput")] == list(range(1, 13))
     assert most == 2
     most = 0
@@ -458,7 +458,7 @@ def test_from_python(predictor: Predictor, tiny_weights: Path, tmp_path: Path) -
 
 def test_auto_chooses_on_frames_from_all_over_a_file(predictor: Predictor, tmp_path: Path,
                                                      monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not on ten black ones in front."""
+    """It doesn't choose on the ten black frames at the start."""
     clip = write_video(tmp_path / "clip.mp4", [gray(0)] * 10 + [gray(5 * i) for i in range(35)])
     seen: list[float] = []
     monkeypatch.setattr(Predictor, "choose", lambda self, frames: seen.extend(map(level, frames)))
@@ -485,7 +485,7 @@ def test_old_scores_hold_where_the_picture_is_the_same_and_nowhere_else() -> Non
 
 
 def test_smoothing_steadies_a_still_picture(predictor: Predictor, tmp_path: Path) -> None:
-    """A street that stands still except for noise, as a camera sees it."""
+    """A street that doesn't move except for noise, as a camera sees it."""
     still, random = make_frame(96, 128), np.random.default_rng(0)
     for i in range(12):
         noisy = still + random.normal(0, 6, still.shape)
@@ -544,7 +544,7 @@ def test_a_camera_is_read_live_and_its_end_is_said(predictor: Predictor, tmp_pat
 
 def test_a_camera_that_stalls_keeps_what_was_recorded(predictor: Predictor, tmp_path: Path,
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is opened again, in vain."""
+    """It is opened again, without success."""
     monkeypatch.setattr(live_module, "_TIMEOUT_S", 0.3)
     monkeypatch.setattr(live_module, "_FIRST_PAUSE_S", 0.05)
     monkeypatch.setattr(live_module, "_PATIENCE_S", 1.0)
@@ -594,7 +594,7 @@ def test_whoever_stops_needn_t_wait_for_a_camera_to_come_back(predictor: Predict
 
 
 class Screen:
-    """Stands for OpenCV's windows: keeps what is shown, and presses keys."""
+    """A stand-in for OpenCV's windows: keeps what is shown, and presses keys."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, keys: Sequence[int]) -> None:
         self.shown: list[np.ndarray] = []
@@ -631,7 +631,7 @@ def test_window_shows_legend_and_speed_at_the_videos_pace_and_q_quits(predictor:
 
 
 def test_keys_of_the_window(predictor: Predictor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """All pressed on the first frame, in a pause; a frame is shown anew after each that changes it."""
+    """All keys are pressed on the first frame, during a pause; after each that changes the frame, it is shown again."""
     screen = Screen(monkeypatch, [ord(key) for key in " l+ooos"] + [255, ord(" "), ord("q")])
     said: list[str] = []
     window = Window(Painter(predictor.label_set), tmp_path, said.append)
@@ -660,7 +660,7 @@ def test_keys_of_the_window(predictor: Predictor, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_pause_ends_where_it_is_wished_to_stop(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As by Ctrl-C, which nobody would heed otherwise."""
+    """For example by Ctrl-C, which would otherwise have no effect."""
     Screen(monkeypatch, [ord(" ")])
     window, waited = Window(Painter(predictor.label_set)), itertools.count()
     window.stop = lambda: next(waited) > 3
@@ -678,7 +678,7 @@ def test_display_is_looked_for_without_starting_qt(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_interfaces_are_met(tmp_path: Path) -> None:
-    """So that mypy sees, too, that stand-ins and real ones are alike."""
+    """Lets mypy check that stand-ins and real classes have the same interface."""
     sources: list[Source] = [Paced(1), open_source("0")]
     sinks: list[Sink] = [Collector(), VideoFile(tmp_path / "a.mp4", as_it_is), Window(Painter(LABEL_SET))]
     for source in sources:

@@ -1,4 +1,4 @@
-"""Frames come upright, in their own time and number, from whatever holds them; what is cut off is named, what is whole isn't."""
+"""Frames come upright, at their own times and complete, from any container; truncated files are named, complete ones aren't."""
 
 import gc
 import os
@@ -24,7 +24,7 @@ FRAMES = [gray(20 * i) for i in range(12)]
 
 
 def read(source: Source | str | Path) -> list[Any]:
-    """Returns all samples, once the source says that it ended well."""
+    """Returns all samples, once the source has said that it ended well."""
     source = open_source(str(source)) if isinstance(source, str | Path) else source
     with opened(source):
         found = list(samples(source))
@@ -59,7 +59,7 @@ def test_times_come_from_the_container_and_whole_files_are_whole(suffix: str, tm
 
 
 def test_a_file_cut_out_without_encoding_is_whole(tmp_path: Path) -> None:
-    """As by `ffmpeg -c copy`: an edit list hides what stands before the cut."""
+    """As by `ffmpeg -c copy`: an edit list hides the frames before the cut."""
     import av
     write_video(tmp_path / "clip.mp4", [noise(i) for i in range(30)])
     with av.open(str(tmp_path / "clip.mp4")) as given, av.open(str(tmp_path / "cut.mp4"), "w") as cut:
@@ -75,7 +75,7 @@ def test_a_file_cut_out_without_encoding_is_whole(tmp_path: Path) -> None:
 
 
 def test_frames_are_freed_as_they_go(tmp_path: Path) -> None:
-    """And not by Python's search for cycles, which comes once in thousands of frames; nor does each leave threads behind."""
+    """Without Python's search for cycles, which runs once in thousands of frames; and no frame leaves threads behind."""
     path = write_video(tmp_path / "clip.mp4", [noise(i, 240, 320) for i in range(30)])
     with opened(source := open_source(path)):
         source.take()
@@ -93,7 +93,7 @@ def test_frames_are_freed_as_they_go(tmp_path: Path) -> None:
 
 
 def test_files_put_one_after_the_other_are_whole(tmp_path: Path) -> None:
-    """As by `cat a.ts b.ts`: times jump back, and FFmpeg marks a packet there as damaged. A hole is told all the same."""
+    """As by `cat a.ts b.ts`: times jump back, and FFmpeg marks a packet there as damaged. A real hole is still reported."""
     times = [Fraction(i, 25) for i in (*range(8), 10, 15, 20, 25)]
     pictures = [noise(i) for i in range(12)]
     first, second = (write_video(tmp_path / f"{name}.ts", pictures, times=times).read_bytes() for name in "ab")
@@ -135,7 +135,7 @@ def test_a_missing_index_is_said(tmp_path: Path) -> None:
         read(tmp_path / "cut.mp4")
     front = write_video(tmp_path / "front.mp4", [noise(i) for i in range(12)], options={"movflags": "faststart"})
     data = front.read_bytes()
-    (tmp_path / "cut.mp4").write_bytes(data[:data.index(b"mdat") + 4])  # the index alone
+    (tmp_path / "cut.mp4").write_bytes(data[:data.index(b"mdat") + 4])  # only the index
     with pytest.raises(SegError, match="no frame that can be decoded"):
         read(tmp_path / "cut.mp4")
 
@@ -232,7 +232,7 @@ def test_videos_of_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_file_behind_a_url_is_read_whole(tmp_path: Path) -> None:
-    """Also one without a count of its frames, which isn't taken for a camera."""
+    """Also one without a frame count, which isn't taken for a camera."""
     clips = {name: write_video(tmp_path / name, [noise(i) for i in range(33)], codec=codec)
              for name, codec in (("a.webm", "libvpx"), ("a.mkv", "libx264"), ("a.mp4", "libx264"))}
     with server({f"/{name}": (path.read_bytes(), None) for name, path in clips.items()}) as address:
@@ -261,7 +261,7 @@ def test_a_url_that_never_answers_is_said(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_passwords_are_not_shown() -> None:
-    """Neither in messages nor in what a stream says of itself; without one nothing changes."""
+    """Neither in messages nor in the stream's name; a URL without a password stays the same."""
     for url, shown in (("http://me:se@cret@127.0.0.1:9/a@b", "http://me:***@127.0.0.1:9/a@b"), ("rtsp://me@cam/1", "rtsp://me@cam/1"),
                        ("http://127.0.0.1:9/x", "http://127.0.0.1:9/x")):
         assert open_source(url).name == shown  # type: ignore[attr-defined]
@@ -270,7 +270,7 @@ def test_passwords_are_not_shown() -> None:
 
 
 def test_a_stream_that_breaks_off_is_taken_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MJPEG as cameras on a network give it: three frames, a break, three more, then the server is gone."""
+    """MJPEG as network cameras give it: three frames, a break, three more, then the server is gone."""
     monkeypatch.setattr(live_module, "_FIRST_PAUSE_S", 0.05)
     calls: list[int] = []
 
@@ -297,7 +297,7 @@ def test_a_stream_that_breaks_off_is_taken_up_again(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("is_live", [True, False])
 def test_a_playlist_is_live_while_it_has_no_end(is_live: bool, tmp_path: Path) -> None:
-    """HLS: live frames, which come in bursts of a segment each, go on at their own pace; those of a whole video don't wait."""
+    """HLS: live frames come in bursts of one segment each and are passed on at their pace; those of a whole video don't wait."""
     clip = write_video(tmp_path / "clip.ts", [gray(5 * i) for i in range(40)], fps=20, options={"mpegts_flags": "resend_headers"})
     lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:2", "#EXT-X-MEDIA-SEQUENCE:0", "#EXTINF:2.0,", "clip.ts"]
     playlist = "\n".join([*lines, *([] if is_live else ["#EXT-X-ENDLIST"]), ""]).encode()
@@ -320,7 +320,7 @@ def test_a_codec_that_is_not_known_is_said(tmp_path: Path) -> None:
 
 
 def test_frames_that_change_their_size_in_mid_stream(tmp_path: Path) -> None:
-    """As where a camera was set anew while it was recorded."""
+    """As when a camera's settings change while it records."""
     parts = [write_video(tmp_path / f"{height}.h264", [gray(100, height, 64)] * 4, start=Fraction(at, 25))
              for height, at in ((48, 0), (96, 4))]
     (tmp_path / "both.h264").write_bytes(b"".join(part.read_bytes() for part in parts))

@@ -29,7 +29,7 @@ def test_overlay_blends_and_leaves_its_inputs_alone() -> None:
 
 
 def test_a_thin_light_line_lies_between_classes_and_nowhere_else() -> None:
-    """The pixels from which the next one to the right or below is another class."""
+    """The line consists of the pixels whose right or lower neighbour has another class."""
     frame, train_ids = np.full((20, 30, 3), 10, np.uint8), np.zeros((20, 30), np.uint8)
     train_ids[5:12, 8:20] = 3
     blended = overlay(frame, train_ids, CAMVID)
@@ -44,7 +44,7 @@ def test_a_thin_light_line_lies_between_classes_and_nowhere_else() -> None:
 
 
 def test_only_the_wanted_classes_are_highlighted() -> None:
-    """The frame shows elsewhere, without lines between what isn't highlighted."""
+    """Elsewhere the frame shows, without lines between classes that aren't highlighted."""
     frame, train_ids = np.random.default_rng(0).integers(0, 256, (8, 12, 3)).astype(np.uint8), np.zeros((8, 12), np.uint8)
     train_ids[:, 4:8], train_ids[:, 8:10], train_ids[:, 10:] = 1, 2, 255
     blended = overlay(frame, train_ids, CAMVID, shown=(0,))
@@ -55,7 +55,7 @@ def test_only_the_wanted_classes_are_highlighted() -> None:
 
 
 def test_any_array_is_drawn_over_alike() -> None:
-    """Frames with gaps, read-only frames, and into memory that is given; areas and single pixels, the last one too."""
+    """Frames with gaps, read-only frames, and given memory; areas and single pixels, including the last one."""
     random = np.random.default_rng(1)
     frame, train_ids = random.integers(0, 256, (9, 60, 3)).astype(np.uint8), random.integers(0, 11, (9, 60)).astype(np.uint8)
     train_ids[:6, :50] = np.array([[1] * 20 + [5] * 30, [7] * 50]).repeat(3, 0)

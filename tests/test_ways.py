@@ -1,4 +1,4 @@
-"""Windows and scales against the whole frame, and against sums that are spelled out."""
+"""Windows and scales compared with the whole frame, and with sums that are written out."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ C = 3
 
 
 def network(image: np.ndarray) -> np.ndarray:
-    """Scores at 1/8 that depend on nothing but the pixels below them: means of the three channels."""
+    """A network whose scores at 1/8 depend only on the pixels below them: means of the three channels."""
     height, width = image.shape[0] // 8, image.shape[1] // 8
     return image.reshape(height, 8, width, 8, C).mean((1, 3)).transpose(2, 0, 1).astype(np.float32) / 32
 
@@ -45,14 +45,14 @@ def test_scales_are_averaged_as_probabilities_with_their_mirror_images() -> None
     scores = network(image)
     expected = np.exp(scores) / np.exp(scores).sum(0)
     found = np.exp(Multiscale((1.0,))(network, image))
-    np.testing.assert_allclose(found, expected, rtol=1e-5)  # a local network sees the same in the mirror
+    np.testing.assert_allclose(found, expected, rtol=1e-5)  # a local network sees the same in a mirrored frame
     np.testing.assert_allclose(found.sum(0), 1, rtol=1e-5)
 
     sizes = list[tuple[int, int]]()
 
     def flat(image: np.ndarray) -> np.ndarray:
         sizes.append(image.shape[:2])
-        high = np.log(3.0) if image.shape[0] > 64 else 0.0  # at the larger scale, thrice as probable as each of the others
+        high = np.log(3.0) if image.shape[0] > 64 else 0.0  # at the larger scale, three times as likely as each other
         scores = np.zeros((C, image.shape[0] // 8, image.shape[1] // 8), np.float32)
         scores[0] = high
         return scores
@@ -104,7 +104,7 @@ def test_a_predictor_looks_through_windows_and_at_scales(predictor: Predictor) -
 
 
 def test_labels_in_a_mirror_are_mirrored(predictor: Predictor) -> None:
-    """Averaged over both, left and right are alike, which they aren't for the network alone."""
+    """The average over both is symmetric, although the network alone isn't."""
     both = predictor.at(way=Multiscale((1.0,)))
     frame = make_frame(96, 160)
     mirrored = np.ascontiguousarray(frame[:, ::-1])
@@ -135,7 +135,7 @@ def test_sizes_that_go_round_and_round_are_compiled_once(predictor: Predictor) -
 
 
 def test_more_sizes_than_scales_are_kept(predictor: Predictor) -> None:
-    """Ten that go round, as of --eval multiscale beside --also."""
+    """Ten sizes that come again and again, as with --eval multiscale and --also."""
     for _ in range(2):
         compiled = predictor.first_call_ms["compile"]
         for side in range(64, 144, 8):

@@ -1,4 +1,4 @@
-"""A tiny CamVid and training runs on it, within this process, for the tests of training."""
+"""A tiny CamVid and training runs on it, within this process."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ pictures: {count: 1, every_n_validations: 1}
 
 
 class NormsFrozen(Callback):
-    """Lets batch norm use its statistics in training too: over processes on CPUs it can't be synchronised."""
+    """Makes batch norm use its statistics in training too, because it can't be synchronised over CPU processes."""
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         for module in pl_module.modules():
@@ -36,7 +36,7 @@ class NormsFrozen(Callback):
 
 
 def make_camvid(root: Path, train: int = 8, val: int = 3, values: int = 12) -> Path:
-    """Writes frames of 64x48 whose classes are bands of their own brightness; of 12 values the last one is void."""
+    """Writes frames of 64x48 whose classes are bands of different brightness; with 12 values the last one is void."""
     random = np.random.default_rng(0)
     for split, count in (("train", train), ("val", val)):
         for index in range(count):

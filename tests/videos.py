@@ -1,4 +1,4 @@
-"""Tiny videos, written and read with PyAV alone or with OpenCV, so that ours are compared with an outside truth."""
+"""Tiny videos that only PyAV or OpenCV write and read, as an independent truth for our own code."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ def write_video(path: Path, frames: Sequence[np.ndarray], fps: int = 25, *, time
                 codec: str = "libx264", pix_fmt: str = "yuv420p", aspect: Fraction | None = None,
                 matrix: Sequence[int] | None = None, sound_s: float = 0.0, sound: str = "aac",
                 options: dict[str, str] | None = None, start: Fraction = Fraction(0)) -> Path:
-    """Writes frames at `times` [s], evenly spaced where there are none; sound is a tone."""
+    """Writes frames at `times` [s], or evenly spaced without `times`; the sound is a tone."""
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=fps, options={"g": "10"})
         assert isinstance(stream, VideoStream)
@@ -66,7 +66,7 @@ def read_video(path: Path) -> list[tuple[Fraction, np.ndarray]]:
 
 
 def count_frames(path: Path) -> int:
-    """Counts by OpenCV, another reader than the one that writes."""
+    """Counts the frames with OpenCV, which is independent of the writer."""
     capture = cv2.VideoCapture(str(path))
     count = 0
     while capture.read()[0]:
@@ -80,7 +80,7 @@ def level(picture: np.ndarray) -> float:
 
 @contextmanager
 def server(answers: dict[str, tuple[bytes, int | None]], chunks: dict[str, Any] | None = None) -> Iterator[str]:
-    """Serves bytes by path, cut off after so many of them, and iterables of bytes without a length; yields the address."""
+    """Serves bytes by path, cut off after the given number, and iterables of bytes without a length; yields the address."""
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 

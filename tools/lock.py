@@ -1,13 +1,13 @@
 """Writes the locks from what the current environment has installed.
 
-`requirements.lock` holds exactly what `pyproject.toml` needs with all its extras, followed through the packages' own metadata,
-at the versions that are installed; `requirements-inference.lock` what inference needs of it, without torch. They are
-installed with `pip --no-deps`, because two packages that are left out here would be pulled in again:
-`opencv-python-headless` overwrites the `cv2` of opencv-python and has no windows, and `typing` is a copy of the standard
-library's module from Python 2's days.
+`requirements.lock` contains exactly what `pyproject.toml` needs with all its extras, including the packages' own requirements, at
+the installed versions. `requirements-inference.lock` contains the part that inference needs, without torch. They are installed
+with `pip --no-deps`, because pip would otherwise install two packages that are left out here on purpose:
+`opencv-python-headless`, which overwrites the `cv2` of opencv-python and has no windows, and `typing`, a copy of the standard
+library's module for Python 2.
 
     python tools/lock.py            writes both
-    python tools/lock.py --check    says whether they agree with the environment; exit code 1 where they do not
+    python tools/lock.py --check    checks whether they match the environment; exit code 1 if they don't
 """
 
 import argparse
@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 INFERENCE_LOCK = ROOT / "requirements-inference.lock"
-INFERENCE_EXTRAS: tuple[str, ...] = ()  # what inference is installed with beside its dependencies
+INFERENCE_EXTRAS: tuple[str, ...] = ()  # extras of the package that inference needs
 LEFT_OUT = {"opencv-python-headless", "typing"}
 HEADER = """\
 # Exact versions of {what}, for Linux and macOS with Python 3.11 or newer. Written by `make lock`, not by hand.
@@ -32,7 +32,7 @@ HEADER = """\
 
 
 def wanted(extras: tuple[str, ...] | None = None) -> list[Requirement]:
-    """Returns the requirements in pyproject.toml: of the build, of the package, and of these extras, by default of all."""
+    """Returns the requirements in pyproject.toml: of the build, of the package, and of the given extras (default: all)."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         pyproject = tomllib.load(file)
     project = pyproject["project"]
@@ -44,10 +44,10 @@ def wanted(extras: tuple[str, ...] | None = None) -> list[Requirement]:
 
 
 def closure(roots: list[Requirement], platform: dict[str, str]) -> set[str]:
-    """Returns the names of all packages that `roots` need on a platform, in their own spelling.
+    """Returns the names of all packages that `roots` need on a platform, in the packages' own spelling.
 
     Raises:
-        SystemExit: one of them is not installed, or not in the version range that is asked for.
+        SystemExit: one of them is not installed, or its version is out of range.
     """
     found: set[str] = set()
     seen: set[tuple[str, str]] = set()
@@ -61,9 +61,9 @@ def closure(roots: list[Requirement], platform: dict[str, str]) -> set[str]:
         try:
             package = metadata.distribution(requirement.name)
         except metadata.PackageNotFoundError:
-            raise SystemExit(f"{requirement} is needed and is not installed.") from None
+            raise SystemExit(f"{requirement} is needed but not installed.") from None
         if not requirement.specifier.contains(package.version, prereleases=True):
-            raise SystemExit(f"{requirement} is needed and {package.version} is installed.")
+            raise SystemExit(f"{requirement} is needed, but {package.version} is installed.")
         found.add(package.metadata["Name"])
         for text in package.requires or []:
             child = Requirement(text)
@@ -73,12 +73,12 @@ def closure(roots: list[Requirement], platform: dict[str, str]) -> set[str]:
 
 
 def lock(path: Path, what: str, roots: list[Requirement]) -> str:
-    """Returns the text of the lock at `path`, which holds `what`: `roots` and all that they need."""
+    """Returns the text of the lock at `path`, which contains `what`: `roots` and all that they need."""
     everywhere = closure(roots, {"platform_system": "Darwin", "sys_platform": "darwin"})
     on_linux = closure(roots, {"platform_system": "Linux", "sys_platform": "linux"})
     lines = []
     for name in sorted(everywhere | on_linux, key=str.lower):
-        version = metadata.version(name).split("+")[0]  # a local build has the same number on the index
+        version = metadata.version(name).split("+")[0]  # a local build has the same number in the package index
         lines.append(f"{name}=={version}" + ("" if name in everywhere else ' ; platform_system == "Linux"'))
     return HEADER.format(what=what, name=path.name) + "\n".join(lines) + "\n"
 
@@ -91,7 +91,7 @@ def locks() -> dict[Path, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="only say whether the locks agree with the environment")
+    parser.add_argument("--check", action="store_true", help="only check whether the locks match the environment")
     check = parser.parse_args().check
     for path, text in locks().items():
         if not check:

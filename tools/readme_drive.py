@@ -1,4 +1,4 @@
-"""Makes the animation in the README: a drive along a rendered street, and what the default weights see of it beside an edge.
+"""Makes the animation in the README: a drive along a rendered street, with the labels of the default weights left of an edge.
 
     python tools/readme_drive.py docs/images/drive.webp
 """
@@ -26,7 +26,7 @@ EDGE_PX = 3
 
 
 def main(output: str) -> None:
-    """Renders, segments and writes it, to be shown over and over."""
+    """Renders and segments the drive, and writes it as an endless animation."""
     predictor = Predictor.load()
     with av.open(output, "w", format="webp", options={"loop": "0"}) as container:
         stream = container.add_stream("libwebp_anim", rate=FRAMES_PER_SECOND,
@@ -47,7 +47,7 @@ def _small(picture: UInt8Array, interpolation: int) -> UInt8Array:
 
 
 def _wiped(frame: UInt8Array, seen: UInt8Array, share: float) -> UInt8Array:
-    """Returns what is seen with the frame to the right of an edge, which goes there and back as `share` goes from 0 to 1."""
+    """Returns the overlay left of an edge and the frame right of it; the edge goes there and back as `share` goes from 0 to 1."""
     edge = round(frame.shape[1] * (0.5 + 0.42 * math.sin(2 * math.pi * share)))
     picture = seen.copy()
     picture[:, edge:] = frame[:, edge:]

@@ -1,4 +1,4 @@
-"""Makes the picture in the README: what the default weights see on a real street and on a rendered one.
+"""Makes the picture in the README: what the default weights predict on a real street and on a rendered one.
 
     python tools/readme_picture.py docs/images/streets.jpg
 
@@ -23,7 +23,7 @@ REAL = Path(__file__).resolve().parents[1] / "docs" / "images" / "highway" / "20
 
 
 def main(output: str) -> None:
-    """Lays out each frame beside its overlay, and the legend below."""
+    """Puts each frame beside its overlay, with the legend below."""
     predictor = Predictor.load()
     frames = [read_image_bgr(REAL), Renderer(catalog().library, (540, 960)).render(Street(catalog(), SEED).scene()).bgr]
     rows = []

@@ -1,8 +1,8 @@
-"""Makes the README's picture of a report: on a screen in light, and on a telephone in dark next to it.
+"""Makes the README's picture of a report: on a light screen, and beside it on a dark telephone.
 
     python tools/report_picture.py runs/demo/report.html docs/images/report.jpg
 
-It needs a browser of Chromium's kind on the PATH, or one that CHROME names.
+It needs a Chromium-based browser on the PATH, or one named by CHROME.
 """
 
 import os
@@ -22,7 +22,7 @@ VIEWS: tuple[tuple[int, Literal["light", "dark"]], ...] = ((1000, "light"), (390
 
 
 def main(page: str, output: str) -> None:
-    """Takes both pictures and lays them next to each other."""
+    """Takes both pictures and puts them side by side."""
     program = os.environ.get("CHROME") or shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         sys.exit("There is no browser: neither chromium nor google-chrome is on the PATH, and CHROME names none.")

@@ -1,8 +1,8 @@
 """Mutated files for everything that reads files: `python -m tests.faults.hostile --files 10000`.
 
-A seeded random number generator changes, cuts and repeats bytes of sound files that are made here. Each reader must take the
-file or refuse it by a `SegError`, within seconds and bounded memory; another error, a crash or a hang is a fault. The work runs
-in a process of its own, so that a crash is seen, too.
+A seeded random number generator changes, cuts and repeats bytes of valid files that are made here. Each reader must accept the
+file or refuse it with a `SegError`, within seconds and bounded memory; another error, a crash or a hang is a fault. The work runs
+in a separate process, so that a crash is noticed.
 """
 
 import argparse
@@ -38,7 +38,7 @@ MOST_SECONDS, MOST_MEMORY_GIB = 20, 6
 
 
 def read_video(path: Path) -> None:
-    """Reads all frames, and says whether they are all."""
+    """Reads all frames, and checks that the video is complete."""
     source = open_source(path)
     with opened(source):
         for _ in samples(source):
@@ -53,7 +53,7 @@ def read_weights(path: Path) -> None:
 
 
 def run_onnx(path: Path) -> None:
-    """Reads the description, and runs a frame where an engine takes the network."""
+    """Reads the description, and runs a frame if an engine accepts the network."""
     read_description(path)
     read_export(path)
     Predictor.load(path, engine="openvino", precision="fp32", threads=1)(make_frame(48, 64))
@@ -63,7 +63,7 @@ Reader = Callable[[Path], object]
 
 
 def corpus(folder: Path) -> dict[str, tuple[bytes, Reader]]:
-    """Makes a sound file of each kind; returns its bytes and what reads it, by the file's name."""
+    """Makes a valid file of each kind; returns its bytes and its reader, by the file's name."""
     frame = make_frame(32, 40)
     weights = write_weights(folder)
     writer = cv2.VideoWriter(str(folder / "a.mp4"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), 10, (40, 32))
@@ -87,7 +87,7 @@ def corpus(folder: Path) -> dict[str, tuple[bytes, Reader]]:
 
 
 def mutated(data: bytes, random_: random.Random) -> bytes:
-    """Changes a few bytes, cuts the end off, or repeats or removes a piece; near the beginning as often as elsewhere."""
+    """Changes a few bytes, cuts the end off, or repeats or removes a piece; near the start as often as elsewhere."""
     result = bytearray(data)
     for _ in range(random_.choice((1, 1, 2, 8))):
         reach = random_.choice((64, 512, len(result)))
@@ -108,10 +108,10 @@ def mutated(data: bytes, random_: random.Random) -> bytes:
 
 
 def attack(files: int, seed: int, seconds: float) -> dict[str, tuple[int, int]]:
-    """Hands mutated files to their readers, as many as there is time for; returns how many were tried and refused, by name.
+    """Gives mutated files to their readers, as many as the time allows; returns by name how many were tried and refused.
 
     Raises:
-        AssertionError: a reader took too long, too much memory, or raised something else; the message names seed and file.
+        AssertionError: a reader took too long or too much memory, or raised another error; the message names seed and file.
     """
     counts = dict[str, tuple[int, int]]()
     end = time.monotonic() + seconds
@@ -145,8 +145,8 @@ def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.hostile", description=__doc__.partition("\n")[0])
     parser.add_argument("--files", type=int, default=10_000, help="(default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of what is changed (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=1800, help="the most that it takes (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the changes (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=1800, help="longest time (default: %(default)s)")
     arguments = parser.parse_args()
     for file, (tried, refused) in attack(arguments.files, arguments.seed, arguments.seconds).items():
         print(f"{file}: {tried} tried, {refused} refused, the others read")

@@ -1,8 +1,8 @@
-"""Kills work at random moments by SIGKILL: `python -m tests.faults.kill --times 30`.
+"""Kills work at random moments with SIGKILL: `python -m tests.faults.kill --times 30`.
 
-Training must always go on from a whole checkpoint, and end with the weights of a run that was never killed, bit for bit. Of
-everything else that writes files, what has its final name must be what the whole work writes. The work runs in forked
-processes, so that what is killed is the work and not the imports.
+Training must always continue from an undamaged checkpoint, and end with the weights of a run that was never killed, bit for bit.
+For everything else that writes files: a file with its final name must be what the complete work writes. The work runs in forked
+processes, so that the work is killed and not the imports.
 """
 
 import argparse
@@ -34,11 +34,11 @@ from seg.cli.export import main as export
 from seg.cli.infer import main as infer
 
 Work = Callable[[], object]
-GO_ON = {"datasets.cache", "datasets.teach"}  # commands that finish what was begun
+GO_ON = {"datasets.cache", "datasets.teach"}  # commands that finish earlier work
 
 
 def forked(work: Work, seconds: float | None = None) -> bool:
-    """Runs `work` in a process of its own and kills it after so many seconds; returns whether it had ended before."""
+    """Runs `work` in a separate process and kills it after a number of seconds; returns whether it had finished before."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -61,7 +61,7 @@ def forked(work: Work, seconds: float | None = None) -> bool:
 
 
 def kill_training(folder: Path, times: int, random_: random.Random) -> int:
-    """Kills a training and goes on with it; returns how often it was killed. Raises where something is lost."""
+    """Kills a training and continues it; returns how often it was killed. Raises if anything is lost."""
     make_camvid(folder / "camvid")
     write_config(folder)
     settings = ["--checkpoints.every_steps", "1", "--trainer.max_epochs", "2", "--size_frames", "0"]
@@ -79,7 +79,7 @@ def kill_training(folder: Path, times: int, random_: random.Random) -> int:
             ended = forked(partial(run, folder, "--name", name, *begun, *settings), left_s)
             kills += not ended
             for path in place.glob("*.ckpt"):
-                torch.load(path, weights_only=True)  # raises where it isn't whole
+                torch.load(path, weights_only=True)  # raises if it is damaged
             if not begun and not (place / "last.ckpt").exists():
                 for path in place.glob("best.ckpt"):  # killed between the first validation and the first end of an epoch
                     path.unlink()
@@ -91,7 +91,7 @@ def kill_training(folder: Path, times: int, random_: random.Random) -> int:
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """What lies below by name, hidden files left out; of a video how many frames it holds."""
+    """Returns the content of a folder by name, without hidden files; for a video its number of frames."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     visible = (path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
     return {str(path.relative_to(folder)): frames(path) if path.suffix == ".mp4" else path.read_bytes() for path in visible}
@@ -106,7 +106,7 @@ def frames(path: Path) -> int:
 
 
 def kill_writers(folder: Path, times: int, random_: random.Random) -> dict[str, int]:
-    """Kills each of the other commands; returns how often. Raises where a file with its final name isn't whole."""
+    """Kills each of the other commands; returns how often. Raises if a file with its final name is incomplete."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "tiny.safetensors"
     assert forked(lambda: write_weights(folder) is None)  # engines' threads would not survive in forked processes
@@ -155,21 +155,21 @@ def kill_writers(folder: Path, times: int, random_: random.Random) -> dict[str, 
                 assert content == expected[file], f"{file} of {name} is not whole"
             if name in GO_ON:
                 assert forked(partial(command, out)), name
-                assert contents(out) == expected, f"{name} ended otherwise when it went on"
+                assert contents(out) == expected, f"{name} had another result when it was continued"
     return counts
 
 
 def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.kill", description=__doc__.partition("\n")[0])
-    parser.add_argument("--times", type=int, default=30, help="of each (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments (default: %(default)s)")
+    parser.add_argument("--times", type=int, default=30, help="how often each is killed (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments (default: %(default)s)")
     arguments = parser.parse_args()
     random_ = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["LRASPP_CACHE_DIR"] = f"{folder}/cache"
         kills = kill_training(Path(folder) / "training", arguments.times, random_)
-        print(f"training: killed {kills} times; always gone on with, and the same weights in the end")
+        print(f"training: killed {kills} times; it always continued, with the same weights in the end")
         for name, count in kill_writers(Path(folder) / "writers", arguments.times, random_).items():
             print(f"{name}: killed {count} times; no file with its final name was half-written")
 

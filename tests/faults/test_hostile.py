@@ -1,4 +1,4 @@
-"""Files that were made to harm; many more of them by `python -m tests.faults.hostile`."""
+"""Files that are made to do harm; `python -m tests.faults.hostile` tries many more."""
 
 import os
 import random
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_mutated_files_are_read_or_refused() -> None:
-    """In a process of its own, so that a crash is seen."""
+    """Runs in a separate process, so that a crash is noticed."""
     command = [sys.executable, "-m", "tests.faults.hostile", "--files", "450", "--seconds", "60"]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
                           timeout=250, check=False)
@@ -54,7 +54,7 @@ def test_a_checkpoint_with_a_payload_runs_nothing(inside: str, tmp_path: Path) -
 
 
 def test_names_of_frames_do_not_lead_out_of_their_folder(tmp_path: Path, tiny_weights: Path) -> None:
-    """Neither by dots in an argument nor by a link in a folder, nor by a sample's name."""
+    """Neither through dots in an argument, nor a link in a folder, nor a sample's name."""
     for place in ("in", "elsewhere"):
         (tmp_path / place).mkdir()
         cv2.imwrite(str(tmp_path / place / "a.png"), make_frame(48, 64))

@@ -1,4 +1,4 @@
-"""Work that is killed by SIGKILL loses nothing; many times more by `python -m tests.faults.kill`."""
+"""Work that is killed with SIGKILL loses nothing; `python -m tests.faults.kill` tries many more times."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_what_is_killed_loses_nothing(tmp_path: Path) -> None:
-    """In a process of its own: what is forked must not inherit the threads that other tests have started."""
+    """Runs in a separate process, because forked processes must not inherit threads that other tests have started."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "tests.faults.kill", "--times", "1"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250, check=False)

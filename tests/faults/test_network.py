@@ -1,4 +1,4 @@
-"""Nothing calls out: with sockets refused, a tiny drive is rendered, trained on, scored and exported, and nobody notices."""
+"""Nothing uses the network: with sockets refused, a tiny drive is rendered, trained on, scored and exported without an error."""
 
 import os
 import subprocess

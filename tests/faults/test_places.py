@@ -12,7 +12,7 @@ from networks import make_frame
 from training_runs import make_camvid, write_config
 
 ROOT = Path(__file__).parents[2]
-LIMIT_BYTES = 300_000  # of each file, as on a disk that is nearly full
+LIMIT_BYTES = 300_000  # of each file, as on a nearly full disk
 INFER = ["infer.py", "pictures", "--engine", "openvino", "--precision", "fp32", "--threads", "1"]
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -20,7 +20,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def command(tmp_path: Path, tiny_weights: Path) -> Command:
-    """Runs a command in a folder with pictures, as a process of its own; `before` is Python that it runs first."""
+    """Runs a command in a folder with pictures, in a separate process; `before` is Python code that runs first."""
     (tmp_path / "pictures").mkdir()
     for seed in range(2):
         cv2.imwrite(str(tmp_path / f"pictures/{seed}.png"), make_frame(48, 64, seed))
@@ -80,7 +80,7 @@ def test_standard_output_on_a_full_disk(command: Command) -> None:
 
 
 def test_no_home_no_terminal_and_another_encoding(command: Command, tmp_path: Path) -> None:
-    """None of these is a reason to fail."""
+    """None of these may make it fail."""
     latin = os.fsdecode("stra\xdfe.png".encode("latin-1"))
     os.rename(tmp_path / "pictures/0.png", tmp_path / "pictures" / latin)
     done = command(*INFER, "--report", "r.html", "--report", "r.json", "--report", "r.md", HOME="/nonexistent",

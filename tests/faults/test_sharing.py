@@ -1,4 +1,4 @@
-"""Threads, processes and event loops that share a predictor or have their own: the labels are those of one alone."""
+"""Threads, processes and event loops that share a predictor or have their own get the same labels as a single one."""
 
 import asyncio
 import multiprocessing
@@ -56,7 +56,7 @@ def test_spawned_workers_have_their_own(tiny_weights: Path) -> None:
 
 
 def test_forked_workers_have_their_own(tiny_weights: Path) -> None:
-    """They fork before the parent runs a network, as workers do: threads of an engine don't come along."""
+    """They fork before the parent runs a network, as workers do, because an engine's threads don't survive a fork."""
     code = ("import sys, multiprocessing\n"
             f"sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}\n"
             "from pathlib import Path\nfrom test_sharing import labels_of, assert_same\n"
