@@ -10,39 +10,32 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import extending, types
+from numba import types
 
+from seg import instructions
 from seg.compiled import compiled
+from seg.instructions import element, intrinsic
 
 BORDER = 256  # the row of the table for what lies on a border
-_intrinsic: Any = extending.intrinsic  # type checkers don't know that Numba passes the first argument by itself
 _BYTE, _SHORT = ir.IntType(8), ir.IntType(16)
 BLOCK = 16  # pixels that are blended at once
 WEIGHT, ADDED = 0, BLOCK  # columns of the table
-
-
-def _pointer(context: Any, build: Any, signature: Any, args: Any, array: int, offset: Any, kind: Any) -> Any:
-    """Points to what lies at an offset [elements] in an argument of an intrinsic, an array."""
-    data = context.make_array(signature.args[array])(context, build, args[array]).data
-    return build.bitcast(build.gep(data, [offset]), kind.as_pointer())
 
 
 def _put(lanes: int) -> Any:
     """Makes the intrinsic that blends so many bytes, from `at` on, by a row of the table and the added values from `added` on."""
     some_bytes, shorts = ir.VectorType(_BYTE, lanes), ir.VectorType(_SHORT, lanes)
 
-    @_intrinsic
+    @intrinsic
     def put(typing_context: Any, frame: Any, at: Any, table: Any, weight: Any, added: Any, out: Any) -> Any:
         def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
             def load(array: int, offset: int, kind: Any) -> Any:
-                loaded = build.load(_pointer(context, build, signature, args, array, args[offset], kind))
-                loaded.align = 1
-                return loaded
+                return instructions.load(build, element(context, build, signature, args, array, offset), kind, 1)
 
             kept = build.mul(build.zext(load(0, 1, some_bytes), shorts), load(2, 3, shorts))
             blended = build.lshr(build.add(kept, load(2, 4, shorts)), ir.Constant(shorts, [8] * lanes))
-            target = _pointer(context, build, signature, args, 5, args[1], some_bytes)
-            build.store(build.trunc(blended, some_bytes), target).align = 1
+            target = element(context, build, signature, args, 5, 1)
+            instructions.store(build, build.trunc(blended, some_bytes), target, 1)
             return context.get_dummy_value()
 
         return types.none(frame, types.intp, table, types.intp, types.intp, out), emit_it
@@ -50,20 +43,17 @@ def _put(lanes: int) -> Any:
     return put
 
 
-@_intrinsic
+@intrinsic
 def _alike(typing_context: Any, train_ids: Any, groups: Any, at: Any, right: Any, below: Any) -> Any:
     """Tells whether the `BLOCK` pixels from `at` on have one label, and one group with those from `right` and `below` on."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         kind = ir.VectorType(_BYTE, BLOCK)
 
         def load(array: int, offset: int) -> Any:
-            loaded = build.load(_pointer(context, build, signature, args, array, args[offset], kind))
-            loaded.align = 1
-            return loaded
+            return instructions.load(build, element(context, build, signature, args, array, offset), kind, 1)
 
         labels, own = load(0, 2), load(1, 2)
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), BLOCK), [0] * BLOCK)
-        first = build.shuffle_vector(labels, ir.Constant(kind, ir.Undefined), zeros)
+        first = instructions.shuffle(build, [0] * BLOCK, labels)
         differ = build.or_(build.xor(labels, first), build.or_(build.xor(own, load(1, 3)), build.xor(own, load(1, 4))))
         every_bit = ir.IntType(8 * BLOCK)
         return build.icmp_unsigned("==", build.bitcast(differ, every_bit), ir.Constant(every_bit, 0))

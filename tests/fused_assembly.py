@@ -8,6 +8,7 @@ import sys
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from seg import instructions
 from seg.runtime.fused import processor
 
 
@@ -20,11 +21,11 @@ def main(triple: str, cpu: str, features: str) -> None:
 
     assert names == processor.FEATURES
     module, byte = ir.Module(), ir.IntType(8).as_pointer()
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [byte, byte, emit.WORD.as_pointer()]), "dot")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [byte, byte, instructions.WORD.as_pointer()]), "dot")
     build = ir.IRBuilder(function.append_basic_block())
     levels, weights, sums = function.args
     words, others = INT8.spread_word(build, levels), INT8.load_words(build, weights)
-    emit.store(build, INT8.dot(build, words, others, emit.load(build, sums, emit.WORDS, 4)), sums, 4)
+    instructions.store(build, INT8.dot(build, words, others, instructions.load(build, sums, emit.WORDS, 4)), sums, 4)
     build.ret_void()
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()

@@ -24,8 +24,9 @@ from networks import make_frame
 from onnx import TensorProto, helper, numpy_helper
 from test_fused import AVX2, NAMES, OPTIONS, TOLERANCE, weights_of
 
-from seg import ranges
+from seg import instructions, ranges
 from seg.errors import SegError
+from seg.instructions import intrinsic
 from seg.ranges import Range
 from seg.runtime import Predictor
 from seg.runtime.engines.candidates import candidates
@@ -33,7 +34,7 @@ from seg.runtime.engines.fused_engine import FusedEngine
 from seg.runtime.fused import emit, processor
 from seg.runtime.fused.formats import INT8
 from seg.runtime.fused.processor import LANES, LOWEST_LEVEL
-from seg.runtime.fused.vectors import at, intrinsic
+from seg.runtime.fused.vectors import at
 from seg.runtime.protocol import Cell, UnavailablePrecision
 from seg.weights import EXPORT_KEY, METADATA_KEY, Export, find, int8_file, read_description, read_tensors, sha256
 
@@ -103,7 +104,7 @@ def _dot(typing_context: Any, levels: Any, weights: Any, sums: Any) -> Any:
     """Adds the dot products of a vector of words to sums, in the same way as products do."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         words, others = (INT8.load_words(build, pointer) for pointer in args[:2])
-        emit.store(build, INT8.dot(build, words, others, emit.load(build, args[2], emit.WORDS, 4)), args[2], 4)
+        instructions.store(build, INT8.dot(build, words, others, instructions.load(build, args[2], emit.WORDS, 4)), args[2], 4)
         return context.get_dummy_value()
 
     return numba.types.void(levels, weights, sums), emit_it

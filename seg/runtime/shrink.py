@@ -12,13 +12,14 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import extending, types
+from numba import types
 
+from seg import instructions
 from seg.compiled import compiled
+from seg.instructions import WORD, element, intrinsic, shuffle
 from seg.runtime.fused import emit
-from seg.runtime.fused.emit import INT, WORD
+from seg.runtime.fused.emit import INT
 
-intrinsic: Any = extending.intrinsic  # type checkers don't know that Numba passes the first argument by itself
 _CHANNELS = 3
 _SHORT, _FOUR_BYTES = ir.IntType(16), ir.VectorType(ir.IntType(8), 4)
 _FOUR_SHORTS, _EIGHT_SHORTS = ir.VectorType(_SHORT, 4), ir.VectorType(_SHORT, 8)
@@ -34,20 +35,16 @@ def _put(pairs: int | None) -> Any:
     @intrinsic
     def put(typing_context: Any, sums: Any, at: Any, weights: Any, first: Any, count: Any, out: Any, to: Any) -> Any:
         def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
-            def pointer(array: int, offset: int) -> Any:
-                data = context.make_array(signature.args[array])(context, build, args[array]).data
-                return build.gep(data, [args[offset]])
-
-            source, factors = pointer(0, 1), pointer(2, 3)
+            source, factors, target = (element(context, build, signature, args, array, array + 1) for array in (0, 2, 5))
 
             def add(pair: Any, carried: list[Any]) -> list[Any]:
                 here = build.gep(source, [build.mul(pair, INT(2 * _CHANNELS))])
-                columns = [emit.load(build, build.gep(here, [INT(offset)]), _FOUR_SHORTS, 2) for offset in (0, _CHANNELS)]
-                both = emit.load(build, build.gep(factors, [build.mul(pair, INT(2))]), WORD, 2)
-                first_word = build.insert_element(ir.Constant(_FOUR_WORDS, ir.Undefined), both, WORD(0))
-                weight = build.bitcast(_shuffle(build, first_word, [0] * 4), _EIGHT_SHORTS)
-                products = build.mul(build.sext(emit.interleave(build, *columns), _EIGHT_WORDS), build.sext(weight, _EIGHT_WORDS))
-                added = build.add(_shuffle(build, products, [0, 2, 4, 6]), _shuffle(build, products, [1, 3, 5, 7]))
+                columns = [instructions.load(build, build.gep(here, [INT(offset)]), _FOUR_SHORTS, 2) for offset in (0, _CHANNELS)]
+                both = instructions.load(build, build.gep(factors, [build.mul(pair, INT(2))]), WORD, 2)
+                weight = build.bitcast(instructions.spread(build, both, 4), _EIGHT_SHORTS)
+                values = instructions.interleave(build, *columns)
+                products = build.mul(build.sext(values, _EIGHT_WORDS), build.sext(weight, _EIGHT_WORDS))
+                added = build.add(shuffle(build, [0, 2, 4, 6], products), shuffle(build, [1, 3, 5, 7], products))
                 return [build.add(carried[0], added)]
 
             total = [ir.Constant(_FOUR_WORDS, [_SHIFT * 256 + _HALF] * 4)]
@@ -57,18 +54,12 @@ def _put(pairs: int | None) -> Any:
                 for pair in range(pairs):
                     total = add(INT(pair), total)
             pixel = build.trunc(build.lshr(total[0], ir.Constant(_FOUR_WORDS, [16] * 4)), _FOUR_BYTES)
-            emit.store(build, pixel, pointer(5, 6), 1)
+            instructions.store(build, pixel, target, 1)
             return context.get_dummy_value()
 
         return types.none(sums, types.intp, weights, types.intp, types.intp, out, types.intp), emit_it
 
     return put
-
-
-def _shuffle(build: Any, vector: Any, order: list[int]) -> Any:
-    """Takes elements of a vector."""
-    undefined = ir.Constant(vector.type, ir.Undefined)
-    return build.shuffle_vector(vector, undefined, ir.Constant(ir.VectorType(WORD, len(order)), order))
 
 
 _put_one, _put_two, _put_many = _put(1), _put(2), _put(None)  # few are unrolled: twice as fast

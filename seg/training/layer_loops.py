@@ -15,10 +15,11 @@ import torch
 from numba import types
 
 from seg.compiled import compiled
+from seg.instructions import intrinsic
 from seg.runtime.fused import emit
 from seg.runtime.fused.formats import FLOAT32
 from seg.runtime.fused.processor import LANES
-from seg.runtime.fused.vectors import LINEAR, RELU, RELU6, at, intrinsic
+from seg.runtime.fused.vectors import LINEAR, RELU, RELU6, at
 from seg.runtime.workers import pool
 
 _ROW = 512  # numbers of a row at least: its sums stay in the fastest cache

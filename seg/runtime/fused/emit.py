@@ -6,9 +6,11 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
+from seg import instructions
+from seg.instructions import WORD
 from seg.runtime.fused.processor import LANES
 
-FLOAT, WORD, INT = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+FLOAT, INT = ir.FloatType(), ir.IntType(64)
 FLOATS, WORDS = ir.VectorType(FLOAT, LANES), ir.VectorType(WORD, LANES)
 Values = list[Any]
 
@@ -29,33 +31,9 @@ def call(build: Any, name: str, result: Any, *args: Any) -> Any:
     return build.call(cgutils.get_or_insert_function(build.module, kind, name), args)
 
 
-def load(build: Any, pointer: Any, kind: Any, align: int) -> Any:
-    """Loads a value of that type, wherever it lies."""
-    loaded = build.load(build.bitcast(pointer, kind.as_pointer()))
-    loaded.align = align
-    return loaded
-
-
-def store(build: Any, value: Any, pointer: Any, align: int, streams: bool = False) -> None:
-    """Writes a value; past the caches if `streams`: nothing is read in first then."""
-    stored = build.store(value, build.bitcast(pointer, value.type.as_pointer()))
-    stored.align = align
-    if streams:
-        stored.set_metadata("nontemporal", build.module.add_metadata([WORD(1)]))
-
-
 def spread(build: Any, scalar: Any) -> Any:
     """Fills a vector with one value of 32 bits."""
-    kind = ir.VectorType(scalar.type, LANES)
-    first = build.insert_element(ir.Constant(kind, ir.Undefined), scalar, WORD(0))
-    return build.shuffle_vector(first, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(WORD, LANES), [0] * LANES))
-
-
-def interleave(build: Any, one: Any, other: Any) -> Any:
-    """Takes elements of two vectors in turn."""
-    count = one.type.count
-    order = [place for i in range(count) for place in (i, count + i)]
-    return build.shuffle_vector(one, other, ir.Constant(ir.VectorType(WORD, 2 * count), order))
+    return instructions.spread(build, scalar, LANES)
 
 
 def fma(build: Any, a: Any, b: Any, c: Any) -> Any:

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 
+from seg import instructions
+from seg.instructions import WORD
 from seg.runtime.fused import emit, processor
 from seg.runtime.fused.processor import IS_ARM, LANES, LOWEST_LEVEL
 
@@ -37,19 +39,19 @@ class Format:
 
     def load(self, build: Any, pointer: Any) -> Any:
         """Loads a vector of numbers as floats."""
-        return emit.load(build, pointer, emit.FLOATS, self._bytes)
+        return instructions.load(build, pointer, emit.FLOATS, self._bytes)
 
     def load_raw(self, build: Any, pointer: Any) -> Any:
         """Loads a vector of numbers in the form that they have in memory."""
-        return emit.load(build, pointer, ir.VectorType(self._element, LANES), self._bytes)
+        return instructions.load(build, pointer, ir.VectorType(self._element, LANES), self._bytes)
 
     def load_words(self, build: Any, pointer: Any) -> Any:
         """Loads a vector of words."""
-        return emit.load(build, pointer, emit.WORDS, self._bytes)
+        return instructions.load(build, pointer, emit.WORDS, self._bytes)
 
     def spread_word(self, build: Any, pointer: Any) -> Any:
         """Fills a vector with the word at an address."""
-        return emit.spread(build, emit.load(build, pointer, emit.WORD, self._bytes))
+        return emit.spread(build, instructions.load(build, pointer, WORD, self._bytes))
 
     def words_of(self, build: Any, rows: Sequence[Any]) -> Any:
         """Combines raw vectors, as many as a word holds numbers, into words with one number from each."""
@@ -68,8 +70,8 @@ class Format:
         return total
 
     def store(self, build: Any, floats: Any, pointer: Any, streams: bool = False) -> None:
-        """Writes a vector of floats. `streams`: see `emit.store`; then the address must be a multiple of a vector's size."""
-        emit.store(build, self.rounded(build, floats), pointer, self._bytes * (LANES if streams else 1), streams)
+        """Writes a vector of floats. With `streams` (see `instructions.store`) the address is a multiple of a vector's size."""
+        instructions.store(build, self.rounded(build, floats), pointer, self._bytes * (LANES if streams else 1), streams)
 
     def rounded(self, build: Any, floats: Any) -> Any:
         """Returns the floats rounded to the format."""
@@ -122,7 +124,7 @@ class BFloat16(Format):
         return build.bitcast(build.shl(wide, ir.Constant(emit.WORDS, [16] * LANES)), emit.FLOATS)
 
     def words_of(self, build: Any, rows: Sequence[Any]) -> Any:
-        return build.bitcast(emit.interleave(build, *rows), emit.WORDS)
+        return build.bitcast(instructions.interleave(build, *rows), emit.WORDS)
 
     def dot(self, build: Any, words: Any, others: Any, sums: Any) -> Any:
         pairs = ir.VectorType(self._number, 2 * LANES)
@@ -133,7 +135,7 @@ class BFloat16(Format):
         return build.fptrunc(floats, ir.VectorType(self._number, LANES))
 
     def load_one(self, build: Any, pointer: Any) -> Any:
-        wide = build.shl(build.zext(build.load(pointer), emit.WORD), emit.WORD(16))
+        wide = build.shl(build.zext(build.load(pointer), WORD), WORD(16))
         return build.bitcast(wide, emit.FLOAT)
 
     def store_one(self, build: Any, value: Any, pointer: Any) -> None:

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from seg import compiled
+from seg import compiled, instructions
 from seg.runtime.fused import emit, formats, processor, products, vectors
 from seg.runtime.fused.formats import INT8, format_in
 from seg.runtime.fused.processor import LANES
@@ -75,8 +75,8 @@ _FIELDS = """
 """
 # Numba identifies what it kept on disk by this file and by the argument types of `run`. So the name of the last field depends on
 # the contents of the other files.
-_OTHERS = hashlib.sha256(b"".join(Path(str(each.__file__)).read_bytes() for each in (emit, formats, processor, products, vectors))
-                         + bytes([LANES])).hexdigest()[:16]
+_MADE_OF = instructions, emit, formats, processor, products, vectors
+_OTHERS = hashlib.sha256(b"".join(Path(str(each.__file__)).read_bytes() for each in _MADE_OF) + bytes([LANES])).hexdigest()[:16]
 STEP = np.dtype([(name, np.int64) for name in [*_FIELDS.split(), f"others_{_OTHERS}"]])
 
 

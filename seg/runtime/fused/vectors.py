@@ -20,15 +20,16 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from llvmlite import ir
-from numba import extending, types
+from numba import types
 from numba.core import cgutils
 
+from seg import instructions
+from seg.instructions import element, intrinsic
 from seg.runtime.fused import emit
 from seg.runtime.fused.emit import INT, Values, number
 from seg.runtime.fused.formats import FLOAT32, format_of
 from seg.runtime.fused.processor import LANES, LOWEST_LEVEL
 
-intrinsic: Any = extending.intrinsic  # type checkers don't know that Numba passes the first argument by itself
 LINEAR, RELU, RELU6, HARD_SWISH = range(4)  # activations
 _WHOLE = 1.5 * 2**23  # float32 of this size are integers: adding a number rounds it and puts it into the lowest bits
 
@@ -105,8 +106,7 @@ class Depthwise(NamedTuple):
 def at(typing_context: Any, array: Any, offset: Any) -> Any:
     """Returns the address of an element of a flat array."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, build, args[0]).data
-        return build.gep(data, [args[1]])
+        return element(context, build, signature, args, 0, 1)
 
     return types.CPointer(array.dtype)(array, types.intp), emit_it
 
@@ -124,8 +124,7 @@ def beyond(typing_context: Any, pointer: Any, offset: Any) -> Any:
 def get(typing_context: Any, array: Any, index: Any) -> Any:
     """Returns a number of an array of any format, as a float."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, build, args[0]).data
-        return format_of(array).load_one(build, build.gep(data, [args[1]]))
+        return format_of(array).load_one(build, element(context, build, signature, args, 0, 1))
 
     return types.float32(array, types.intp), emit_it
 
@@ -134,8 +133,7 @@ def get(typing_context: Any, array: Any, index: Any) -> Any:
 def put(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     """Writes a float into an array of any format."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, build, args[0]).data
-        format_of(array).store_one(build, args[2], build.gep(data, [args[1]]))
+        format_of(array).store_one(build, args[2], element(context, build, signature, args, 0, 1))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.float32), emit_it
@@ -164,8 +162,7 @@ def stand_alone(typing_context: Any) -> Any:
 def take(typing_context: Any, counters: Any, index: Any) -> Any:
     """Adds 1 to a counter that threads share, and returns its old value."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, build, args[0]).data
-        return build.atomic_rmw("add", build.gep(data, [args[1]]), INT(1), "seq_cst")
+        return build.atomic_rmw("add", element(context, build, signature, args, 0, 1), INT(1), "seq_cst")
 
     return types.int64(counters, types.intp), emit_it
 
@@ -174,8 +171,7 @@ def take(typing_context: Any, counters: Any, index: Any) -> Any:
 def look(typing_context: Any, counters: Any, index: Any) -> Any:
     """Returns a counter that threads share; after that, everything they wrote before they added to it is visible."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, build, args[0]).data
-        return build.load_atomic(build.gep(data, [args[1]]), "seq_cst", 8)
+        return build.load_atomic(element(context, build, signature, args, 0, 1), "seq_cst", 8)
 
     return types.int64(counters, types.intp), emit_it
 
@@ -200,7 +196,7 @@ def widen(typing_context: Any, source: Any, minus: Any, target: Any, vectors: An
 
         def turn(i: Any, nothing: Values) -> Values:
             place = build.mul(i, number(LANES))
-            read = emit.load(build, build.gep(source, [place]), ir.VectorType(ir.IntType(8), LANES), 1)
+            read = instructions.load(build, build.gep(source, [place]), ir.VectorType(ir.IntType(8), LANES), 1)
             floats = build.sitofp(build.zext(read, emit.WORDS), emit.FLOATS)
             format_of(signature.args[2]).store(build, build.fsub(floats, minus), build.gep(target, [place]))
             return nothing
@@ -229,7 +225,7 @@ def to_levels(typing_context: Any, source: Any, factors: Any, target: Any, vecto
             level = emit.fma(build, value, FLOAT32.load(build, build.gep(factors, [place])), zero)
             level = emit.smaller(build, emit.larger(build, level, lowest), highest)
             level = build.trunc(build.bitcast(level, emit.WORDS), ir.VectorType(ir.IntType(8), LANES))
-            emit.store(build, level, build.gep(target, [place]), 1)
+            instructions.store(build, level, build.gep(target, [place]), 1)
             return nothing
 
         emit.loop(build, vectors, [], turn)
