@@ -1,4 +1,4 @@
-"""A predictor over samples: one result with scores, latencies, and what ran on what."""
+"""Runs a predictor over samples: one result with scores, latencies, and a description of the run."""
 
 import math
 import time
@@ -21,7 +21,7 @@ from seg.metrics import InstanceCounts, Scores, confusion_matrix, frame_miou
 from seg.result import FrameRecord, Result, Variant
 from seg.runtime import Prediction, Predictor
 
-LATER_WARM_UP_RUNS = 2  # of a size that isn't the first: one compiles, one fills caches; the machine is warm by then
+LATER_WARM_UP_RUNS = 2  # for a size that isn't the first: one run compiles, one fills caches; the machine is warm already
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class EvalSample:
     Attributes:
         name: the sample's name there.
         frame_bgr: (H, W, 3) uint8.
-        train_ids: (H, W) uint8 truth of the same size, 255 not counted; None where there is none.
-        instance_ids: (H, W) uint16 of the same size, label id x 1000 + number; None where there are none.
+        train_ids: (H, W) uint8 truth of the same size, 255 doesn't count; None without truth.
+        instance_ids: (H, W) uint16 of the same size, label id x 1000 + number; None if there are none.
         time, duration: in a video, when it is shown and for how long [s].
-        captured_s: when it came from the camera, or was decoded, by `time.perf_counter`.
+        captured_s: when the camera gave it, or when it was decoded, by `time.perf_counter`.
     """
 
     name: str
@@ -47,7 +47,7 @@ class EvalSample:
 
 
 def read_sample(reader: Any, index: int) -> EvalSample:
-    """Returns a sample of a data set's reader, with instance ids where it has them.
+    """Returns a sample from a data set's reader, with instance ids if it has them.
 
     Raises:
         SegError: it can't be read.
@@ -58,10 +58,10 @@ def read_sample(reader: Any, index: int) -> EvalSample:
 
 
 def check_same_classes(predictor: Predictor, label_set: LabelSet) -> None:
-    """Checks that the predictor tells apart what the label set names, in the same order.
+    """Checks that the predictor has the classes of the label set, in the same order.
 
     Raises:
-        SegError: it doesn't.
+        SegError: it doesn't have them.
     """
     if label_set.classes != predictor.label_set.classes:
         fitting = [name for name in weights.shipped()
@@ -69,31 +69,31 @@ def check_same_classes(predictor: Predictor, label_set: LabelSet) -> None:
         shipped = f", such as --weights {' or '.join(fitting)}" if fitting else ""
         raise SegError(f"The data's label set {label_set.name!r} has the classes {', '.join(label_set.classes)}; the "
                        f"weights {predictor.weights} predict {', '.join(predictor.label_set.classes)}. Choose weights "
-                       f"trained on these classes{shipped}; or, where the data's are coarser, say which of the weights' each one "
-                       "is: --class-map YAML.")
+                       f"trained on these classes{shipped}; or, if the data's classes are coarser, map the weights' classes "
+                       "to them: --class-map YAML.")
 
 
 def merging_table(label_set: LabelSet, predicted: LabelSet, classes: ClassMap, whose: str) -> npt.NDArray[np.uint8]:
     """Returns a table (256,) from a network's train ids to those of a coarser label set.
 
     Args:
-        label_set: what is scored.
-        predicted: the network's.
-        classes: which of the network's classes each of `label_set` is: a name or a list of names.
-        whose: the label set, in messages.
+        label_set: the label set for scoring.
+        predicted: the label set of the network.
+        classes: for each class of `label_set`, the network's classes in it: a name or a list of names.
+        whose: name of the label set in messages.
 
     Raises:
-        SegError: as `map_classes`, or a class of the network has no place.
+        SegError: see `map_classes`; or a class of the network isn't mapped.
     """
     table = np.full(256, IGNORE, np.uint8)
     for index, (name, ids) in enumerate(map_classes(label_set.classes, predicted.classes, classes, whose).items()):
         if not ids or (table[list(ids)] != IGNORE).any():
-            raise SegError(f"{whose}: no class of the network is left for {name!r}, so that it can't be scored.")
+            raise SegError(f"{whose}: no class of the network is left for {name!r}, so it can't be scored.")
         table[list(ids)] = index
     left = [name for name, index in zip(predicted.classes, table, strict=False) if index == IGNORE]
     if left:
-        raise SegError(f"{whose}: the network may predict {', '.join(left)}, which the map gives no place; name each in the "
-                       "class that it is scored as.")
+        raise SegError(f"{whose}: the network may predict {', '.join(left)}, which the map doesn't contain; list each one in the "
+                       "class as which it is scored.")
     return table
 
 
@@ -106,19 +106,19 @@ def evaluate(predictor: Predictor, samples: Iterable[EvalSample], label_set: Lab
              variants: Mapping[str, Predictor] | None = None) -> Result:
     """Predicts every sample, times it, and scores it where it has truth.
 
-    Before the first frame of each size, runs that are not counted warm up. Samples may end early, even before the
-    first: the result covers what came.
+    Before the first frame of each size there are warm-up runs, which don't count. Samples may end early, even before the
+    first: the result covers those that came.
 
     Args:
-        predictor: what is evaluated.
-        samples: read as they are needed, one in memory at a time.
-        label_set: of the truth; its classes must be the predictor's, unless `table` maps these to them.
-        on_sample: called after each sample, outside of the timing.
+        predictor: the predictor to evaluate.
+        samples: read when they are needed, one in memory at a time.
+        label_set: of the truth; its classes must be the predictor's, unless `table` maps the predictor's to them.
+        on_sample: called after each sample; this is not timed.
         dataset: name, for the result.
         split: name, for the result.
-        warm_up_runs: how many; None for as many as it takes, 0 where speed is of no interest.
-        table: from predicted train ids to the label set's, see `merging_table`; None where they are the same.
-        thorough: whether boundaries, calibration and what the network costs by count are looked at, too.
+        warm_up_runs: number of warm-up runs; None for as many as needed, 0 if speed doesn't matter.
+        table: maps predicted train ids to the label set's, see `merging_table`; None if they are the same.
+        thorough: whether boundaries, calibration, parameters and multiply-adds are computed, too.
         variants: the same network in other ways, by name; each frame goes through all of them, one after the other.
 
     Raises:
@@ -137,12 +137,12 @@ def evaluate(predictor: Predictor, samples: Iterable[EvalSample], label_set: Lab
 
 
 class Evaluation:
-    """Sums up predictions, one after the other, to a result; `evaluate` and the pipeline of videos both fill it.
+    """Accumulates predictions, one after the other, into a result; used by `evaluate` and by the video pipeline.
 
-    Args: as of `evaluate`.
+    Args: see `evaluate`.
 
     Attributes:
-        warm_ups: runs that were not counted.
+        warm_ups: warm-up runs, which don't count.
 
     Raises:
         SegError: the label sets differ.
@@ -156,7 +156,7 @@ class Evaluation:
         self._dataset, self._split, self._warm_up_runs, self._thorough = dataset, split, warm_up_runs, thorough
         self._confusion, self._instances = np.zeros((len(label_set), len(label_set)), np.int64), InstanceCounts(label_set)
         self._boundaries = BoundaryCounts(label_set) if thorough else None
-        # Where classes are merged, a confidence is of one of them and a label of all.
+        # If classes are merged, a confidence belongs to one of them but a label to all.
         self._calibration = CalibrationCounts() if thorough and predictor.confidence and table is None else None
         self._latency, self._sizes = Latency(), dict[tuple[int, int], None]()
         self._records, self.warm_ups = list[FrameRecord](), list[WarmUp]()
@@ -167,7 +167,7 @@ class Evaluation:
         return len(self._records)
 
     def predict(self, sample: EvalSample) -> tuple[Prediction, FrameRecord]:
-        """Predicts a sample, after warming up where it is the first of its size, and adds it.
+        """Predicts a sample and adds it; warms up first if the sample is the first of its size.
 
         Raises:
             SegError: a truth has another size than its frame.
@@ -179,7 +179,7 @@ class Evaluation:
         return prediction, self.add(sample, prediction, began_s)
 
     def begin(self) -> None:
-        """Starts to look at what else keeps the machine busy, if speed matters; called before the first frame that counts."""
+        """Starts to observe other load on the machine, if speed matters; called before the first frame that counts."""
         if not self._begun:
             self._begun, self._start_s = True, time.perf_counter()
             self._load = None if self._warm_up_runs == 0 else machine.OtherLoad()
@@ -196,12 +196,12 @@ class Evaluation:
         self._sizes[size_hw] = None
 
     def add(self, sample: EvalSample, prediction: Prediction, began_s: float) -> FrameRecord:
-        """Takes over a prediction's latency, and its score where the sample has truth.
+        """Adds a prediction's latency, and its score if the sample has truth.
 
         Args:
-            sample: what was predicted.
-            prediction: what came of it.
-            began_s: when that began, by `time.perf_counter`.
+            sample: the predicted sample.
+            prediction: its prediction.
+            began_s: when the prediction began, by `time.perf_counter`.
         """
         size_hw = (sample.frame_bgr.shape[0], sample.frame_bgr.shape[1])
         self._sizes[size_hw] = None
@@ -226,24 +226,24 @@ class Evaluation:
         return confusion
 
     def variant(self, name: str) -> Variant:
-        """Returns what came of all samples so far, at least one, in short."""
+        """Returns a short result of all samples so far, at least one."""
         result = self.result()
         miou = None if result.scores is None or math.isnan(result.scores.miou) else result.scores.miou
         summary = result.latency.summary()
         return Variant(name, result.network_sizes[0], miou, {what: summary[what] for what in ("p50", "p90", "p99", "mean")})
 
     def result(self) -> Result:
-        """Returns what came of all samples so far."""
+        """Returns the result of all samples so far."""
         predictor, description, sizes = self._predictor, self._predictor.description, list(self._sizes)
         instances = self._instances
         labelled = sum(record.confusion is not None for record in self._records)
-        # False positives are counted in every frame: instances of some frames alone would not be comparable with them.
+        # False positives are counted in every frame: if only some frames had instances, the two would not be comparable.
         counted = instances if labelled and instances.frames == labelled else None
         notes = predictor.notes
         if counted is None and instances.frames:
             notes.append(f"iIoU is left out: {instances.frames} of {labelled} frames have instance ids.")
         if predictor.confidence and self._records:
-            notes.append("The latencies are with confidence, which takes several times as long as labels alone.")
+            notes.append("The latencies include confidence, which takes several times as long as labels alone.")
         others = self._load.cores() if self._load is not None else None
         return Result(
             weights=predictor.weights,

@@ -1,7 +1,7 @@
-"""From a source to its sinks: the two interfaces that pictures, data sets and videos share, whatever they read and write.
+"""From a source to its sinks: the two interfaces that pictures, data sets and videos share for reading and writing.
 
 A source is opened, gives one sample after the other, and is closed; a sink is opened, takes one segmented frame after the other,
-and is closed. What stands between them knows no kinds of either.
+and is closed. The code between them doesn't depend on the kind of either.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,16 +19,16 @@ from seg.runtime import Prediction
 
 @dataclass(frozen=True)
 class Stream:
-    """What a source says of itself once it is open.
+    """What a source says about itself once it is open.
 
     Attributes:
         name: as the user gave it.
-        frames: how many it will give; None where nobody knows.
-        fps: frames per second on average; None where they have no times, as pictures.
-        live: whether frames come at their own pace, and those that nobody takes are lost.
-        time_base: what the times of frames are whole multiples of [s].
-        sound: where sound lies that belongs to the frames: what `av.open` takes; None where there is none.
-        origin: the time there that is the frames' time 0 [s].
+        frames: how many it will give; None if unknown.
+        fps: frames per second on average; None if frames have no times, like pictures.
+        live: whether frames come at their own pace, and frames that nobody takes are lost.
+        time_base: unit of the frames' times [s].
+        sound: input for `av.open` with the sound that belongs to the frames; None if there is none.
+        origin: the time in that input at which the frames' time is 0 [s].
     """
 
     name: str
@@ -41,7 +41,7 @@ class Stream:
 
 
 class Ending(Enum):
-    """How work came to its end: all of the source was read, somebody had enough of it, or something failed."""
+    """How the work ended: the source was read to its end, the user or a sink stopped it, or something failed."""
 
     WHOLE = "whole"
     STOPPED = "stopped"
@@ -50,13 +50,13 @@ class Ending(Enum):
 
 @dataclass(frozen=True)
 class Segmented:
-    """A frame and what the network says of it.
+    """A frame and the network's result for it.
 
     Attributes:
-        index: which one it is, from 0.
-        sample: the frame, its name and time, and its truth where there is one.
+        index: its number, from 0.
+        sample: the frame, its name and time, and its truth if there is one.
         prediction: labels, and milliseconds by stage.
-        miou: over the classes of the frame's truth; None where it has none.
+        miou: over the classes of the frame's truth; None without truth.
         dropped: frames of a live source that were lost before it.
     """
 
@@ -78,12 +78,12 @@ class Segmented:
 
     @property
     def time_s(self) -> float:
-        """When it is shown, from the start of the video."""
+        """Its time from the start of the video [s]."""
         return float(self.sample.time)
 
     @property
     def latency_ms(self) -> dict[str, float]:
-        """By stage, "total" among them, see `Prediction`."""
+        """By stage, including "total", see `Prediction`."""
         return self.prediction.latency_ms
 
 
@@ -94,33 +94,33 @@ class Source(Protocol):
         """Opens it.
 
         Raises:
-            SegError: it isn't there, or is something else.
+            SegError: it doesn't exist, or is something else.
         """
 
     def take(self) -> EvalSample | None:
         """Waits for the next sample and returns it; None at the end, whatever the reason (see `check_end`)."""
 
     def interrupt(self) -> None:
-        """Lets a `take` that waits for something live come to its end soon; from another thread, before `close`."""
+        """Makes a `take` that waits for a live source end soon; called from another thread, before `close`."""
 
     def preview(self, count: int) -> Iterator[UInt8Array]:
-        """Yields up to `count` frames spread over all, on which an engine can be chosen; none where that would lose frames."""
+        """Yields up to `count` frames from all over, on which an engine can be chosen; none if that would lose frames."""
 
     def check_end(self) -> None:
-        """Raises a `SegError` if it has ended otherwise than it should."""
+        """Raises a `SegError` if the source didn't end properly."""
 
     def close(self) -> None:
-        """Closes it; also where it couldn't be opened, and twice."""
+        """Closes it; also if it couldn't be opened, and may be called twice."""
 
 
 class Sink(Protocol):
     """Takes segmented frames.
 
     Attributes:
-        name: in reports, such as "window".
-        in_callers_thread: whether it must be served by the thread that made it, as windows must.
-        delays_ms: by index of the frame, from its capture until it was shown or its last byte written; empty where that says
-            nothing.
+        name: name in reports, such as "window".
+        in_callers_thread: whether the thread that made it must serve it, as windows require.
+        delays_ms: by index of the frame, from its capture until it was shown or its last byte was written; empty if that has no
+            meaning.
     """
 
     name: str
@@ -128,10 +128,10 @@ class Sink(Protocol):
     delays_ms: dict[int, float]
 
     def open(self, stream: Stream) -> None:
-        """Makes ready for frames of this stream.
+        """Prepares for frames of this stream.
 
         Raises:
-            SegError: it can't be written to, or isn't there.
+            SegError: it can't be opened or written.
         """
 
     def take(self, item: Segmented) -> bool:
@@ -142,19 +142,19 @@ class Sink(Protocol):
         """
 
     def close(self, ending: Ending) -> None:
-        """Closes it; called once for each `open` that went well.
+        """Closes it; called once for each successful `open`.
 
         Raises:
-            SegError: what was kept back until now can't be written.
+            SegError: data that was held back until now can't be written.
         """
 
 
 class Sinks:
-    """Several sinks as one; use it with `with`, which opens and closes them all, whatever happens.
+    """Several sinks as one; use it with `with`, which opens and closes them all in every case.
 
     Attributes:
-        wants_more: whether none of them has had enough.
-        stopped: set it where the source is left before its end.
+        wants_more: whether all of them want more frames.
+        stopped: to be set if the source is left before its end.
     """
 
     def __init__(self, sinks: Sequence[Sink], stream: Stream) -> None:
@@ -180,13 +180,13 @@ class Sinks:
             raise faults[0]
 
     def take(self, item: Segmented) -> None:
-        """Hands a frame to each."""
+        """Passes a frame to each."""
         for sink in self._open:
             if not sink.take(item):
                 self.wants_more = False
 
     def take_sample(self, sample: EvalSample, prediction: Prediction, record: FrameRecord) -> None:
-        """Hands the next frame to each, as `evaluate` calls it."""
+        """Passes the next frame to each; called by `evaluate`."""
         self.take(Segmented(self._taken, sample, prediction, miou=record.miou))
         self._taken += 1
 
@@ -211,11 +211,11 @@ def opened(source: Source) -> Iterator[Stream]:
 
 
 def samples(source: Source, stop: Callable[[], bool] = lambda: False) -> Iterator[EvalSample]:
-    """Yields what an open source gives until it ends, or it is wished to stop."""
+    """Yields the samples of an open source until it ends or `stop` returns True."""
     while not stop() and (sample := source.take()) is not None:
         yield sample
 
 
 def limited(stream: Stream, limit: int | None) -> Stream:
-    """Returns the stream as it is if at most `limit` frames of it are taken."""
+    """Returns the stream's description if at most `limit` frames are taken from it."""
     return replace(stream, frames=min(filter(None, (stream.frames, limit)), default=None))

@@ -402,7 +402,7 @@ def test_a_coarser_data_set_is_scored_in_its_own_classes(tiny_weights: Path, pre
     found = json.loads(report.read_text())
     assert found["per_class_iou"] == {"ground": pytest.approx(1), "above": pytest.approx(1)}
     capsys.readouterr()
-    for text, message in (("ground: [road, car]\nabove: [sky, tree]\n", "may predict person, which the map gives no place"),
+    for text, message in (("ground: [road, car]\nabove: [sky, tree]\n", "may predict person, which the map doesn't contain"),
                           ("ground: [road, car, sky, person]\nabove: [sky, tree]\n", "can't overlap"),
                           ("ground: [road, car, person, sky, tree]\nabove: null\n", "is left for 'above'"),
                           ("ground: road\nabove: road\n", "is left for 'above'"),
