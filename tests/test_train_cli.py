@@ -104,7 +104,7 @@ def test_checkpoints_of_other_classes_are_refused(folder: Path, tmp_path: Path, 
     checkpoint = torch.load(path, weights_only=True)
     checkpoint["lraspp"]["label_set"]["classes"][0] = "heaven"
     torch.save(checkpoint, path)
-    assert "is of the classes heaven, " in refusal(capsys, folder, "--runs", str(tmp_path), "--ckpt_path", "last")
+    assert "has the classes heaven, " in refusal(capsys, folder, "--runs", str(tmp_path), "--ckpt_path", "last")
 
 
 def test_one_class_teaches_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

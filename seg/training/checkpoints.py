@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from seg.errors import SegError, did_you_mean
 
 MONITOR = "val/miou"
-_ASK_EVERY = 10  # batches, whether a signal came to any of several processes: each time they wait for each other
+_ASK_EVERY = 10  # batches between checks whether a signal came to any process: at each check they wait for each other
 
 
 class TrainingStopped(Exception):
@@ -25,22 +25,22 @@ class TrainingStopped(Exception):
 
 
 class Checkpoints(Checkpoint):
-    """Writes `best.ckpt` when val/miou rises, and `last.ckpt` every so often, at each epoch's end and on Ctrl-C or SIGTERM.
+    """Writes `best.ckpt` when val/miou rises, and `last.ckpt` at intervals, at the end of each epoch and on Ctrl-C or SIGTERM.
 
-    Lightning's ModelCheckpoint could write both names, but a checkpoint that it takes between the last batch and the
-    validation behind it resumes without that validation. Here such moments are passed over.
+    Lightning's ModelCheckpoint could write both names, but if it takes a checkpoint between the last batch and the
+    validation after it, the resumed run skips that validation. Here no checkpoint is taken at such moments.
     """
 
     def __init__(self, every_minutes: float = 5.0, every_steps: int | None = None) -> None:
         """Sets how often `last.ckpt` is written within an epoch.
 
         Args:
-            every_minutes: of training; the most that a power cut costs.
-            every_steps: of the optimizer, in addition.
+            every_minutes: minutes of training between two; a power cut costs at most this much.
+            every_steps: also after this many steps of the optimizer.
         """
         self.every_minutes = every_minutes
         self.every_steps = every_steps
-        self.folder = Path("checkpoints")  # the command line sets the run's
+        self.folder = Path("checkpoints")  # the command line changes it to the run's folder
         self.best = -1.0
         self._saved_at = time.monotonic()
         self._saved_step = 0
@@ -49,7 +49,7 @@ class Checkpoints(Checkpoint):
         self._handlers: dict[int, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Takes over Ctrl-C before workers start, which then survive it."""
+        """Handles Ctrl-C before workers start, so that they survive it."""
         if stage == "fit":
             self._take_signals()
 
@@ -60,28 +60,28 @@ class Checkpoints(Checkpoint):
                 self._handlers.setdefault(number, before)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock, and restores the random state, which the start of the data workers may have moved."""
+        """Starts the clock, and restores the random state, which starting the data workers may have changed."""
         if self._stop is None:
-            self._take_signals()  # once more: Lightning has put its own before ours, which lets several processes wait for ever
+            self._take_signals()  # again: Lightning has put its own before ours, with which several processes may wait for ever
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
         if self._random_state is not None:
             _set_random_state(self._random_state)
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self._stop = number
-        signal.signal(number, self._handlers[number])  # the second one acts at once
+        signal.signal(number, self._handlers[number])  # the second signal acts at once
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Writes `last.ckpt` if it is time, unless a validation follows right now."""
+        """Writes `last.ckpt` if it is time, unless a validation follows immediately."""
         if self._validation_follows(trainer):
             return
         steps_due = self.every_steps is not None and trainer.global_step - self._saved_step >= self.every_steps
-        # Each process has its own clock, and saving is something that all do together: the first one decides.
+        # Each process has its own clock, and all must save together: the first process decides.
         minutes_due = time.monotonic() - self._saved_at >= 60 * self.every_minutes
         if trainer.world_size > 1 and not steps_due:
             minutes_due = bool(trainer.strategy.broadcast(minutes_due)) if trainer.global_step % 50 == 0 else False
         stop = self._stop is not None
-        if trainer.world_size > 1:  # a signal may have come to one of them alone
+        if trainer.world_size > 1:  # a signal may have come to only one of them
             stop = _any(trainer, stop) if (batch_idx + 1) % _ASK_EVERY == 0 else False
         if steps_due or minutes_due or stop:
             self._save_last(trainer)
@@ -110,14 +110,14 @@ class Checkpoints(Checkpoint):
             raise TrainingStopped(self._kept())
 
     def _kept(self) -> str:
-        return f"{self.folder / 'last.ckpt'} is written; --ckpt_path last goes on from there."
+        return f"{self.folder / 'last.ckpt'} is written; --ckpt_path last continues from it."
 
     def _save_last(self, trainer: Trainer) -> None:
         _save(trainer, self.folder / "last.ckpt")
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Gives the signals back."""
+        """Restores the earlier signal handlers."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers.clear()
@@ -127,13 +127,13 @@ class Checkpoints(Checkpoint):
         return {"best": self.best, "random": _random_state()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores what `state_dict` gave; the best score only where its checkpoint is there, as in the same run."""
+        """Restores the state from `state_dict`; the best score only if its checkpoint exists, as in the same run."""
         self._random_state = state_dict["random"]
         self.best = state_dict["best"] if (self.folder / "best.ckpt").is_file() else -1.0
 
 
 def _any(trainer: Trainer, wish: bool) -> bool:
-    """Whether any of the processes wishes it; all must ask."""
+    """Returns whether any process wishes it; all processes must call this."""
     return bool(trainer.strategy.reduce_boolean_decision(wish, all=False))
 
 
@@ -144,28 +144,28 @@ def last_good(trainer: Trainer) -> str:
     if not paths or not paths[0].is_file():
         return "There is no checkpoint yet."
     step = torch.load(paths[0], map_location="cpu", weights_only=True)["global_step"]
-    return f"The last good checkpoint is {paths[0]}, of step {step}: --ckpt_path last goes on from it."
+    return f"The last good checkpoint is {paths[0]}, of step {step}: --ckpt_path last continues from it."
 
 
 def _save(trainer: Trainer, path: Path) -> None:
-    """Writes a checkpoint beside its place and then renames it: whatever happens, the one that was there is whole until then.
+    """Writes a checkpoint under a temporary name and then renames it, so that the earlier one stays undamaged until then.
 
-    Lightning writes into the temporary folder of the system first, and from another file system it copies in place.
+    Lightning first writes into the system's temporary folder, and if that is on another file system it copies to the final place.
 
     Raises:
-        SegError: it can't be written, as on a full disk, or what it would hold is no number.
+        SegError: it can't be written, for example on a full disk, or it would contain values that aren't finite.
     """
     trainer.lightning_module.check_finite()  # type: ignore[operator]
     part = path.with_name(f".{path.name}.part")
     try:
-        trainer.save_checkpoint(part, weights_only=False)  # all processes take part in it
+        trainer.save_checkpoint(part, weights_only=False)  # all processes take part
         if trainer.is_global_zero:
             os.replace(part, path)
-    except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
+    except (OSError, RuntimeError) as error:  # torch's writer raises a RuntimeError on a full disk
         if trainer.is_global_zero:
             part.unlink(missing_ok=True)
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        kept = f" The one that was there is kept; --ckpt_path {path.stem} goes on from it." if path.is_file() else ""
+        kept = f" The earlier one is kept; --ckpt_path {path.stem} continues from it." if path.is_file() else ""
         raise SegError(f"The checkpoint {path} can't be written: {reason:.200}.{kept}") from None
     trainer.strategy.barrier()
 
@@ -195,7 +195,7 @@ def find_checkpoint(folder: Path, name_or_path: str) -> Path:
     """Returns the checkpoint called `last` or `best` in `folder`, or the path itself if it is a file.
 
     Raises:
-        SegError: there is none.
+        SegError: there is no such checkpoint.
     """
     path = folder / f"{name_or_path}.ckpt" if name_or_path in ("last", "best") else Path(name_or_path)
     if path.is_file():

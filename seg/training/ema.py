@@ -3,11 +3,11 @@
 Buffers are averaged too: batch-norm statistics that belong to other weights would cancel the gain. The decay warms up as in
 TensorFlow's `ExponentialMovingAverage(num_updates=...)`, so that the random start is forgotten quickly.
 
-Why not Lightning's `WeightAveraging`: it copies the whole task, before the task's `setup` adds the auxiliary head and the
-teacher's features, and pairs the tensors of copy and task by their order, which then fails. It also swaps the copy's buffers in
-for a validation and back before the task scores it, so that the task finds an empty confusion matrix. Its decay is constant.
-Why not torch's `AveragedModel` alone: it reads its counter of steps back from the device in each step, which waits for a GPU,
-and the decay that warms up and the counters of batch norm would still be a function of ours.
+Why not Lightning's `WeightAveraging`: it copies the whole task before the task's `setup` adds the auxiliary head and the
+teacher's features, and matches the tensors of copy and task by their order, which then fails. It also swaps the copy's buffers in
+for a validation and back before the task scores it, so the task finds an empty confusion matrix. Its decay is constant.
+Why not only torch's `AveragedModel`: it reads its step counter from the device in each step, which waits for a GPU,
+and we would still need our own function for the decay that warms up and for the counters of batch norm.
 """
 
 import copy

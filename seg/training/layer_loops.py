@@ -1,7 +1,7 @@
-"""Compiled loops for training on a processor: batch norm with its activation in one, and depthwise weights' gradient.
+"""Compiled loops for training on a processor: batch norm and activation in one, and the gradient of depthwise weights.
 
-Everything is float32 with channels last. Maps are seen as rows of `width` numbers, a whole number of pixels, long enough that
-loops over a row become vectors even where there are few channels.
+Everything is float32 with channels last. Maps are treated as rows of `width` numbers, a whole number of pixels, long enough that
+loops over a row are vectorised even if there are few channels.
 """
 
 from collections.abc import Callable
@@ -22,22 +22,22 @@ from seg.runtime.fused.processor import LANES
 from seg.runtime.fused.vectors import LINEAR, RELU, RELU6, at
 from seg.runtime.workers import pool
 
-_ROW = 512  # numbers of a row at least: its sums stay in the fastest cache
-_FLUSH = 64  # rows whose sums are taken in float32 before they join those in float64
+_ROW = 512  # smallest length of a row, whose sums stay in the fastest cache
+_FLUSH = 64  # rows whose sums are taken in float32 before they are added to those in float64
 _THREE, _SIX, _SIXTH, _THIRD, _HALF = (np.float32(value) for value in (3, 6, 1 / 6, 1 / 3, 0.5))
 _MATH: dict[str, Any] = {"fastmath": {"contract", "nsz"}, "error_model": "numpy"}
-"""Multiply and add at once; nothing that would change the order of sums or lose a NaN."""
+"""Fuses multiplication and addition; allows nothing that would change the order of sums or lose a NaN."""
 fast: Any = numba.njit(nogil=True, **_MATH)
 Compiled = Callable[..., None]
 
 
 def build(function: Compiled, *tiny: Any) -> Compiled:
-    """Returns a function compiled once per machine, tried out on tiny inputs."""
+    """Returns a function that is compiled once per machine; it is called with tiny inputs for that."""
     return compiled(function, lambda made: made(*tiny), **_MATH)
 
 
 def share(count: int, work: Callable[[int, int], None]) -> None:
-    """Calls work(first, last) for parts that make up `count`, on as many threads as torch has."""
+    """Calls work(first, last) for parts that cover `count`, on as many threads as torch has."""
     parts = max(1, min(torch.get_num_threads(), count))
     bounds = [count * part // parts for part in range(parts + 1)]
     others = [pool().submit(work, first, last) for first, last in pairwise(bounds[1:])]
@@ -47,13 +47,13 @@ def share(count: int, work: Callable[[int, int], None]) -> None:
 
 
 def row_width(channels: int) -> int:
-    """Returns how many numbers make a row, for constants by channel that are repeated over it."""
+    """Returns the length of a row, over which the constants of each channel are repeated."""
     return channels * -(-_ROW // channels)
 
 
 @fast
 def _flush(first: Any, second: Any, out: Any) -> None:
-    """Moves two sums (width,) in float32 over to out (2, width) in float64."""
+    """Adds two float32 sums (width,) to out (2, width) in float64, and clears them."""
     for j in range(len(first)):
         out[0, j] += first[j]
         out[1, j] += second[j]
@@ -105,13 +105,13 @@ def _norm_act(x: Any, scale: Any, shift: Any, activation: int, out: Any) -> None
 
 @fast
 def _before_activation(row: Any, slopes: Any, scale: Any, shift: Any, activation: int, out: Any) -> None:
-    """Writes the gradient of what goes into the activation."""
+    """Writes the gradient of the activation's input."""
     if activation == LINEAR:
         for j in range(len(row)):
             out[j] = slopes[j]
     elif activation == RELU:
         for j in range(len(row)):
-            value, slope = row[j] * scale[j] + shift[j], slopes[j]  # read in any case: a choice of reads would be a jump
+            value, slope = row[j] * scale[j] + shift[j], slopes[j]  # always read, because a conditional read would be a jump
             out[j] = slope if value > 0 else np.float32(0)
     elif activation == RELU6:
         for j in range(len(row)):
@@ -128,7 +128,7 @@ def _before_activation(row: Any, slopes: Any, scale: Any, shift: Any, activation
 
 
 def _slope_sums(x: Any, slopes: Any, scale: Any, shift: Any, mean: Any, activation: int, out: Any) -> None:
-    """Adds to out (2, width) float64 the sums of g, the gradient of what goes into the activation, and of g * (x - mean)."""
+    """Adds to out (2, width) float64 the sums of g, the gradient of the activation's input, and of g * (x - mean)."""
     width = len(scale)
     first, second, inner = np.zeros(width, np.float32), np.zeros(width, np.float32), np.empty(width, np.float32)
     rows = 0
@@ -156,14 +156,14 @@ def _norm_act_back(x: Any, slopes: Any, scale: Any, shift: Any, mean: Any, facto
             found[j] = scale[j] * inner[j] - factor[j] * (row[j] - mean[j]) - offset[j]
 
 
-KERNEL = 5  # of the only depthwise convolutions whose weights' gradient is slow in torch
+KERNEL = 5  # size of the only depthwise convolutions whose weights' gradient is slow in torch
 _FLOATS = types.CPointer(types.float32)
 
 
 @intrinsic
 def _taps(typing_context: Any, source: Any, pixel_stride: Any, tap_stride: Any, slopes: Any, slope_stride: Any, count: Any,
           sums: Any, sum_stride: Any) -> Any:
-    """Adds to the sums of a row of taps, for a vector of channels and over `count` outputs: slope times the input under a tap."""
+    """Adds to the sums of a row of taps, for one vector of channels and `count` outputs: slope times the input under each tap."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         source, pixel_stride, tap_stride, slopes, slope_stride, count, sums, sum_stride = args
         places = [build.gep(sums, [build.mul(sum_stride, emit.number(t))]) for t in range(KERNEL)]
@@ -184,10 +184,10 @@ def _taps(typing_context: Any, source: Any, pixel_stride: Any, tap_stride: Any, 
 
 
 def _weight_gradient(x: Any, slopes: Any, stride: int, first: int, last: int, out: Any) -> None:
-    """Adds to out (5, 5, C) the gradient of a depthwise convolution's weights by the pictures first..last - 1.
+    """Adds to out (5, 5, C) the gradient of a depthwise convolution's weights over the pictures first..last - 1.
 
-    x (N, H, W, C), slopes (N, h, w, C); padding of 2; C is at least the lanes. What is left of C by the lanes is summed with
-    the channels before it apart, and added alone.
+    x (N, H, W, C), slopes (N, h, w, C); padding of 2; C is at least the vector's lanes. If C isn't a multiple of the lanes, the
+    last vector overlaps the one before it; it is summed separately, and only its new channels are added.
     """
     _, height, width, channels = x.shape
     rows, columns = slopes.shape[1:3]
@@ -200,7 +200,7 @@ def _weight_gradient(x: Any, slopes: Any, stride: int, first: int, last: int, ou
             source = x[n, line].reshape(-1)
             for j in range(len(source)):
                 padded[margin * channels + j] = source[j]
-            for tap in range(KERNEL):  # the output row that sees this line under that row of taps
+            for tap in range(KERNEL):  # the output row for which this line lies under that row of taps
                 place = line + margin - tap
                 if place < 0 or place % stride or place // stride >= rows:
                     continue

@@ -1,9 +1,9 @@
 """Learning rates over the optimizer's steps: warm-up, then poly (DeepLab) or cosine (SGDR without restarts) decay to zero.
 
 The factors are those of torch's `LinearLR` followed by `PolynomialLR` or `CosineAnnealingLR`. Those aren't used, because they
-keep the length of the training in their state and compute each learning rate from the one before. A run that goes on with
+keep the length of the training in their state and compute each learning rate from the one before. A run that continues with
 more epochs would get the old length back: `PolynomialLR` would stay at zero, and `CosineAnnealingLR` would rise again.
-`LambdaLR` computes each rate anew from a function of the step, and its state has no function, so a new length holds.
+`LambdaLR` computes each rate from a function of the step, and its state contains no function, so the new length is used.
 """
 
 import math
@@ -18,9 +18,9 @@ def learning_rate_factor(schedule: Schedule, steps: int, warmup_steps: int, powe
 
     Args:
         schedule: the form of the decay.
-        steps: of the whole training.
-        warmup_steps: over which the factor rises linearly to 1 first.
-        power: of the poly schedule.
+        steps: steps of the whole training.
+        warmup_steps: steps in which the factor first rises linearly to 1.
+        power: exponent of the poly schedule.
     """
     def factor(step: int) -> float:
         if step < warmup_steps:

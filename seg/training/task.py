@@ -35,7 +35,7 @@ from seg.training.teacher import Distillation, DistillationLoss, load_teacher
 CHECKPOINT_KEY = "lraspp"
 HELPERS = {"loss.": ("another loss, which learns,", "model.loss"),
            "distillation.": ("a teacher of features", "model.teacher and model.distillation.features"),
-           "auxiliary.": ("an auxiliary head", "model.auxiliary")}  # what is trained beside the network and not exported
+           "auxiliary.": ("an auxiliary head", "model.auxiliary")}  # parts that are trained beside the network but not exported
 UNFOLDING_PICTURES = 24
 
 
@@ -65,28 +65,30 @@ class SegmentationTask(LightningModule):
         """Builds the task.
 
         Args:
-            network: what is trained; its number of classes comes from the data.
-            label_set: what the classes mean; comes from the data.
+            network: the network to train; its number of classes comes from the data.
+            label_set: the meaning of the classes; comes from the data.
             train_size_hw: size of the training crops; comes from the data.
-            optimizer: for example torch.optim.SGD or torch.optim.AdamW. Weight decay spares norms and biases.
+            optimizer: for example torch.optim.SGD or torch.optim.AdamW. Norms and biases get no weight decay.
             schedule: how the learning rate falls after the warm-up, step by step: poly, cosine or constant.
-            poly_power: of the poly schedule.
-            warmup_steps: over which the learning rate rises first.
-            loss: what is minimised; None is a SegmentationLoss as it is by default.
-            ema_decay: of the averaged weights, which are validated and exported; 0 for none.
-            init_from: weights to start from, a file or a shipped name. A class starts from the one of the same name there.
-            init_classes: where names differ, the class or classes of `init_from` that a class starts from; null starts it anew.
-            norm_momentum: share of each batch in batch norm's running statistics; None leaves the network's own, which is
-                the paper's 0.01 in our encoders. A short run needs 0.1: its statistics would lag behind its weights.
-            channels_last: memory layout of the convolutions; the fast one on most processors and GPUs.
-            class_sets: what labels from the number of classes up stand for; comes from the data.
+            poly_power: exponent of the poly schedule.
+            warmup_steps: steps in which the learning rate rises first.
+            loss: the loss to minimise; None is a SegmentationLoss with its defaults.
+            ema_decay: decay of the averaged weights, which are validated and exported; 0 for no averaging.
+            init_from: weights to start from, a file or a shipped name. A class starts from the class of the same name there.
+            init_classes: if names differ, the class or classes of `init_from` from which a class starts; null starts it from
+                random weights.
+            norm_momentum: share of each batch in batch norm's running statistics; None keeps the network's own, which is the
+                paper's 0.01 in our encoders. A short run needs 0.1, because its statistics would otherwise lag behind its
+                weights.
+            channels_last: memory layout of the convolutions; it is the fast one on most processors and GPUs.
+            class_sets: the meaning of labels from the number of classes up; comes from the data.
             teacher: a trained network that teaches this one: weights of this project, an ONNX file, or a state dict with
                 `distillation.smp`.
-            distillation: how its word counts.
-            auxiliary: a second classifier on earlier features, which is trained along and thrown away.
+            distillation: how the teacher influences the loss.
+            auxiliary: a second classifier on earlier features, which is trained too and discarded afterwards.
 
         Raises:
-            SegError: an argument lies outside its range, or `init_from` doesn't fit.
+            SegError: an argument is out of range, or `init_from` doesn't fit.
         """
         super().__init__()
         if not 0 <= ema_decay < 1:
@@ -100,11 +102,11 @@ class SegmentationTask(LightningModule):
         self.class_sets = class_sets or []
         self.init_from = init_from
         self.network = network
-        self.untrained: list[str] = []  # classes that `init_from` has nothing for
+        self.untrained: list[str] = []  # classes for which `init_from` has nothing
         if init_from is not None:
             self._start_from(init_from, init_classes)
         elif init_classes:
-            raise SegError("model.init_classes says what classes start from, and model.init_from is missing. Name the weights.")
+            raise SegError("model.init_classes says from which classes to start, but model.init_from is missing; give it.")
         if norm_momentum is not None:
             self._set_norm_momentum(norm_momentum)
         if channels_last:
@@ -116,10 +118,10 @@ class SegmentationTask(LightningModule):
         self.auxiliary_config = auxiliary
         self.auxiliary: AuxiliaryHead | None = None
         self.record = RunRecord()
-        self.settings: dict[str, Any] = {}  # all of the run's, by dotted name; the command line sets them
-        self._settings_before: dict[str, Any] = {}  # those of the checkpoint that the run goes on from
+        self.settings: dict[str, Any] = {}  # all settings of the run, by dotted name; the command line sets them
+        self._settings_before: dict[str, Any] = {}  # the settings in the checkpoint from which the run continues
         self._watch = LossWatch()
-        self._optimizer_settings: list[dict[str, Any]] = []  # as asked for, by group of parameters
+        self._optimizer_settings: list[dict[str, Any]] = []  # as the user gave them, by group of parameters
         self.scores: Scores | None = None
         classes = len(label_set)
         self.register_buffer("confusion", torch.zeros(classes, classes, dtype=torch.int64), persistent=False)
@@ -128,7 +130,7 @@ class SegmentationTask(LightningModule):
     def _start_from(self, weights: str, origins: dict[str, str | list[str] | None] | None) -> None:
         self.untrained = init_from(self.network, weights, self.label_set.classes, origins)
         if self.untrained:
-            rank_zero_info(f"Starting from {weights}; classes that start anew: {', '.join(self.untrained)}.")
+            rank_zero_info(f"Starting from {weights}; classes that start from random weights: {', '.join(self.untrained)}.")
 
     def _set_norm_momentum(self, momentum: float) -> None:
         if not 0 < momentum <= 1:
@@ -139,13 +141,13 @@ class SegmentationTask(LightningModule):
 
     @property
     def averaged(self) -> SegmentationNetwork:
-        """The network that is validated and exported: with averaged weights, if there are any."""
+        """The network that is validated and exported, with averaged weights if there are any."""
         return self.network if self.ema is None else self.ema.network  # type: ignore[return-value]
 
     # Training
 
     def setup(self, stage: str) -> None:
-        """Builds the loss, for which the train split's class frequencies may be needed, and couples GPUs' batch norms."""
+        """Builds the loss, which may need the train split's class frequencies, and synchronises batch norms between GPUs."""
         if stage == "fit":
             if len(self.label_set) < 2:
                 raise SegError(f"The data have one class, {self.label_set.classes[0]!r}: there is nothing to tell apart. Give "
@@ -155,13 +157,13 @@ class SegmentationTask(LightningModule):
                 self.distillation = DistillationLoss(load_teacher(self.teacher, self.distillation_config), self.label_set,
                                                      self.distillation_config, self.network)
             elif unlabelled:
-                raise SegError(f"The pictures in {unlabelled[0]} have no labels, so that they teach nothing without a teacher: "
+                raise SegError(f"The pictures in {unlabelled[0]} have no labels, so they are of no use without a teacher: "
                                "give --model.teacher FILE, or leave them out.")
             if self.auxiliary_config.weight:
                 self.auxiliary = AuxiliaryHead(self.auxiliary_config, self.network, len(self.label_set))
             self.loss.prepare(len(self.label_set), self.class_sets, self._count_pixels)
             self._unfold_norms()
-            if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":  # it exists for GPUs alone
+            if self.trainer.world_size > 1 and self.trainer.strategy.root_device.type == "cuda":  # it only exists for GPUs
                 self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
             if self._on_processor:
                 keep_freed_memory()
@@ -170,9 +172,9 @@ class SegmentationTask(LightningModule):
             self.record.start()
 
     def _check_memory(self) -> None:
-        """Says what a step and a validation take of the memory, and refuses what there isn't."""
+        """Reports how much memory a step and a validation take, and refuses them if there is too little."""
         data, loss = self.trainer.datamodule, deepcopy(self.loss)  # type: ignore[attr-defined]
-        if not hasattr(data, "largest_hw"):  # another's
+        if not hasattr(data, "largest_hw"):  # the data module of another project
             return
         kept = footprint.kept_bytes_per_pixel(self.network, lambda scores, labels: loss(scores, labels, 0))
         validated = bool(self.trainer.limit_val_batches)
@@ -184,7 +186,7 @@ class SegmentationTask(LightningModule):
         return bool(self.trainer.strategy.root_device.type == "cpu")
 
     def _unfold_norms(self) -> None:
-        """Gives batch norms that came folded into the encoder's weights statistics of their own, from training pictures."""
+        """Gives batch norms that came folded into the encoder's weights their own statistics, from training pictures."""
         if not norms_are_folded(self.network.encoder):
             return
         reader = self.trainer.datamodule.reader("train")  # type: ignore[attr-defined]
@@ -193,7 +195,7 @@ class SegmentationTask(LightningModule):
         unfold_norms(self.network.encoder, (self.network.normalize(image) for image in images))
         if self.ema is not None:
             self.ema.network.load_state_dict(self.network.state_dict())
-        rank_zero_info(f"The encoder's batch norms have statistics of {len(chosen)} training pictures now.")
+        rank_zero_info(f"The encoder's batch norms now have statistics from {len(chosen)} training pictures.")
 
     def _count_pixels(self) -> Counts:
         """Returns the pixels of each class (C,) in the train split of the first data set."""
@@ -221,7 +223,7 @@ class SegmentationTask(LightningModule):
         return loss
 
     def check_finite(self) -> None:
-        """Looks at the losses that weren't looked at yet, and at the weights: no checkpoint shall hold what is no number.
+        """Checks the losses that weren't checked yet, and the weights: no checkpoint may contain values that aren't finite.
 
         Raises:
             SegError: one isn't finite; the message names step, files and the last good checkpoint.
@@ -233,22 +235,22 @@ class SegmentationTask(LightningModule):
 
     def _not_finite(self, found: Found | None) -> SegError:
         if found is None:
-            what = f"The weights are no finite numbers after step {self.global_step}, though the loss was one"
+            what = f"The weights are not finite after step {self.global_step}, although the loss was"
         else:
             files = self.trainer.datamodule.image_paths(found.samples)  # type: ignore[attr-defined]
-            what = f"The loss is {found.loss} at step {found.step}, whose batch is of {', '.join(map(str, files))}"
+            what = f"The loss is {found.loss} at step {found.step}, with the batch {', '.join(map(str, files))}"
         return SegError(f"{what}. {last_good(self.trainer)} Look at the files' labels, lower the learning rate "
                         "(model.optimizer.init_args.lr), lengthen model.warmup_steps, or clip gradients "
                         "(trainer.gradient_clip_val).")
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Steps the optimizer, then the averaged weights, so that every checkpoint holds both of the same step."""
+        """Steps the optimizer, then the averaged weights, so that every checkpoint contains both from the same step."""
         super().optimizer_step(*args, **kwargs)
         if self.ema is not None:
             self.ema.update(self.network, self.global_step)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Returns optimizer and per-step schedule; norms and biases are spared by weight decay."""
+        """Returns optimizer and per-step schedule; norms and biases get no weight decay."""
         modules = [module for module in (self.network, self.loss, self.distillation, self.auxiliary) if module is not None]
         learned = [parameter for module in modules for parameter in module.parameters()]
         decayed = [p for p in learned if p.requires_grad and p.ndim > 1]
@@ -266,13 +268,13 @@ class SegmentationTask(LightningModule):
         except (ValueError, TypeError) as error:
             raise SegError(f"model.optimizer can't be made: {error}.") from None
         if self._on_processor:
-            for group in (optimizer.defaults, *optimizer.param_groups):  # one pass over all, where the settings leave it open
+            for group in (optimizer.defaults, *optimizer.param_groups):  # one pass over all, unless the settings say otherwise
                 if "fused" in group and group["fused"] is None and not (group.get("foreach") or group.get("differentiable")):
                     group["fused"] = True
         return optimizer
 
     def on_train_start(self) -> None:
-        """Goes on with the settings that are asked for now, and says which others a checkpoint has brought."""
+        """Continues with the settings that are asked for now, and reports the settings that came from the checkpoint."""
         optimizer, scheduler = self.trainer.optimizers[0], self.trainer.lr_scheduler_configs[0].scheduler
         assert isinstance(scheduler, LambdaLR)
         changed = dict[str, str]()
@@ -287,13 +289,13 @@ class SegmentationTask(LightningModule):
         others = [f"{name} {value} (was {self._settings_before[name]})" for name, value in self.settings.items()
                   if self._settings_before.get(name, value) != value and not name.startswith("model.optimizer")]
         if changed or others:
-            rank_zero_info(f"The run goes on with {', '.join([*changed.values(), *others]).replace('initial_lr', 'lr')}.")
+            rank_zero_info(f"The run continues with {', '.join([*changed.values(), *others]).replace('initial_lr', 'lr')}.")
 
     def _steps(self) -> int:
         """Counts the optimizer's steps of the whole training.
 
-        `Trainer.estimated_stepping_batches` would set up the data loader before the checkpoint is read, and Lightning 2.6 then
-        never restores the loader's place in its epoch.
+        `Trainer.estimated_stepping_batches` would set up the data loader before the checkpoint is read, and then Lightning 2.6
+        never restores the loader's position in its epoch.
         """
         trainer = self.trainer
         batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
@@ -342,7 +344,7 @@ class SegmentationTask(LightningModule):
     # Checkpoints: plain types only, so that they load without unpickling code
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what rebuilds the network and the story of the run."""
+        """Adds the data for rebuilding the network, and the record of the run."""
         checkpoint[CHECKPOINT_KEY] = {
             "network": type(self.network).__name__, "arguments": self.network.arguments, "label_set": self.label_set.to_dict(),
             "train_size_hw": list(self.train_size_hw), "averaged": self.ema is not None, "record": self.record.state_dict(),
@@ -350,10 +352,10 @@ class SegmentationTask(LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Goes on with the story of the run.
+        """Continues the record of the run.
 
         Raises:
-            SegError: the checkpoint is of another network, of other classes or, to go on training, of another optimizer.
+            SegError: the checkpoint is from another network, from other classes or, for further training, from another optimizer.
         """
         saved = checkpoint.get(CHECKPOINT_KEY)
         if saved is None:
@@ -362,10 +364,10 @@ class SegmentationTask(LightningModule):
         then = {"network": saved["network"], **saved["arguments"], "averaged": saved["averaged"]}
         differing = [key for key in now if now[key] != then.get(key)]
         if differing:
-            raise SegError("The checkpoint is of another network: " + ", ".join(
+            raise SegError("The checkpoint is from another network: " + ", ".join(
                 f"{key} is {then.get(key)!r} there and {now[key]!r} here" for key in differing) + ".")
         if saved["label_set"]["classes"] != list(self.label_set.classes):
-            raise SegError(f"The checkpoint is of the classes {', '.join(saved['label_set']['classes'])}; the data's are "
+            raise SegError(f"The checkpoint has the classes {', '.join(saved['label_set']['classes'])}; the data's are "
                            f"{', '.join(self.label_set.classes)}. Start a new run from its weights: --model.init_from.")
         if self.trainer.state.fn == "fit":
             self._check_optimizer(saved.get("optimizer"), checkpoint)
@@ -373,23 +375,23 @@ class SegmentationTask(LightningModule):
             own = {name for name in self.state_dict() if name.startswith(prefix)}
             kept = {name for name in checkpoint["state_dict"] if name.startswith(prefix)}
             if own != kept and self.trainer.state.fn == "fit":
-                raise SegError(f"The checkpoint was made {'with' if kept else 'without'} {what}. Set {settings} as it was to go "
-                               "on from it.")
-            for name in kept - own:  # what taught the network isn't needed to score it
+                raise SegError(f"The checkpoint was made {'with' if kept else 'without'} {what}. Set {settings} as it was to "
+                               "continue from it.")
+            for name in kept - own:  # parts that only taught the network aren't needed to score it
                 del checkpoint["state_dict"][name]
         self.record.load_state_dict(saved["record"])
         self._settings_before = saved.get("settings", {})  # checkpoints of earlier versions have none
 
     def _check_optimizer(self, then: str | None, checkpoint: dict[str, Any]) -> None:
-        """Refuses to go on with an optimizer that can't take over what the one of the checkpoint has gathered."""
+        """Refuses to continue with an optimizer that can't use the checkpoint's optimizer state."""
         optimizer = self._make_optimizer([nn.Parameter(torch.zeros(1))])
         now, groups = type(optimizer).__name__, checkpoint["optimizer_states"][0]["param_groups"]
         same_settings = _settings(optimizer.param_groups[0]).keys() == _settings(groups[0]).keys() - {"initial_lr"}
         if then not in (None, now) or not same_settings:
-            raise SegError(f"The checkpoint was made with {then or 'another optimizer'}, and model.optimizer is {now}. Set it "
-                           "back to go on, or start a new run from the weights: --model.init_from FILE --name NAME.")
+            raise SegError(f"The checkpoint was made with {then or 'another optimizer'}, but model.optimizer is {now}. Set it "
+                           "back to continue, or start a new run from the weights: --model.init_from FILE --name NAME.")
 
 
 def _settings(group: dict[str, Any]) -> dict[str, Any]:
-    """Returns what an optimizer's group of parameters is set to; its learning rate of the moment is no setting."""
+    """Returns the settings of an optimizer's group of parameters; the current learning rate is not a setting."""
     return {name: value for name, value in group.items() if name not in ("params", "lr")}
