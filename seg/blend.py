@@ -1,7 +1,7 @@
-"""The compiled loop of `seg.visualize`, apart from it so that Numba is imported only when something is drawn.
+"""The compiled loop of `seg.visualize`, in a module of its own so that Numba is imported only when something is drawn.
 
-Most neighbours have the same class, so sixteen pixels are blended at once where all have the same colour, else one: its three
-channels, in sixteen bits. Numba doesn't make such vectors by itself, so those lines are written for LLVM.
+Most neighbours have the same class, so sixteen pixels are blended at once if all have the same colour; otherwise one pixel is
+blended with its three channels. Values have sixteen bits. Numba doesn't make such vectors itself, so they are written for LLVM.
 """
 
 from collections.abc import Callable
@@ -16,14 +16,14 @@ from seg import instructions
 from seg.compiled import compiled
 from seg.instructions import element, intrinsic
 
-BORDER = 256  # the row of the table for what lies on a border
+BORDER = 256  # the row of the table for pixels on a border
 _BYTE, _SHORT = ir.IntType(8), ir.IntType(16)
 BLOCK = 16  # pixels that are blended at once
 WEIGHT, ADDED = 0, BLOCK  # columns of the table
 
 
 def _put(lanes: int) -> Any:
-    """Makes the intrinsic that blends so many bytes, from `at` on, by a row of the table and the added values from `added` on."""
+    """Makes the intrinsic that blends `lanes` bytes from `at` on, by a row of the table and the added values from `added` on."""
     some_bytes, shorts = ir.VectorType(_BYTE, lanes), ir.VectorType(_SHORT, lanes)
 
     @intrinsic
@@ -45,7 +45,7 @@ def _put(lanes: int) -> Any:
 
 @intrinsic
 def _alike(typing_context: Any, train_ids: Any, groups: Any, at: Any, right: Any, below: Any) -> Any:
-    """Tells whether the `BLOCK` pixels from `at` on have one label, and one group with those from `right` and `below` on."""
+    """Tells whether the `BLOCK` pixels from `at` on have one label, and the same group as those from `right` and `below` on."""
     def emit_it(context: Any, build: Any, signature: Any, args: Any) -> Any:
         kind = ir.VectorType(_BYTE, BLOCK)
 
@@ -67,14 +67,14 @@ _put_pixel, _put_block = _put(4), _put(BLOCK)
 def _blend(frame: Any, train_ids: Any, groups: Any, table: Any, border_px: int, out: Any) -> None:
     """Fills `out` with the blended frame; compiled by `load`.
 
-    A pixel from which the one `border_px` to its right or below belongs to another group lies on a border.
+    A pixel lies on a border if the pixel `border_px` to its right or below belongs to another group.
 
     Args:
         frame: (H, W, 3) uint8.
         train_ids: (H, W) uint8.
         groups: (H, W) uint8.
-        table: (257, 64) uint16, by train id and then of borders: from `WEIGHT` on the weight of the frame, of
-            256; from `ADDED` on what is added to each channel, times 256, and the half that rounds. Each is repeated for a block.
+        table: (257, 64) uint16, by train id, and then for borders: from `WEIGHT` on the weight of the frame, in 1/256; from
+            `ADDED` on the value added to each channel, times 256, plus a half for rounding. Each is repeated for a block.
         border_px: width of borders; 0 for none.
         out: (H, W, 3) uint8.
     """
@@ -99,7 +99,7 @@ def _blend(frame: Any, train_ids: Any, groups: Any, table: Any, border_px: int, 
                 label = BORDER if own != grouped[at + to_right] or own != grouped[at + to_below] else np.intp(labels[at])
                 if at < end:
                     _put_pixel(pixels, 3 * at, weights, label * columns + WEIGHT, label * columns + ADDED, drawn)
-                else:  # its fourth byte is nobody's
+                else:  # the fourth byte is unused
                     for c in range(3):
                         value = np.uint32(pixels[3 * at + c]) * table[label, WEIGHT] + table[label, ADDED + c]
                         drawn[3 * at + c] = value >> 8

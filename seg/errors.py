@@ -1,4 +1,4 @@
-"""The one exception a user may see.
+"""The one exception that a user may see.
 
 Library code raises `SegError` with a sentence that says what came, what was expected and what to do. The command lines
 (`seg.cli`) print that sentence and exit with code 2; anything else that escapes is a defect of ours and keeps its traceback.
@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 
 
 class SegError(Exception):
-    """Something the user can mend: a wrong path, a wrong option, a file that is not what it should be."""
+    """A problem that the user can solve: a wrong path, a wrong option, a file with the wrong content."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Returns a sentence that lists the names nearest to `name`, or all of them where none is near."""
+    """Returns a sentence that lists the names nearest to `name`, or all of them if none is near."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if near:

@@ -1,4 +1,4 @@
-"""Latencies that can be trusted: when a network is warm, how far its times spread, and what else kept the machine busy."""
+"""Latencies that can be trusted: when a network is warm, how much its times spread, and the other load on the machine."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -8,26 +8,26 @@ from typing import Any
 import numpy as np
 
 TOTAL = "total"
-_COMPARED = 3  # runs on either side of the question whether a network still becomes faster
-_FASTER = 0.95  # it does while the median of the latest takes less than this share of that of those before
+_COMPARED = 3  # runs that are compared with as many earlier ones, to see whether a network still gets faster
+_FASTER = 0.95  # it gets faster while the median of the latest runs is below this share of the earlier ones' median
 _MOST_RUNS, _MOST_MS = 30, 10_000.0
 
-# What is called stable: limits that a benchmark on a machine of its own keeps with ease.
-MOST_SPREAD = 0.10  # interquartile range by median
-MOST_DRIFT = 0.05  # last third of the frames against the first
-MOST_OTHERS = 0.10  # of a core, taken by other processes
-MOST_UNACCOUNTED = 0.02  # of a frame's time, that is in no stage
+# Limits for a latency to be called stable; a benchmark on an otherwise idle machine easily keeps them.
+MOST_SPREAD = 0.10  # interquartile range divided by the median
+MOST_DRIFT = 0.05  # last third of the frames compared with the first
+MOST_OTHERS = 0.10  # of a core, used by other processes
+MOST_UNACCOUNTED = 0.02  # of a frame's time, outside all stages
 FEWEST_FRAMES = 20
 
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Runs that were not counted, before the first frame of a size.
+    """Warm-up runs before the first frame of a size; they don't count.
 
     Attributes:
-        size_hw: of the frames.
-        runs: how many.
-        settled: whether they had stopped to become faster.
+        size_hw: size of the frames.
+        runs: number of runs.
+        settled: whether they had stopped getting faster.
     """
 
     size_hw: tuple[int, int]
@@ -36,12 +36,12 @@ class WarmUp:
 
 
 def warm_up(run: Callable[[], float], size_hw: tuple[int, int], runs: int | None = None) -> WarmUp:
-    """Runs until it becomes no faster, or as often as is said.
+    """Runs until it gets no faster, or a given number of times.
 
     Args:
-        run: gives the milliseconds that it took.
-        size_hw: of the frames.
-        runs: how many; None for as many as it takes, at most 30 and about 10 s behind the first, which may compile.
+        run: runs once and returns the milliseconds.
+        size_hw: size of the frames.
+        runs: number of runs; None for as many as needed, at most 30 and about 10 s after the first, which may compile.
     """
     if runs is not None:
         for _ in range(runs):
@@ -57,17 +57,17 @@ def warm_up(run: Callable[[], float], size_hw: tuple[int, int], runs: int | None
 
 
 def percentiles_ms(values_ms: Sequence[float]) -> dict[str, float]:
-    """Returns p50, p90, p99 and mean of at least one value."""
+    """Returns p50, p90, p99 and mean of one or more values."""
     p50, p90, p99 = np.percentile(values_ms, [50, 90, 99])
     return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "mean": float(np.mean(values_ms))}
 
 
 @dataclass
 class Latency:
-    """Milliseconds of each frame; runs that only warm up are not in it.
+    """Milliseconds of each frame, without warm-up runs.
 
     Attributes:
-        stages: by stage, "total" among them: the whole, which is measured by itself and is no sum.
+        stages: by stage, including "total", which is measured separately and is not a sum.
         sizes: (H, W) of each frame.
     """
 
@@ -75,7 +75,7 @@ class Latency:
     sizes: list[tuple[int, int]] = field(default_factory=list)
 
     def add(self, latency_ms: dict[str, float], size_hw: tuple[int, int]) -> None:
-        """Takes over one prediction's stages."""
+        """Adds one prediction's stages."""
         for stage, value in latency_ms.items():
             self.stages.setdefault(stage, []).append(value)
         self.sizes.append(size_hw)
@@ -91,14 +91,14 @@ class Latency:
         return {**percentiles_ms(self.stages[TOTAL]), "stages": stages}
 
     def steadiness(self, warm_ups: Sequence[WarmUp], other_cores: float | None) -> "Steadiness":
-        """Judges whether the figures hold.
+        """Judges whether the figures can be trusted.
 
         Args:
-            warm_ups: before the frames.
-            other_cores: that other processes kept busy meanwhile; None where nobody knows.
+            warm_ups: warm-up runs before the frames.
+            other_cores: cores that other processes kept busy during the run; None if unknown.
         """
         totals = np.array(self.stages[TOTAL])
-        relative = np.empty_like(totals)  # to the median of the frame's size, so that frames of all sizes can be compared
+        relative = np.empty_like(totals)  # relative to the median of the frame's size, so that all frames can be compared
         for size_hw in set(self.sizes):
             those = [size == size_hw for size in self.sizes]
             relative[those] = totals[those] / np.median(totals[those])
@@ -113,17 +113,17 @@ class Latency:
 
 @dataclass(frozen=True)
 class Steadiness:
-    """How far latencies can be trusted.
+    """How far the latencies can be trusted.
 
     Attributes:
-        frames: how many were timed.
+        frames: number of timed frames.
         spread: interquartile range, as a share of the median.
         drift: how much longer the last third of the frames took than the first, as a share.
-        unaccounted: share of a frame's time that is in none of its stages.
-        other_cores: that other processes kept busy meanwhile; None where nobody knows.
+        unaccounted: share of a frame's time that belongs to no stage.
+        other_cores: cores that other processes kept busy during the run; None if unknown.
         outliers: frames that took more than twice the median.
-        settled: whether the network had stopped to become faster before the first frame was counted.
-        warm_up_runs: that were not counted.
+        settled: whether the network had stopped getting faster before the first frame was counted.
+        warm_up_runs: number of warm-up runs.
     """
 
     frames: int
@@ -137,11 +137,11 @@ class Steadiness:
 
     @property
     def stable(self) -> bool:
-        """Whether there is nothing against it."""
+        """Whether there are no doubts."""
         return not self.doubts()
 
     def doubts(self) -> list[str]:
-        """Returns a clause for each reason not to call the latency stable."""
+        """Returns a clause for each reason why the latency can't be called stable."""
         found = []
         if self.frames < FEWEST_FRAMES:
             found.append(f"{self.frames} frames are too few to judge by, at least {FEWEST_FRAMES} are needed")

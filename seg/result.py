@@ -1,4 +1,4 @@
-"""What ran on what, and what came of it: plain data that reports are made of."""
+"""The result of a run and a description of the run: plain data for reports."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,13 +17,13 @@ from seg.runtime.choice import Choice
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """What came of one frame.
+    """The result for one frame.
 
     Attributes:
-        name: of the sample.
+        name: name of the sample.
         size_hw: (H, W) of the frame.
-        began_s: when its prediction began, from that of the first frame, by a monotonic clock.
-        latency_ms: by stage, "total" among them.
+        began_s: start of its prediction, relative to that of the first frame, by a monotonic clock.
+        latency_ms: by stage, including "total".
         confusion: (C, C) of `confusion_matrix`; None without truth.
         miou: over the classes of its truth, see `seg.metrics.frame_miou`; None without truth, NaN if all of it is ignored.
     """
@@ -38,12 +38,12 @@ class FrameRecord:
 
 @dataclass(frozen=True)
 class Variant:
-    """The same network on the same frames in another way, measured frame by frame beside the first.
+    """The same network on the same frames in another way, measured frame by frame together with the first way.
 
     Attributes:
-        name: the size, or how it looked at the frames.
-        network_hw: (H, W) that the first frame ran at.
-        miou: None without truth.
+        name: the size, or how the network looked at the frames.
+        network_hw: (H, W) at which the first frame ran.
+        miou: mIoU; None without truth.
         latency_ms: p50, p90, p99 and mean.
     """
 
@@ -55,35 +55,35 @@ class Variant:
 
 @dataclass
 class Result:
-    """What ran on what, and what came of it.
+    """The result of a run, and a description of the run.
 
     Attributes:
         weights: name or file.
         network: class and encoder.
-        dataset, split: None for frames that belong to no data set.
+        dataset, split: None if the frames don't belong to a data set.
         frame_sizes: (H, W) of the frames, each once, in order of appearance.
-        network_sizes: (H, W) that the network ran at, of each of `frame_sizes`.
-        size_hw, fit: the one size that was asked for, and how frames were brought to it; None where none was.
-        long_side: that frames were scaled to [px]; None where they weren't.
+        network_sizes: (H, W) at which the network ran, for each of `frame_sizes`.
+        size_hw, fit: the one size that was asked for, and how frames were brought to it; None if none was asked for.
+        long_side: longer side to which frames were scaled [px]; None if they weren't scaled.
         way: how the network looked at a frame, such as "whole".
-        label_set: what was scored.
-        machine, engine, precision, threads: where and how.
-        scores: None without any truth; with iIoU where every truth came with instance ids.
+        label_set: the label set for scoring.
+        machine, engine, precision, threads: where and how it ran.
+        scores: None without any truth; with iIoU if every truth came with instance ids.
         confusion: (C, C), summed over all frames; None without any truth.
         latency: of every frame.
-        warm_ups: runs that were not counted.
+        warm_ups: warm-up runs, which don't count.
         records: of every frame.
-        steadiness: how far the latencies can be trusted; None where nothing was timed.
-        boundaries, calibration: None where they weren't measured.
-        parameters: of the network; None where they can't be counted.
-        multiply_adds: of the convolutions, for the whole of the first frame; None where they can't be counted.
-        first_frame_ms: from nothing to the first labels, see `Predictor.first_frame_ms`.
-        peak_memory_mib: of the whole process, evaluation included; None where the system doesn't say.
-        variants: the same network in other ways, where that was asked for.
-        notes: sentences on the choice of engine, and on what a reader of the figures should know.
-        choice: what "auto" chose as data; None where there was nothing to choose.
-        first_call_ms: what was done once, see `Predictor.first_call_ms`.
-        video: what only a video has; None for pictures and data sets.
+        steadiness: how far the latencies can be trusted; None if nothing was timed.
+        boundaries, calibration: None if they weren't measured.
+        parameters: number of the network's parameters; None if unknown.
+        multiply_adds: of the convolutions, for the whole first frame; None if unknown.
+        first_frame_ms: time from nothing to the first labels, see `Predictor.first_frame_ms`.
+        peak_memory_mib: of the whole process, including evaluation; None if the system doesn't say.
+        variants: the same network in other ways, if that was asked for.
+        notes: sentences on the choice of engine, and other remarks that a reader of the figures should know.
+        choice: what "auto" chose, as data; None if there was nothing to choose.
+        first_call_ms: times of the work that is done once, see `Predictor.first_call_ms`.
+        video: facts that only a video has; None for pictures and data sets.
     """
 
     weights: str
@@ -121,27 +121,27 @@ class Result:
 
     @property
     def frames(self) -> int:
-        """How many were predicted."""
+        """Number of predicted frames."""
         return len(self.latency)
 
     @property
     def labelled(self) -> int:
-        """How many of them had truth."""
+        """Number of frames with truth."""
         return sum(record.confusion is not None for record in self.records)
 
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a video's result says beyond that of single pictures.
+    """Facts about a video's result that single pictures don't have.
 
     Attributes:
         frames_per_second: of all stages together, from reading to the last sink.
         mode: "latency": one frame at a time, with all threads; "throughput": a frame for each thread.
-        dropped: frames of a camera or stream that came while nothing had time for them.
-        glass_to_glass_ms: by sink, p50, p90, p99 and mean from a frame's capture (of a file: from its decoding) until it was
-            shown, or its last byte was written.
-        over_time: of each frame, or of evenly spread ones where there are many: its time in the video [s], the predictor's
-            latency [ms], and from glass to glass [ms], NaN where no sink said.
+        dropped: frames of a camera or stream that came while all stages were busy.
+        glass_to_glass_ms: by sink, p50, p90, p99 and mean of the time from a frame's capture (for a file: its decoding) until it
+            was shown, or its last byte was written.
+        over_time: for each frame, or for evenly spread ones if there are many: its time in the video [s], the predictor's
+            latency [ms], and the latency from glass to glass [ms], NaN if no sink measured it.
     """
 
     frames_per_second: float

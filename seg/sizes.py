@@ -13,12 +13,12 @@ from seg.result import Result
 from seg.runtime import Predictor
 from seg.runtime.preprocess import GRID
 
-SIZE_STEPS = (0.5, 0.625, 0.75, 0.875, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5)  # of frames' long side
-SIZE_TOLERANCE = 0.003  # of mIoU, that the smaller and faster one of two sizes may lose
+SIZE_STEPS = (0.5, 0.625, 0.75, 0.875, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5)  # relative to the frames' long side
+SIZE_TOLERANCE = 0.003  # of mIoU, by which the smaller and faster of two sizes may be worse
 
 
 def long_sides_to_try(frame_hw: tuple[int, int]) -> list[int]:
-    """Returns long sides [px] around that of frames of (H, W), in rising order."""
+    """Returns long sides [px] around the long side of frames of (H, W), in rising order."""
     sides = (round(max(frame_hw) * step / GRID) * GRID for step in SIZE_STEPS)
     return [side for side in sides if side >= MIN_SIZE]
 
@@ -29,26 +29,26 @@ def compare_sizes(predictor: Predictor, reader: Any, indices: Sequence[int], *, 
     """Scores samples of a reader with frames scaled to each of several long sides [px] around their own.
 
     Args:
-        predictor: what is evaluated.
-        reader: of the data set.
-        indices: which of its samples; the first one's size decides what is tried.
+        predictor: the predictor to evaluate.
+        reader: reader of the data set.
+        indices: indices of its samples; the first one's size determines the sizes to try.
         table: see `evaluate`.
         warm_up_runs: see `evaluate`.
         track: wraps the long sides, to show progress.
 
     Raises:
-        SegError: as `evaluate`, or there is no truth.
+        SegError: see `evaluate`; or there is no truth.
     """
     first = read_sample(reader, indices[0])
     if first.train_ids is None:
-        raise SegError(f"The split {reader.split!r} has no labels, by which a size could be found.")
+        raise SegError(f"The split {reader.split!r} has no labels, so no size can be found.")
     sides = long_sides_to_try((first.frame_bgr.shape[0], first.frame_bgr.shape[1]))
     return {side: evaluate(predictor.at(side), (read_sample(reader, i) for i in indices), reader.label_set, table=table,
                            warm_up_runs=warm_up_runs) for side in track(sides)}
 
 
 def best_long_side(results: dict[int, Result]) -> int:
-    """Returns the smallest long side whose mIoU comes within 0.3 points of the highest.
+    """Returns the smallest long side whose mIoU is at most 0.3 points below the highest.
 
     Raises:
         SegError: there is no score.
@@ -56,5 +56,5 @@ def best_long_side(results: dict[int, Result]) -> int:
     scores = {side: result.scores.miou for side, result in results.items()
               if result.scores is not None and not np.isnan(result.scores.miou)}
     if not scores:
-        raise SegError("At no size is there a pixel with truth, so that none is the best.")
+        raise SegError("No pixel has truth at any size, so no size is the best.")
     return min(side for side, miou in scores.items() if miou >= max(scores.values()) - SIZE_TOLERANCE)

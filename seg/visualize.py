@@ -1,6 +1,6 @@
-"""Train ids made visible: as colours, blended over their frame, and a legend of what the colours mean.
+"""Train ids as pictures: as colours, blended over their frame, and a legend of the colours.
 
-Everything here is BGR, as OpenCV writes and shows it; label sets hold RGB.
+All pictures here are BGR, as OpenCV writes and shows them; label sets use RGB.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,7 +14,7 @@ from seg.label_sets import IGNORE, LabelSet
 UInt8Array = npt.NDArray[np.uint8]
 OPACITY = 0.55  # of colours over a frame
 _BORDER_OPACITY = 0.6  # of the white lines between classes
-_USUAL_PX = 1280  # longer side of a picture whose lines are 1 px wide; those on larger ones, and text, grow with it
+_USUAL_PX = 1280  # longer side of a picture with lines 1 px wide; on larger pictures lines and text grow
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -23,7 +23,7 @@ def colorize(train_ids: UInt8Array, label_set: LabelSet, shown: Collection[int] 
     table = np.ascontiguousarray(label_set.palette()[:, ::-1]).reshape(256, 1, 3)
     if shown is not None:
         table[[label for label in range(256) if label not in shown]] = 0
-    # OpenCV's table look-up needs as many channels as the table has; it is several times faster than NumPy's indexing.
+    # OpenCV's table look-up needs a picture with as many channels as the table; it is several times faster than NumPy's indexing.
     return cv2.LUT(cv2.merge([train_ids] * 3), table).astype(np.uint8, copy=False)
 
 
@@ -36,13 +36,13 @@ def overlay(frame_bgr: UInt8Array, train_ids: UInt8Array, label_set: LabelSet, o
         train_ids: (H, W) uint8.
         label_set: gives the colours.
         opacity: 0 shows the frame alone, 1 the colours alone.
-        shown: train ids that are coloured, the frame shows elsewhere; None for all.
-        out: (H, W, 3) uint8, C-contiguous, to write into.
+        shown: train ids that are coloured; elsewhere the frame shows. None for all.
+        out: (H, W, 3) uint8, C-contiguous; the result is written into it.
 
     Raises:
         ValueError: frame and train ids differ in size.
     """
-    from seg.blend import ADDED, BLOCK, BORDER, WEIGHT, load  # Numba is needed by nobody else here
+    from seg.blend import ADDED, BLOCK, BORDER, WEIGHT, load  # nothing else here needs Numba
 
     if frame_bgr.shape[:2] != train_ids.shape:
         raise ValueError(f"the frame is {frame_bgr.shape[:2]} and the train ids are {train_ids.shape}; they must agree")
@@ -61,26 +61,27 @@ def overlay(frame_bgr: UInt8Array, train_ids: UInt8Array, label_set: LabelSet, o
     table[BORDER, WEIGHT:ADDED], table[BORDER, ADDED:] = 256 - line, 255 * line + 128
     border_px = max(1, round(max(train_ids.shape) / _USUAL_PX)) if opacity else 0
     out = np.empty(frame_bgr.shape, np.uint8) if out is None else out
-    # For Numba, arrays that can't be written and those with gaps are types of their own, and it would compile for them.
+    # Read-only arrays and arrays with gaps have types of their own for Numba, and it would compile for each.
     frame, labels, own = (np.require(array, requirements=("C", "W")) for array in (frame_bgr, train_ids, groups))
     load()(frame, labels, own, table, border_px, out)
     return out
 
 
 def class_shares(train_ids: UInt8Array, label_set: LabelSet) -> list[float]:
-    """Returns of each class the share of the pixels that it has, 0 to 1."""
+    """Returns each class's share of the pixels, 0 to 1."""
     pixels = cv2.calcHist([train_ids], [0], None, [256], [0, 256]).ravel()  # in a third of NumPy's time
     return [float(pixels[label]) / train_ids.size for label in range(len(label_set))]
 
 
 def legend(label_set: LabelSet, width: int, shares: Sequence[float] | None = None,
            shown: Collection[int] | None = None) -> UInt8Array:
-    """Returns a strip (h, width, 3) uint8 BGR with a swatch and the name of each class, in as many rows as it takes.
+    """Returns a strip (h, width, 3) uint8 BGR with a swatch and the name of each class, in as many rows as needed.
 
     Args:
         label_set: names and colours.
-        width: of the strip [px].
-        shares: of each class, 0 to 1; each is written behind the name, and classes without any are left out. None names all.
+        width: width of the strip [px].
+        shares: share of each class, 0 to 1; each is written after the name, and classes with a share of 0 are left out. None
+            names all.
         shown: train ids that are named; None for all.
     """
     labels = [label for label in range(len(label_set)) if shown is None or label in shown]
@@ -109,7 +110,7 @@ def legend(label_set: LabelSet, width: int, shares: Sequence[float] | None = Non
 
 
 def write_text_on(image_bgr: UInt8Array, text: str) -> None:
-    """Writes one line into the upper left corner, in place, on a dark box so that it reads on any picture."""
+    """Writes one line into the upper left corner, in place, on a dark box so that it can be read on any picture."""
     large = _enlargement(image_bgr.shape[1])
     scale, thick_px, gap_px = 0.6 * large, round(large), round(10 * large)
     (width, height), below = cv2.getTextSize(text, _FONT, scale, thick_px)
@@ -118,7 +119,7 @@ def write_text_on(image_bgr: UInt8Array, text: str) -> None:
 
 
 def _enlargement(width: int) -> float:
-    """Returns how much larger than usual text is on a picture so wide [px], which is mostly shown smaller."""
+    """Returns the factor by which text is enlarged on a picture of this width [px], which is usually shown smaller."""
     return max(1.0, width / _USUAL_PX)
 
 

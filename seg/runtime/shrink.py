@@ -1,8 +1,9 @@
-"""The compiled loop of `seg.runtime.resize`, apart from it so that Numba is imported only when a frame is shrunk.
+"""The compiled loop of `seg.runtime.resize`, in a module of its own so that Numba is imported only when a frame is shrunk.
 
-A row of the target is made in two steps: the rows that it covers are summed up with their weights, sixteen bits a value, and of
-that sum the columns. The second step takes a pixel's three channels at once and two of its columns: the processor multiplies
-sixteen-bit numbers in pairs and adds each pair up. Numba doesn't find such instructions by itself, so they are written for LLVM.
+A row of the target is made in two steps: first the rows that it covers are summed up with their weights, in sixteen bits per
+value; then the columns of that sum are summed up. The second step takes the three channels of a pixel and two of its columns at
+once: the processor multiplies sixteen-bit numbers in pairs and adds each pair. Numba doesn't find such instructions itself, so
+they are written for LLVM.
 """
 
 from collections.abc import Callable
@@ -24,13 +25,13 @@ _CHANNELS = 3
 _SHORT, _FOUR_BYTES = ir.IntType(16), ir.VectorType(ir.IntType(8), 4)
 _FOUR_SHORTS, _EIGHT_SHORTS = ir.VectorType(_SHORT, 4), ir.VectorType(_SHORT, 8)
 _FOUR_WORDS, _EIGHT_WORDS = ir.VectorType(WORD, 4), ir.VectorType(WORD, 8)
-_SHIFT = 2**15  # sums of rows are 0 to 255 * 256; less by this they are what the instruction takes, signed numbers
-_HALF = 2**15  # of what a sum is divided by, so that it is rounded
-_SLACK = 8  # values that a vector reaches over the end of a row
+_SHIFT = 2**15  # sums of rows are 0 to 255 * 256; this is subtracted, because the instruction takes signed numbers
+_HALF = 2**15  # half of the divisor of a sum, for rounding
+_SLACK = 8  # values by which a vector reaches beyond the end of a row
 
 
 def _put(pairs: int | None) -> Any:
-    """Makes the intrinsic that writes a target pixel and one byte more, from so many pairs of columns; None for any number."""
+    """Makes the intrinsic that writes a target pixel and one more byte, from `pairs` pairs of columns; None for any number."""
 
     @intrinsic
     def put(typing_context: Any, sums: Any, at: Any, weights: Any, first: Any, count: Any, out: Any, to: Any) -> Any:
@@ -62,12 +63,12 @@ def _put(pairs: int | None) -> Any:
     return put
 
 
-_put_one, _put_two, _put_many = _put(1), _put(2), _put(None)  # few are unrolled: twice as fast
+_put_one, _put_two, _put_many = _put(1), _put(2), _put(None)  # small numbers are unrolled: twice as fast
 
 
 @numba.njit(nogil=True)
 def _sum_rows(source: Any, first: int, weights: Any, sums: Any) -> None:
-    """Sums up the rows from `first` with their weights, less by `_SHIFT`: arithmetic of sixteen bits that wraps around."""
+    """Sums up the rows from `first` with their weights, minus `_SHIFT`, in sixteen-bit arithmetic that wraps around."""
     width, shift = source.shape[1], np.uint16(_SHIFT)
     top, one = source[first], weights[0]
     below, two = source[min(first + 1, len(source) - 1)], weights[1]
@@ -75,7 +76,7 @@ def _sum_rows(source: Any, first: int, weights: Any, sums: Any) -> None:
         sums[x] = np.uint16(top[x]) * one + np.uint16(below[x]) * two - shift
     for tap in range(2, len(weights)):
         weight = weights[tap]
-        if weight:  # else the row may lie beyond the last one
+        if weight:  # otherwise the row may lie beyond the last one
             row = source[first + tap]
             for x in range(width):
                 sums[x] += np.uint16(row[x]) * weight
@@ -86,12 +87,12 @@ def _shrink(source: Any, rows: Any, columns: Any, target: Any, begin: int, end: 
 
     Args:
         source: (H, 3 W) uint8.
-        rows: first (h,) int64 and weights (h, taps) uint16 of the rows that each row covers, an even number of taps; a row's
-            weights add up to 256.
-        columns: the same of columns.
+        rows: first (h,) int64 and weights (h, taps) uint16 of the rows that each target row covers, an even number of taps; the
+            weights of a row add up to 256.
+        columns: the same for columns.
         target: (h, 3 w) uint8.
         begin: first row.
-        end: row behind the last one.
+        end: the row after the last one.
     """
     first_row, row_weights = rows
     first_column, column_weights = columns

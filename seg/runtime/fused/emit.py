@@ -1,4 +1,4 @@
-"""Loops, branches and vectors as LLVM instructions: what the tiles in `vectors` are written with."""
+"""Loops, branches and vectors as LLVM instructions, for the tiles in `vectors`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ def number(value: int) -> Any:
 
 
 def constant(value: float) -> Any:
-    """Returns a vector that holds one float everywhere."""
+    """Returns a vector with one float in all lanes."""
     return ir.Constant(FLOATS, [value] * LANES)
 
 
@@ -57,7 +57,7 @@ def smaller_int(build: Any, a: Any, b: Any) -> Any:
 
 
 def loop(build: Any, count: Any, start: Sequence[Any], body: Callable[[Any, Values], Values]) -> Values:
-    """Emits `for i in range(count)`, count at least 1, with values that each turn hands to the next; returns the last."""
+    """Emits `for i in range(count)`, count at least 1, with values that each iteration passes to the next; returns the last."""
     before, top, after = build.block, build.append_basic_block("turn"), build.append_basic_block("after")
     build.branch(top)
     build.position_at_end(top)
