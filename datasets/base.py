@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from datasets.colors import OUTSIDE
 from datasets.faults import UnknownLabels, listing, ranges, sum_up
+from seg.architecture import MIN_SIZE
 from seg.errors import SegError, shortened
 from seg.files import files_below, is_image, read_image_bgr, read_labels
 from seg.headers import exif_orientation
@@ -26,7 +27,6 @@ UInt8Array = npt.NDArray[np.uint8]
 UInt16Array = npt.NDArray[np.uint16]
 Layout = TypeVar("Layout")
 
-MIN_SIDE = 32  # of a picture to train on [px]: the networks' deepest features are 32 times smaller
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 _UPRIGHT = "save it upright and without that entry, so that picture and labels have the same orientation."
 
@@ -194,6 +194,19 @@ def _orientation(path: Path) -> int:
         return 1  # whoever reads it says what is wrong
 
 
+def read_lines(path: Path) -> list[str]:
+    """Returns the lines of a list, without spaces around them and without empty ones.
+
+    Raises:
+        SegError: it can't be read.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SegError(f"The list {path} can't be read: {error}.") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
 def check_not_tiny(image_rgb: UInt8Array, path: Path) -> None:
     """Checks that a picture is large enough to train on and to validate on.
 
@@ -201,8 +214,8 @@ def check_not_tiny(image_rgb: UInt8Array, path: Path) -> None:
         SegError: it isn't.
     """
     height, width = image_rgb.shape[:2]
-    if min(height, width) < MIN_SIDE:
-        raise SegError(f"{path} is {width}x{height} (width x height); a network needs {MIN_SIDE}x{MIN_SIDE} at least.")
+    if min(height, width) < MIN_SIZE:
+        raise SegError(f"{path} is {width}x{height} (width x height); a network needs {MIN_SIZE}x{MIN_SIZE} at least.")
 
 
 def check_root(root: str | Path) -> Path:

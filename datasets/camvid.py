@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets.base import Found, Reader, Sample, UInt8Array, locate, match_pairs, pictures_in
+from datasets.base import Found, Reader, Sample, UInt8Array, locate, match_pairs, pictures_in, read_lines
 from datasets.colors import ColorTable
 from seg.errors import SegError
 from seg.label_sets import CAMVID, IGNORE, Color
@@ -158,12 +158,8 @@ def _detect(folder: Path) -> dict[str, _Folders] | None:
 
 
 def _read_list(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SegError(f"The list {path} can't be read: {error}.") from None
     # a line may also hold the label file's path behind the picture's, as SegNet's lists do
-    return [Path(line.split()[0]).stem for line in lines if line.strip()]
+    return [Path(line.split()[0]).stem for line in read_lines(path)]
 
 
 @cache

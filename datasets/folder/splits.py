@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from datasets.base import read_lines
 from datasets.faults import listing
 from datasets.folder.classes import FILE
 from seg.errors import SegError
@@ -61,11 +62,7 @@ def _by_list(root: Path) -> list[str]:
 
 
 def _read_list(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SegError(f"The list {path} can't be read: {error}.") from None
-    return sorted({_name(line.strip()) for line in lines if line.strip()})
+    return sorted(set(map(_name, read_lines(path))))
 
 
 def _name(line: str) -> str:

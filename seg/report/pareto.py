@@ -123,7 +123,11 @@ def _list_names(figure: Any, panels: Sequence[Panel], colors: dict[str, str],
 
 
 def _place_labels(axis: Any, panel: Panel, colors: dict[str, str]) -> None:
-    """Writes each label next to its point where it covers the least: no point or other label, and lines only if necessary."""
+    """Writes each label next to its point where it covers the least: no point or other label, and lines only if necessary.
+
+    The package adjustText was tried instead. It needs SciPy, which an installation for inference does not have, it took seconds
+    for 20 points, and it left labels on their own points.
+    """
     from matplotlib.patheffects import withStroke
 
     unit = axis.figure.dpi / 72  # pixels in a typographic point

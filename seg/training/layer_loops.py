@@ -6,12 +6,10 @@ loops over a row are vectorised even if there are few channels.
 
 from collections.abc import Callable
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numba
 import numpy as np
-import torch
 from numba import types
 
 from seg.compiled import compiled
@@ -20,7 +18,6 @@ from seg.runtime.fused import emit
 from seg.runtime.fused.formats import FLOAT32
 from seg.runtime.fused.processor import LANES
 from seg.runtime.fused.vectors import LINEAR, RELU, RELU6, at
-from seg.runtime.workers import pool
 
 _ROW = 512  # smallest length of a row, whose sums stay in the fastest cache
 _FLUSH = 64  # rows whose sums are taken in float32 before they are added to those in float64
@@ -34,16 +31,6 @@ Compiled = Callable[..., None]
 def build(function: Compiled, *tiny: Any) -> Compiled:
     """Returns a function that is compiled once per machine; it is called with tiny inputs for that."""
     return compiled(function, lambda made: made(*tiny), **_MATH)
-
-
-def share(count: int, work: Callable[[int, int], None]) -> None:
-    """Calls work(first, last) for parts that cover `count`, on as many threads as torch has."""
-    parts = max(1, min(torch.get_num_threads(), count))
-    bounds = [count * part // parts for part in range(parts + 1)]
-    others = [pool().submit(work, first, last) for first, last in pairwise(bounds[1:])]
-    work(bounds[0], bounds[1])
-    for other in others:
-        other.result()
 
 
 def row_width(channels: int) -> int:

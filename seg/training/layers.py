@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from seg.models.blocks import ConvNorm
 from seg.runtime.fused.processor import LANES
 from seg.runtime.fused.vectors import HARD_SWISH, LINEAR, RELU, RELU6
-from seg.training.layer_loops import KERNEL, norm_loops, row_width, share, weight_gradient_loop
+from seg.runtime.workers import share
+from seg.training.layer_loops import KERNEL, norm_loops, row_width, weight_gradient_loop
 
 _NUMBERS = {nn.ReLU: RELU, nn.ReLU6: RELU6, nn.Hardswish: HARD_SWISH, type(None): LINEAR}
 _ENOUGH = 16  # pictures in a batch from which on torch uses oneDNN's 1x1 convolution on one thread, too
@@ -116,7 +117,7 @@ class _Depthwise(torch.autograd.Function):
                 compute(inputs, outer, ctx.stride, first, last, sums)
                 parts.append(sums)
 
-            share(len(x), work)
+            share(len(x), torch.get_num_threads(), work)
             by_weight = torch.from_numpy(sum(parts)).permute(2, 0, 1)[:, None]
         return by_x, by_weight, None
 
@@ -165,8 +166,8 @@ class _NormAct(torch.autograd.Function):
         shift = (bias.detach().numpy() - mean * scale).astype(np.float32)
         out = torch.empty_like(x, memory_format=torch.channels_last)
         found, wide_scale, wide_shift = _rows(out).view(-1, x.shape[1]).numpy(), _wide(scale), _wide(shift)
-        share(count, lambda start, end: apply(rows[start:end].ravel(), wide_scale, wide_shift, activation,
-                                              found[start:end].ravel()))
+        share(count, torch.get_num_threads(), lambda start, end: apply(
+            rows[start:end].ravel(), wide_scale, wide_shift, activation, found[start:end].ravel()))
         ctx.save_for_backward(x)
         ctx.constants = scale, shift, mean, rstd, activation
         statistics = torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(variance.astype(np.float32))
@@ -187,8 +188,9 @@ class _NormAct(torch.autograd.Function):
         factor, offset = _wide(scale * rstd**2 * by_centred / count), _wide(scale * by_bias / count)
         out = torch.empty_like(x, memory_format=torch.channels_last)
         found = _rows(out).view(-1, channels).numpy()
-        share(count, lambda start, end: apply(rows[start:end].ravel(), outer[start:end].ravel(), wide_scale, wide_shift,
-                                              wide_mean, factor, offset, activation, found[start:end].ravel()))
+        share(count, torch.get_num_threads(), lambda start, end: apply(
+            rows[start:end].ravel(), outer[start:end].ravel(), wide_scale, wide_shift, wide_mean, factor, offset, activation,
+            found[start:end].ravel()))
         by_weight = by_centred * rstd
         return out, *(torch.from_numpy(values.astype(np.float32)) for values in (by_weight, by_bias)), None, None
 
@@ -207,6 +209,6 @@ def _in_parts(count: int, width: int, sum_up: Any, channels: int) -> npt.NDArray
         sum_up(slice(first, last), sums)
         parts.append(sums)
 
-    share(count, work)
+    share(count, torch.get_num_threads(), work)
     total: npt.NDArray[np.float64] = np.sum(parts, 0).reshape(2, -1, channels).sum(1)
     return total

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from seg.label_sets import IGNORE
 from seg.models.network import full_precision
 from seg.runtime.upsample import positions
-from seg.training.layer_loops import Compiled, build, fast, share
+from seg.runtime.workers import share
+from seg.training.layer_loops import Compiled, build, fast
 
 _LOG2_E = np.float32(math.log2(math.e))
 _LN2_HIGH, _LN2_LOW = np.float32(0.693145751953125), np.float32(1.42860682030941723212e-6)
@@ -210,7 +211,7 @@ class _PixelLosses(torch.autograd.Function):
             for n in range(first, last):
                 compute(arrays[0][n], places, arrays[1][n], members.numpy(), *(array[n] for array in arrays[2:]), with_mass)
 
-        share(len(labels), work)
+        share(len(labels), torch.get_num_threads(), work)
         ctx.save_for_backward(scores, labels, members, log_sum, loss)
         ctx.with_mass = with_mass
         mass, hits = sums.sum(1).float()
@@ -229,7 +230,7 @@ class _PixelLosses(torch.autograd.Function):
                 compute(arrays[0][n], places, arrays[1][n], members.numpy(), *(array[n] for array in arrays[2:5]), *slopes,
                        ctx.with_mass, arrays[5][n])
 
-        share(len(labels), work)
+        share(len(labels), torch.get_num_threads(), work)
         return out, None, None, None
 
 
