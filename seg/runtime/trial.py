@@ -87,7 +87,7 @@ def same_size(frames_bgr: Sequence[Frame], most_pixels: int) -> list[Frame]:
 
     Args:
         frames_bgr: (H, W, 3) uint8. Frames with a side below half of the first frame's are left out.
-        most_pixels: largest number of pixels; the shape is the frame's own, as near as sides in steps of 8 px allow.
+        most_pixels: largest number of pixels; the shape is the frame's own, as near as sides in steps of 16 px allow.
     """
     first = frames_bgr[0].shape
     kept = [frame for frame in frames_bgr if all(2 * frame.shape[axis] >= first[axis] for axis in (0, 1))]
