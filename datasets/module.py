@@ -214,21 +214,25 @@ class SegmentationData(pl.LightningDataModule):
         cache: `memory` (or true) keeps decoded frames in memory, for a data set that fits there; a folder names the caches that
             `lraspp cache` has written; false decodes files anew each time.
         verify: read all files before the start and list every fault.
+        overfit: learn from so many frames of the training split alone, evenly spread over it, and evaluate on the same ones;
+            `others` are left out. What can't learn even these by heart is broken.
     """
 
     def __init__(self, root: str, dataset: str = "camvid", crop_hw: tuple[int, int] | float = (352, 480), batch_size: int = 8,
                  val_batch_size: int = 1, workers: int = 2, scale_range: tuple[float, float] = (0.5, 2.0), flip: bool = True,
                  color_jitter: float = 0.3, seed: int = 0, cache: bool | str = False, verify: bool = False,
                  camera_jitter: float = 0.0, balanced_crops: float = 0.0, copy_paste: float = 0.0, share: float = 1.0,
-                 others: list[OtherData] | None = None, val_long_side: int | None = None) -> None:
+                 others: list[OtherData] | None = None, val_long_side: int | None = None,
+                 overfit: int | None = None) -> None:
         super().__init__()
-        self.others = [replace(other, root=other.root or root) for other in others or []]
+        self.overfit = overfit
+        self.others = [replace(other, root=other.root or root) for other in others or [] if overfit is None]
         for name, known_kinds in ((dataset, READERS), *((other.dataset, KINDS) for other in self.others)):
             if name not in known_kinds:
                 raise SegError(f"There is no data set {name!r}. {did_you_mean(name, known_kinds)}")
         self.unlabelled = [other.root for other in self.others if other.dataset == UNLABELLED]
         for name, value, least in (("batch_size", batch_size, 1), ("val_batch_size", val_batch_size, 1),
-                                   ("workers", workers, 0), ("seed", seed, 0)):
+                                   ("workers", workers, 0), ("seed", seed, 0), ("overfit", 1 if overfit is None else overfit, 1)):
             if value < least:
                 raise SegError(f"--data.{name} is {value}; it must be at least {least}.")
         for factors in (scale_range, *(other.scale_range for other in self.others if other.scale_range)):
@@ -367,7 +371,8 @@ class SegmentationData(pl.LightningDataModule):
 
     def _places(self, split: str) -> list[_Place]:
         """Returns which data sets a split is read from, the first one before the others."""
-        first = _Place(self.dataset, self.root, split, None, self.scale_range, self.cache)
+        own = split if self.overfit is None else "train"
+        first = _Place(self.dataset, self.root, own, None, self.scale_range, self.cache)
         others = [_Place(other.dataset, other.root, other.split, table, other.scale_range or self.scale_range,
                          self.cache if other.cache is None else other.cache)
                   for other, table in zip(self.others, self._tables, strict=True)] if split == "train" else []
@@ -402,7 +407,9 @@ class SegmentationData(pl.LightningDataModule):
         reader = place.reader()
         if reader.remark:
             rank_zero_info(reader.remark)
-        return Part(reader, place.table, self._augmentation(place) if augmented else self._scaled, place.store(reader))
+        store = place.store(reader)
+        reader.samples = spread(reader.samples, self.overfit)  # behind the store, which holds all
+        return Part(reader, place.table, self._augmentation(place) if augmented else self._scaled, store)
 
     def _augmentation(self, place: _Place) -> Augmentation:
         network = getattr(self.trainer.lightning_module, "network", None) if self.trainer else None

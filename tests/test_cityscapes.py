@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from cityscapes_tree import make_cityscapes, make_dummy, make_frame, write_frame
+from cityscapes_tree import Frame, make_cityscapes, make_dummy, make_frame, write_frame
 from cityscapesscripts.helpers.labels import id2label
 
 import train_seg
@@ -235,6 +235,19 @@ def test_configs_train(name: str, expected: dict[str, float], root: Path, tmp_pa
     description = read_description(tmp_path / name / f"{name}.safetensors")
     assert description.label_set == CITYSCAPES
     assert description.training["settings"]["model"]["optimizer"]["init_args"].items() >= expected.items()
+
+
+def test_ten_frames_are_learnt_by_heart(tmp_path: Path) -> None:
+    """Nothing between files and scores is broken: blocks of classes, of a colour each, as large as what a network can show."""
+    random = np.random.default_rng(0)
+    colors = random.integers(0, 230, (34, 3))
+    for number in range(10):
+        ids = random.choice(CITYSCAPES.label_ids, (2, 2)).astype(np.uint8).repeat(48, 0).repeat(64, 1)
+        image = (colors[ids] + random.integers(0, 25, (*ids.shape, 3))).astype(np.uint8)
+        write_frame(tmp_path / "blocks", "train", f"aachen_{number:06d}_000019", Frame(image, ids, ids.astype(np.uint16)))
+    assert train(["fit", "--config", str(ROOT / "configs/overfit.yaml"), "--data.dataset", "cityscapes", "--data.root",
+                  str(tmp_path / "blocks"), "--runs", str(tmp_path), "--trainer.accelerator", "cpu"], train_seg.data_class) == 0
+    assert read_description(tmp_path / "overfit" / "overfit.safetensors").metrics["val/miou"] > 0.95
 
 
 @pytest.mark.parametrize("ending", ["", "_long"])

@@ -11,6 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from datasets.mixture import OtherData
 from datasets.module import SegmentationData
 from datasets.sampling import EvalBatches, Loader, TrainBatches
 from seg.errors import SegError
@@ -46,6 +47,16 @@ def seen_in(data: SegmentationData, epoch: int) -> list[Seen]:
     loader = data.train_dataloader()
     loader.sampler.set_epoch(epoch)
     return seen(loader)
+
+
+def test_a_few_frames_are_learnt_and_validated_on(root: Path) -> None:
+    unchanged: dict[str, Any] = {"scale_range": (1.0, 1.0), "crop_hw": (40, 48), "flip": False, "color_jitter": 0}
+    data = make(root, overfit=4, others=[OtherData(str(root))], **unchanged)
+    data.setup("fit")
+    learnt = {index: image for batch in data.train_dataloader()
+              for index, image in zip(batch["index"].tolist(), batch["image"], strict=True)}
+    assert [sample.name for sample in data.reader("val").samples] == ["train/f1", "train/f3", "train/f5", "train/f7"]
+    assert [torch.equal(learnt[index], batch["image"][0]) for index, batch in enumerate(data.val_dataloader())] == 4 * [True]
 
 
 def write_pair(root: Path, split: str, name: str = "a.png", size_hw: tuple[int, int] = (32, 32), value: int = 0) -> None:
