@@ -1,6 +1,7 @@
-"""What each lever of the street recipe gives: the same training with and without it, on a fixed number of pictures.
+"""What each lever of a recipe gives: the same training with and without it, on a fixed number of pictures.
 
     python -m benchmarks.levers --pictures 6000 --seeds 1 2
+    python -m benchmarks.levers --config configs/camvid_small_scratch.yaml --root data/camvid --levers "with OHEM" "with SGD"
 
 Every run is `train_seg.py fit` with the settings of a configuration, changed in one thing, on one thread; several run side by
 side. They are scored on the validation splits of the first data set and of each other one whose classes cover the network's. No
@@ -22,7 +23,7 @@ from benchmarks.output import RESULTS, Steps, publish
 from datasets import READERS
 from seg.cli.common import Parser, run
 from seg.document import Block, Code, Document, Origin, Table, Text
-from seg.errors import SegError
+from seg.errors import SegError, did_you_mean
 from seg.evaluate import evaluate, merging_table, read_sample
 from seg.files import check_writable_folder, read_settings, write_text
 from seg.machine import usable_cores
@@ -35,47 +36,135 @@ Settings = dict[str, Any]
 def _without_data(*words: str) -> Callable[[Settings], None]:
     """Leaves out the further data sets whose root contains one of the words; the shares of the others grow."""
     def change(settings: Settings) -> None:
-        data = settings["data"]
-        data["others"] = [other for other in data["others"] if not any(word in other["root"] for word in words)]
+        _keep_others(settings, lambda other: not any(word in other["root"] for word in words))
     return change
 
 
 def _without_sets(settings: Settings) -> None:
-    data = settings["data"]
-    data["others"] = [other for other in data["others"]
-                      if not any(isinstance(target, list) for target in other.get("classes", {}).values())]
+    _keep_others(settings, lambda other: not any(isinstance(target, list) for target in other.get("classes", {}).values()))
 
 
-def _in_data(**values: Any) -> Callable[[Settings], None]:
-    return lambda settings: settings["data"].update(values)
+def _keep_others(settings: Settings, wanted: Callable[[Settings], bool]) -> None:
+    if "others" in settings["data"]:
+        settings["data"]["others"] = list(filter(wanted, settings["data"]["others"]))
+
+
+def _in(*path: str, **values: Any) -> Callable[[Settings], None]:
+    """Sets values of the group at `path`, which is made where the settings have none."""
+    def change(settings: Settings) -> None:
+        for name in path:
+            settings = settings.setdefault(name, {})
+        settings.update(values)
+    return change
 
 
 def _random_start(settings: Settings) -> None:
     settings["model"]["network"]["init_args"].pop("encoder_weights", None)
 
 
-LEVERS: Mapping[str, Callable[[Settings], None]] = {
-    "everything": lambda settings: None,
+def _pixels(**values: Any) -> Callable[[Settings], None]:
+    """Decides which pixels count how much in cross-entropy, in the place of what the recipe says of that."""
+    def change(settings: Settings) -> None:
+        loss = settings["model"].get("loss", {})
+        kept = {name: value for name, value in loss.items() if name not in ("ohem_probability", "class_weights")}
+        settings["model"]["loss"] = kept | values
+    return change
+
+
+def _longer(times: int) -> Callable[[Settings], None]:
+    """Trains for so many times as many steps; the schedule is as much longer."""
+    def change(settings: Settings) -> None:
+        settings["trainer"]["max_steps"] *= times
+    return change
+
+
+def _crops(factor: float) -> Callable[[Settings], None]:
+    """Makes both sides of the crop larger, to whole 32 px; a crop that is a share of the picture stays within it."""
+    def change(settings: Settings) -> None:
+        crop = settings["data"]["crop_hw"]
+        settings["data"]["crop_hw"] = ([max(32, 32 * round(factor * side / 32)) for side in crop] if isinstance(crop, list)
+                                       else min(1.0, factor * crop))
+    return change
+
+
+def _scales(power: float) -> Callable[[Settings], None]:
+    """Widens the range of random scales, of each data set that has its own, about the middle of its logarithms."""
+    def change(settings: Settings) -> None:
+        for data in (settings["data"], *settings["data"].get("others", [])):
+            if "scale_range" in data:
+                low, high = data["scale_range"]
+                middle, half = (low * high) ** 0.5, (high / low) ** (power / 2)
+                data["scale_range"] = [round(middle / half, 3), round(middle * half, 3)]
+    return change
+
+
+# As configs/cityscapes_small.yaml has it.
+_SGD: Settings = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01, "momentum": 0.9, "weight_decay": 4e-5}}
+BASELINE = "everything"
+STREETS: Mapping[str, Callable[[Settings], None]] = {  # which run where none are named
+    BASELINE: lambda settings: None,
     "without the ImageNet start": _random_start,
     "without IDD Lite": _without_data("idd"),
     "without scenes": _without_data("scenes"),
     "without sets of classes": _without_sets,
-    "without another camera": _in_data(camera_jitter=0.0, color_jitter=0.1),
-    "without balanced crops": _in_data(balanced_crops=0.0),
-    "with copied rare classes": _in_data(copy_paste=0.3),
-    "with an auxiliary head": lambda settings: settings["model"].update(auxiliary={"weight": 0.4}),
+    "without another camera": _in("data", camera_jitter=0.0, color_jitter=0.1),
+    "without balanced crops": _in("data", balanced_crops=0.0),
+    "with copied rare classes": _in("data", copy_paste=0.3),
+    "with an auxiliary head": _in("model", auxiliary={"weight": 0.4}),
 }
+LEVERS: Mapping[str, Callable[[Settings], None]] = {
+    **STREETS,
+    "three times as long": _longer(3),
+    "ten times as long": _longer(10),
+    "with all pixels alike": _pixels(),
+    "with OHEM": _pixels(ohem_probability=0.7),
+    "with class weights": _pixels(class_weights="enet"),
+    "with smaller crops": _crops(2 / 3),
+    "with larger crops": _crops(4 / 3),
+    "with a narrower range of scales": _scales(0.5),
+    "with a wider range of scales": _scales(1.5),
+    "without averaged weights": _in("model", ema_decay=0.0),
+    "with SGD": _in("model", optimizer=_SGD),
+    "with SGD at five times the rate": _in("model", optimizer=_SGD | {"init_args": _SGD["init_args"] | {"lr": 0.05}}),
+    "with slow norms": _in("model", norm_momentum=0.01),
+    "with fast norms": _in("model", norm_momentum=0.1),
+    "with the skip from the output": _in("model", "network", "init_args", skip="last"),
+    "with a sliding pool": _in("model", "network", "init_args", pool="sliding"),
+}
+
+
+def chosen_levers(names: Sequence[str], base: Settings, teacher: str | None) -> dict[str, Callable[[Settings], None]]:
+    """Returns the levers that are to be tried on a recipe, the recipe itself first.
+
+    Args:
+        names: of levers; none for those of the street recipe that change something of this one.
+        base: the recipe.
+        teacher: weights whose teaching is a lever too.
+
+    Raises:
+        SegError: there is no such lever, or it changes nothing.
+    """
+    levers = dict(LEVERS) | ({"with a teacher": _in("model", teacher=teacher)} if teacher else {})
+    plain = settings_of(base, levers[BASELINE], 1000, 1)
+    idle = [name for name in levers if name != BASELINE and settings_of(base, levers[name], 1000, 1) == plain]
+    for name in names:
+        if name not in levers:
+            raise SegError(f"There is no lever {name!r}. {did_you_mean(name, levers)}")
+        if name in idle:
+            raise SegError(f"The lever {name!r} changes nothing of these settings; leave it out.")
+    usual = [name for name in levers if name not in LEVERS or name in STREETS]
+    return {name: levers[name] for name in dict.fromkeys([BASELINE, *(names or usual)]) if name not in idle}
 
 
 def settings_of(base: Settings, change: Callable[[Settings], None], pictures: int, seed: int) -> Settings:
     """Returns the settings of one run."""
     settings = copy.deepcopy(base)
-    change(settings)
     settings["seed_everything"] = seed
     settings["size_frames"] = 0
     # There is no validation during a run: the weights are those of the last step, so no validation has chosen them.
     settings["trainer"] |= {"max_epochs": -1, "max_steps": pictures // settings["data"]["batch_size"], "limit_val_batches": 0,
                             "num_sanity_val_steps": 0, "logger": False, "enable_progress_bar": False}
+    change(settings)
     return settings
 
 
@@ -105,7 +194,7 @@ def score(weights: Path, data: Settings, long_side: int) -> dict[str, float]:
     """Returns mIoU by root, for each data set whose validation split has classes that cover the network's."""
     predictor = Predictor.load(weights, engine="fused", size=long_side)
     scores = dict[str, float]()
-    for entry in ({"root": data["root"], "dataset": data["dataset"]}, *data["others"]):
+    for entry in ({"root": data["root"], "dataset": data["dataset"]}, *data.get("others", [])):
         try:
             reader = READERS[entry.get("dataset", "folder")](entry["root"], "val")
             table = None if reader.label_set.classes == predictor.label_set.classes else merging_table(
@@ -139,6 +228,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--pictures", type=int, default=6000, help="pictures that each run learns from (default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="default: 1 2")
     parser.add_argument("--size", type=int, default=640, metavar="PX", help="longer side to score at (default: 640)")
+    parser.add_argument("--levers", nargs="+", default=[], metavar="NAME",
+                        help=f"which to try beside {BASELINE!r} (default: those of the street recipe, the first of these): "
+                             f"{', '.join(repr(name) for name in LEVERS if name != BASELINE)}")
     parser.add_argument("--teacher", metavar="FILE", help="weights of a teacher, as a further lever")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "levers", metavar="DIR", help="default: runs/levers")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
@@ -147,9 +239,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     base["data"]["root"] = arguments.root
     if arguments.pictures < base["data"]["batch_size"]:
         raise SegError(f"--pictures is {arguments.pictures}; a step takes {base['data']['batch_size']}.")
-    levers = dict(LEVERS)
-    if arguments.teacher:
-        levers["with a teacher"] = lambda settings: settings["model"].update(teacher=arguments.teacher)
+    levers = chosen_levers(arguments.levers, base, arguments.teacher)
     check_writable_folder(arguments.output)
     check_writable_folder(arguments.runs)
     origin = Origin.here("python", "-m", "benchmarks.levers", *(sys.argv[1:] if argv is None else argv))

@@ -2,29 +2,58 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from training_runs import CONFIG, make_camvid
 
-from benchmarks import levers
-from benchmarks.levers import LEVERS, ROOT, main, rows_of, settings_of
+from benchmarks.levers import LEVERS, ROOT, STREETS, chosen_levers, main, rows_of, settings_of
+from seg.errors import SegError
 from seg.files import read_settings
+
+STREET = read_settings(ROOT / "configs" / "street_small.yaml", "missing")
 
 
 def test_a_lever_changes_one_thing() -> None:
-    base = read_settings(ROOT / "configs" / "street_small.yaml", "missing")
-    everything = settings_of(base, LEVERS["everything"], 800, 1)
+    everything = settings_of(STREET, LEVERS["everything"], 800, 1)
     assert everything["trainer"]["max_steps"] == 100
+    several = {"everything": 0, "with all pixels alike": 0, "without another camera": 2, "with a narrower range of scales": 2,
+               "with a wider range of scales": 2}
     for name, change in LEVERS.items():
-        settings = settings_of(base, change, 800, 1)
-        differing = [(group, key) for group in ("model", "data") for key in settings[group]
+        settings = settings_of(STREET, change, 800, 1)
+        differing = [(group, key) for group in ("trainer", "model", "data") for key in settings[group]
                      if settings[group][key] != everything[group].get(key)]
-        assert len(differing) == (0 if name == "everything" else 2 if name == "without another camera" else 1), (name, differing)
-    kept = settings_of(base, LEVERS["without sets of classes"], 800, 1)["data"]["others"]
+        assert len(differing) == several.get(name, 1), (name, differing)
+    kept = settings_of(STREET, LEVERS["without sets of classes"], 800, 1)["data"]["others"]
     assert [other["root"] for other in kept] == ["data/idd_labels19", "data/scenes"]
-    assert [other["root"] for other in settings_of(base, LEVERS["without IDD Lite"], 800, 1)["data"]["others"]] == [
+    assert [other["root"] for other in settings_of(STREET, LEVERS["without IDD Lite"], 800, 1)["data"]["others"]] == [
         "data/camvid", "data/scenes"]
+
+
+def test_levers_keep_what_they_do_not_change() -> None:
+    def changed(name: str) -> dict[str, Any]:
+        return settings_of(STREET, LEVERS[name], 800, 1)
+
+    assert changed("three times as long")["trainer"]["max_steps"] == 300
+    assert changed("with smaller crops")["data"]["crop_hw"] == [192, 256]
+    wider = changed("with a wider range of scales")["data"]
+    assert wider["scale_range"] == pytest.approx([0.6 * 0.3**0.25, 2.0 / 0.3**0.25], abs=1e-3)
+    assert wider["others"][2]["scale_range"][0] < 0.9
+    assert changed("with OHEM")["model"]["loss"] == {"dice": 0.5, "pixel_stride": 4, "ohem_probability": 0.7}
+    assert changed("with a sliding pool")["model"]["network"]["init_args"]["encoder_name"] == "mobilenet_v3_small_rf2"
+
+
+def test_levers_are_chosen_by_name() -> None:
+    assert list(chosen_levers(["with SGD"], STREET, None)) == ["everything", "with SGD"]
+    assert list(chosen_levers([], STREET, "large.safetensors")) == [*STREETS, "with a teacher"]
+    camvid = read_settings(ROOT / "configs" / "camvid_small_scratch.yaml", "missing")
+    usual = chosen_levers([], camvid, None)
+    assert "with an auxiliary head" in usual and "without scenes" not in usual, "CamVid's recipe has no scenes to leave out"
+    for names, words in ((["with SDG"], "Did you mean 'with SGD'"), (["without scenes"], "changes nothing of these settings"),
+                         (["with class weights"], "changes nothing")):
+        with pytest.raises(SegError, match=words):
+            chosen_levers(names, camvid, None)
 
 
 def test_means_and_ranges() -> None:
@@ -32,7 +61,7 @@ def test_means_and_ranges() -> None:
     assert rows_of(found, ["a", "b"]) == [["all", "52.0 ± 2.0", "25.0 ± 0.0"], ["none", "10.0 ± 0.0", "–"]]
 
 
-def test_runs_are_made_once_and_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_made_once_and_scored(tmp_path: Path) -> None:
     root = make_camvid(tmp_path / "camvid")
     settings = yaml.safe_load(CONFIG)
     settings["data"] |= {"dataset": "camvid", "others": [{"root": str(root), "dataset": "camvid", "share": 1.0}]}
@@ -40,14 +69,14 @@ def test_runs_are_made_once_and_scored(tmp_path: Path, monkeypatch: pytest.Monke
     settings["trainer"].pop("num_sanity_val_steps")
     config = tmp_path / "tiny.yaml"
     config.write_text(yaml.safe_dump(settings))
-    monkeypatch.setattr(levers, "LEVERS", {name: LEVERS[name] for name in ("everything", "with copied rare classes")})
-    command = ["--config", str(config), "--root", str(root), "--pictures", "4", "--seeds", "1", "--size", "64",
-               "--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "results")]
+    command = ["--config", str(config), "--root", str(root), "--pictures", "4", "--seeds", "1", "--size", "64", "--levers",
+               "with class weights", "--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "results")]
     assert main(command) == 0
     made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/*.safetensors")}
     assert len(made) == 2
     found = json.loads((tmp_path / "results" / "levers.json").read_text())["miou"]
     assert all(0 <= scores[0][str(root)] <= 1 for scores in found.values())
-    assert "with copied rare classes" in (tmp_path / "results" / "levers.md").read_text()
+    assert list(found) == ["everything", "with class weights"]
+    assert "with class weights" in (tmp_path / "results" / "levers.md").read_text()
     assert main(command) == 0
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/*.safetensors")} == made
