@@ -286,7 +286,7 @@ def test_help_comes_from_the_docstrings(capsys: pytest.CaptureFixture[str]) -> N
     assert left.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     for words in ("--model.ema_decay", "of the averaged weights", "--model.loss.help", "--data.root", "--name",
-                  "--checkpoints.every_minutes", "the most that a power cut costs"):
+                  "--checkpoints.every_minutes", "a power cut costs at most this much"):
         assert words in text
 
 
