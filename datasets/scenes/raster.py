@@ -57,6 +57,9 @@ class Buffers(NamedTuple):
                    np.empty(size_hw, np.int32), np.empty((2, 3, 3)))
 
 
+View = Buffers  # its former name, in caches on disk: Numba loads one before it sees that the cache is out of date
+
+
 class Cells(NamedTuple):
     """The ground in square cells: its point at the first one, a cell's side, and where the shadow of one metre falls [m]."""
 
