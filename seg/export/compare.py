@@ -1,4 +1,4 @@
-"""An exported network against the one in torch, on frames: the largest difference, and how many labels agree."""
+"""Compares an exported network with the one in torch, on frames: the largest difference, and how many labels agree."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from seg.runtime.upsample import upsample_argmax
 Frame = npt.NDArray[np.uint8]
 COMPARED_SIZES_HW = ((32, 32), (33, 47), (96, 160), (101, 75), (180, 241))
 TOLERANCE = 1e-3  # of the scores' spread; float32 in another order of summation stays well below
-LEAST_AGREEMENT = 0.9  # an export in fewer bits that changes more labels than the rest is of no use to anyone
+LEAST_AGREEMENT = 0.9  # an export in fewer bits is useless if fewer labels than this agree
 
 
 class Runner(Protocol):
-    """Something that runs an export; engines are.
+    """Something that runs an export; every engine is one.
 
     Attributes:
         name: for messages.
@@ -47,10 +47,10 @@ class Comparison:
     engines: tuple[str, ...]
 
     def check(self, precision: str) -> None:
-        """Refuses an export that computes something else.
+        """Refuses an export that computes something else than the network.
 
         Raises:
-            SegError: it does.
+            SegError: the export does.
         """
         if precision == "fp32" and not self.largest_difference <= TOLERANCE:
             raise SegError(f"The export's scores differ from the network's by {self.largest_difference:.2g} of their spread, "
@@ -61,7 +61,7 @@ class Comparison:
 
 
 def compare(model: SegmentationNetwork, runners: Sequence[Runner], frames: Iterable[Frame], output: str) -> Comparison:
-    """Runs frames through all of them.
+    """Runs frames through the network and all runners, and compares the results.
 
     Args:
         model: the network.
@@ -99,7 +99,7 @@ def _scores_differ(expected: npt.NDArray[np.float32], given: npt.NDArray[np.floa
 
 
 def _labels_differ(expected: npt.NDArray[np.float32], given: Frame, size_hw: tuple[int, int]) -> tuple[float, int]:
-    """Returns by how much the network scores a label below its own at most, and how many labels are the same."""
+    """Returns the most by which the network scores a given label below its own, and how many labels are the same."""
     scores = resize(torch.from_numpy(expected)[None], size_hw)[0].numpy()  # (C, H, W)
     chosen = np.take_along_axis(scores, given[None].astype(np.int64), 0)[0]
     return float((scores.max(0) - chosen).max()), int((scores.argmax(0) == given).sum())
@@ -114,7 +114,7 @@ def made_up_frames(sizes_hw: Iterable[tuple[int, int]] = COMPARED_SIZES_HW) -> I
 
 
 def read_frames(paths: Iterable[Path], size_hw: tuple[int, int] | None, model: SegmentationNetwork) -> Iterator[Frame]:
-    """Yields pictures at the size that the network takes: `size_hw`, or where it is most accurate, or their own.
+    """Yields pictures scaled to `size_hw`, or to the size at which the network is most accurate, or at their own size.
 
     Raises:
         SegError: one can't be read.

@@ -1,4 +1,4 @@
-"""From a weights file to any of the export formats: made, compared with the network on frames, and only then named."""
+"""Exports a weights file to any of the formats. An export is named only after a comparison with the network on frames."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +13,14 @@ from seg.weights import Export, find, sha256
 
 
 class Artifact(Protocol):
-    """An export that is made and not yet written."""
+    """An export that is made but not yet written."""
 
     def runners(self) -> Sequence[Runner]:
-        """Returns what runs it as it will be in the file, for the comparison."""
+        """Returns what runs the export exactly as the file will hold it, for the comparison."""
         ...
 
     def write(self, path: Path, metadata: dict[str, str]) -> None:
-        """Writes it, atomically, with texts inside.
+        """Writes it atomically, with these texts in its metadata.
 
         Raises:
             SegError: it can't be written.
@@ -41,7 +41,7 @@ def export_weights(weights: str | Path, path: str | Path | None = None,
         The file, and what it says of itself.
 
     Raises:
-        SegError: there are no such weights, the network can't be exported so, or its export computes something else.
+        SegError: there are no such weights, the network can't be exported in this way, or its export computes something else.
     """
     options = options or ExportOptions()
     source = find(weights)
@@ -53,7 +53,7 @@ def export_weights(weights: str | Path, path: str | Path | None = None,
     kept: tuple[str, ...] = ()
     calibration_frames = 0
     artifact: Artifact
-    # Each format is imported here, for what it needs.
+    # Each format is imported only when it is used, because each needs other packages.
     if options.format == "pt2":
         from seg.export.pt2_export import Pt2File
 

@@ -1,6 +1,6 @@
-"""A network to ONNX: uint8 RGB in, scores of the decoder's own size or labels of the frame's out, description inside.
+"""Exports to ONNX: uint8 RGB in; scores of the decoder's own size, or labels of the frame's, out; with the description inside.
 
-The graph holds plain operators alone (convolutions, means, Resize): no adaptive pooling, no branches.
+The graph holds only plain operators (convolutions, means, Resize): no adaptive pooling, no branches.
 """
 
 import io
@@ -29,7 +29,7 @@ OUTPUTS = {"scores": "logits", "labels": "labels"}
 
 
 class Exported(nn.Module):
-    """A network whose forward gives what an export gives, which is what exporters trace.
+    """A network whose forward gives what an export gives; exporters trace it.
 
     Args:
         model: stays as it is.
@@ -53,12 +53,12 @@ class _FixedPool(SlidingPool):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel = (min(self.kernel, int(x.shape[2])), min(self.kernel, int(x.shape[3])))
-        # Nothing is padded. It only makes engines average what a window at the edge holds, as torch does.
+        # Nothing is padded. This only makes engines average what a window at the edge contains, as torch does.
         return F.avg_pool2d(x, kernel, self.stride, ceil_mode=True, count_include_pad=False)
 
 
 class OnnxFile:
-    """An ONNX file in the making; see `seg.export.exporter.Artifact`."""
+    """An ONNX file that is being made; see `seg.export.exporter.Artifact`."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -95,7 +95,7 @@ def export_onnx(model: SegmentationNetwork, path: str | Path, description: Descr
         The comparison.
 
     Raises:
-        SegError: the network can't be exported so, or its export computes something else.
+        SegError: the network can't be exported in this way, or its export computes something else.
     """
     options, path = ExportOptions(size_hw=size_hw), Path(path)
     options.check_file(path)
@@ -120,10 +120,10 @@ def metadata(description: Description, export: Export) -> dict[str, str]:
 
 
 def check_size_is_fixed(model: SegmentationNetwork, size_hw: tuple[int, int] | None) -> None:
-    """Refuses to export a sliding pool for any size.
+    """Refuses to export a sliding pool without a fixed size.
 
     Raises:
-        SegError: it would have to be.
+        SegError: the network has a sliding pool and no size is given.
     """
     if size_hw is None and model.arguments.get("pool") == "sliding":
         raise SegError("The network pools with a sliding window, whose size follows from the frame's: an export can hold it "
@@ -131,7 +131,7 @@ def check_size_is_fixed(model: SegmentationNetwork, size_hw: tuple[int, int] | N
 
 
 def trace(model: SegmentationNetwork, options: ExportOptions) -> bytes:
-    """Returns ONNX in float32, by tracing. Torch's newer exporter gives the same graph, and takes fifty times as long.
+    """Returns ONNX in float32, by tracing. Torch's newer exporter gives the same graph, but takes fifty times as long.
 
     Raises:
         SegError: the network needs a fixed size.

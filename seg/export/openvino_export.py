@@ -1,4 +1,4 @@
-"""A network to OpenVINO's own format, NAME.xml with NAME.bin: read from ONNX, weights as they are, description inside."""
+"""Exports to OpenVINO's own format, NAME.xml with NAME.bin: read from ONNX, with unchanged weights and the description inside."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from seg.runtime.engines.openvino_engine import core
 
 
 class OpenVINOFiles:
-    """The two files in the making; see `seg.export.exporter.Artifact`.
+    """The two files that are being made; see `seg.export.exporter.Artifact`.
 
     Args:
         exported: the network as ONNX.
@@ -38,18 +38,18 @@ class OpenVINOFiles:
             with TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as folder:
                 saved = Path(folder) / path.name
                 self._save(saved)
-                for suffix in (".bin", ".xml"):  # the network comes last: what has its name has its weights, too
+                for suffix in (".bin", ".xml"):  # the .xml comes last: when it exists, its weights exist too
                     publish(saved.with_suffix(suffix), path.with_suffix(suffix))
         except OSError as error:
             raise SegError(f"Can't write {path}: {error.strerror or error}.") from None
 
     def _save(self, path: Path) -> None:
         """Writes both files."""
-        ov.save_model(self._model, path, compress_to_fp16=False)  # halved by default; float32 is to mean float32
+        ov.save_model(self._model, path, compress_to_fp16=False)  # the default would save float16; here float32 must stay float32
 
 
 class _Runner:
-    """Runs the files as anyone would who reads them."""
+    """Runs the files as any user of them would."""
 
     name = "openvino"
 

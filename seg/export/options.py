@@ -1,4 +1,4 @@
-"""What `lraspp export` can be asked for, and what goes together; apart from the work, so that it needs no torch."""
+"""The options of `lraspp export`, and which go together. They have their own module, so that checking them needs no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _WHY_NOT = {
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What is asked for.
+    """What the user asks for.
 
     Attributes:
         format: a key of `FORMATS`.
@@ -66,7 +66,7 @@ class ExportOptions:
         return [path.with_suffix(suffix) for suffix in _SUFFIXES[self.format]]
 
     def check_file(self, path: Path) -> None:
-        """Refuses a file whose name doesn't end as its format has it.
+        """Refuses a file whose name doesn't have the ending of its format.
 
         Raises:
             SegError: it doesn't.

@@ -1,4 +1,4 @@
-"""A network to torch's own export, NAME.pt2: loaded by `torch.export.load` without this project's code."""
+"""Exports to torch's own format, NAME.pt2: loaded by `torch.export.load` without this project's code."""
 
 import copy
 import io
@@ -18,7 +18,7 @@ from seg.models import SegmentationNetwork
 
 
 class Pt2File:
-    """A torch export in the making; see `seg.export.exporter.Artifact`.
+    """A torch export that is being made; see `seg.export.exporter.Artifact`.
 
     Raises:
         SegError: the network needs a fixed size.
@@ -31,7 +31,7 @@ class Pt2File:
         any_size = torch.export.Dim.AUTO
         axes = {0: any_size} if options.size_hw else {0: any_size, 2: any_size, 3: any_size}
         height, width = options.size_hw or (96, 160)
-        images = torch.zeros(2, 3, height, width, dtype=torch.uint8)  # a batch of one would be taken for a constant
+        images = torch.zeros(2, 3, height, width, dtype=torch.uint8)  # torch would take a batch of one for a constant
         try:
             exported = Exported(model, options.output).eval()
             self._program = torch.export.export(exported, (images,), dynamic_shapes={"images": axes})
@@ -53,7 +53,7 @@ class Pt2File:
 
 
 class _Pt2Runner:
-    """Runs a saved export as anyone would who loads it."""
+    """Runs a saved export as any user of it would."""
 
     name = "torch.export"
 

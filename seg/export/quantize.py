@@ -1,12 +1,12 @@
-"""A network to int8 by post-training quantisation: ONNX in, ONNX with QuantizeLinear and DequantizeLinear out.
+"""Converts a network to int8 by post-training quantisation: from ONNX to ONNX with QuantizeLinear and DequantizeLinear.
 
-One file that OpenVINO and onnxruntime both run in int8 and that can be shipped like the float32 one. NNCF measures the
-ranges of activations on frames that the user names and corrects biases; weights have a scale for each channel.
+The result is one file that both OpenVINO and onnxruntime run in int8 and that can be shipped like the float32 one. NNCF
+measures the ranges of activations on frames that the user names, and corrects biases. Weights have a scale for each channel.
 
-Some parts always stay in float32, since eight bits cost them labels and save no time: the classifiers, their sum and all
-behind it, whose scores would tie; and the gates (squeeze-and-excite, the decoder's attention), which are small. What else
-stays is found out: `_ATTEMPTS` are made from the fastest on, until one keeps 99% of the labels on frames that weren't
-calibrated on.
+Some parts always stay in float32, since eight bits would change labels there and save no time: the classifiers, their sum and
+all that follows, where many scores would become equal; and the gates (squeeze-and-excite, the decoder's attention), which are
+small. Which other parts stay is found by trying: `_ATTEMPTS` are made from the fastest on, until one keeps 99% of the labels
+on frames that weren't used for calibration.
 """
 
 import logging
@@ -26,12 +26,12 @@ from seg.export.options import ExportOptions
 from seg.files import find_images
 from seg.models import SegmentationNetwork
 
-FRAMES = 80  # taken evenly from those named, of which
-EVERY = 5  # each fifth is kept for the comparison
-GOAL = 0.99  # `Predictor` never chooses by itself what changes more labels
+FRAMES = 80  # taken evenly from those that the user names
+EVERY = 5  # every fifth of them is kept for the comparison
+GOAL = 0.99  # share of labels that agree; `Predictor` never chooses an export below this by itself
 _ALWAYS = ("scores", "gates")
-_ATTEMPTS: tuple[tuple[str, ...], ...] = ((), ("1/2",), ("1/2", "1/4"))  # kept besides: what works at that part of the size
-_SHAPES_HW = (256, 512)  # at which parts of a network for any size are told apart
+_ATTEMPTS: tuple[tuple[str, ...], ...] = ((), ("1/2",), ("1/2", "1/4"))  # also kept in float32: nodes at this part of the size
+_SHAPES_HW = (256, 512)  # size used to tell the parts apart in a network that takes any size
 
 
 class Quantized(NamedTuple):
@@ -51,7 +51,7 @@ class Quantized(NamedTuple):
 
 
 def split(inputs: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
-    """Returns pictures to calibrate on and pictures to compare on; of a single one, the same.
+    """Returns pictures to calibrate on and pictures to compare on; a single picture serves for both.
 
     Raises:
         SegError: an input doesn't exist or holds no pictures.
@@ -66,14 +66,14 @@ def quantize(model: SegmentationNetwork, exported: bytes, options: ExportOptions
     """Quantises an ONNX export of `model`; a few seconds for each attempt.
 
     Args:
-        model: that it is compared with; loaded from a file, whose description says at which size frames are taken.
-        exported: in float32.
-        options: as it was exported; names the frames.
+        model: the network to compare with. It is loaded from a file, whose description says at which size frames are used.
+        exported: the ONNX in float32.
+        options: those of the export; they also name the frames.
 
     Raises:
         SegError: a frame can't be read, or no engine reads the network in int8.
     """
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # NNCF imports it; it misses a GPU, nobody else does
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # NNCF imports it; it warns of no GPU
     import nncf
     import onnx
 
@@ -89,15 +89,15 @@ def quantize(model: SegmentationNetwork, exported: bytes, options: ExportOptions
             quantized = nncf.quantize(
                 network, dataset, subset_size=len(calibration),
                 preset=nncf.QuantizationPreset.MIXED,  # h-swish gives values that aren't symmetric about 0
-                # Not validated, for NNCF has no nodes for what leads nowhere.
+                # Not validated, because NNCF has no nodes for parts that lead to no output.
                 ignored_scope=nncf.IgnoredScope(names=sorted(set().union(*(parts[part] for part in kept))), validate=False),
-                # Weights have 7 bits: with 8, processors without VNNI lose what overflows 16 bits, and labels with it.
+                # Weights have 7 bits: with 8, processors without VNNI lose what overflows 16 bits, which makes labels wrong.
                 advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
             ).SerializeToString()
         frames = read_frames(held_out, options.size_hw, model)
         try:
             runners = OnnxFile(quantized).runners()
-        except SegError as error:  # made a moment ago, it isn't damaged
+        except SegError as error:  # the file was made a moment ago, so it isn't damaged
             raise SegError("The engines can't run this network in int8 as NNCF makes it; leave it in fp32. "
                            f"({str(error).rpartition(': ')[2]:.200})") from None
         agreement = compare(model, runners, frames, options.output).agreement
@@ -109,7 +109,7 @@ def quantize(model: SegmentationNetwork, exported: bytes, options: ExportOptions
 
 
 class _Pictures:
-    """Pictures as NNCF wants its data: what the network takes, by the input's name, read when it is their turn."""
+    """Pictures in the form that NNCF needs: the network's input by its name, each read only when it is its turn."""
 
     def __init__(self, paths: Sequence[Path], options: ExportOptions, model: SegmentationNetwork) -> None:
         self._paths, self._options, self._model = paths, options, model
@@ -125,8 +125,9 @@ class _Pictures:
 def parts_of(network: Any, size_hw: tuple[int, int]) -> dict[str, set[str]]:
     """Returns the names of an ONNX network's nodes by part; found by what they are and not by their names.
 
-    "scores" are the last convolutions on each way to the output, and all behind them; "gates" what has fewer positions than
-    the deepest feature, and the multiplications with it; "1/2" and "1/4" what has that part of the frame's size or more.
+    "scores" are the last convolutions on each path to the output, and all that follows them. "gates" are the nodes with fewer
+    positions than the deepest feature, and the multiplications by them. "1/2" and "1/4" are the nodes with at least that
+    part of the frame's size.
     """
     import onnx
 

@@ -20,12 +20,12 @@ class TorchEngine:
 
     Args:
         model: a safetensors file, or a network.
-        threads: how many torch may use; that is a setting of the whole process.
+        threads: how many torch may use; this applies to the whole process.
         precision: "fp32" or None.
         cache: not used; torch compiles nothing here.
 
     Raises:
-        SegError: the file can't be read, or the precision is another.
+        SegError: the file can't be read, or `precision` has another value.
     """
 
     name = "torch"

@@ -13,7 +13,7 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.R
 
 
 class ConvNorm(nn.Sequential):
-    """Convolution without bias, batch norm, and a nonlinearity unless `activation` is None; keeps ceil(size / stride)."""
+    """Convolution without bias, batch norm, and a nonlinearity unless `activation` is None; output size ceil(size / stride)."""
 
     conv: nn.Conv2d
     norm: nn.BatchNorm2d
@@ -28,7 +28,7 @@ class ConvNorm(nn.Sequential):
 
 
 class SqueezeExcite(nn.Module):
-    """Scales channels by a gate computed from their means: a quarter of the channels, ReLU, back, hard sigmoid."""
+    """Scales channels by a gate computed from their means: reduced to a quarter of the channels, ReLU, expanded, hard sigmoid."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -57,14 +57,14 @@ class InvertedResidual(nn.Module):
         self.project = ConvNorm(spec.expansion, spec.out_channels)
 
     def set_stride(self, stride: int, dilation: int) -> None:
-        """Sets stride and dilation of the depthwise convolution, keeping ceil(size / stride)."""
+        """Sets stride and dilation of the depthwise convolution; the output size stays ceil(size / stride)."""
         conv = self.depthwise.conv
         conv.stride, conv.dilation = (stride, stride), (dilation, dilation)
         conv.padding = (conv.kernel_size[0] // 2 * dilation,) * 2
 
     @property
     def has_residual(self) -> bool:
-        """Whether the input is added. The stride in force decides, as in the authors' code, not the table's."""
+        """Whether the input is added. As in the authors' code, the current stride decides, not the stride in the table."""
         return self.depthwise.conv.stride == (1, 1) and self.in_channels == self.out_channels
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

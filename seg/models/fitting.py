@@ -1,7 +1,7 @@
 """Fits the tensors of one network to another that is its twin except for RF2, larger kernels or gates.
 
-Layers that RF2 halves take the strongest half of the twin's channels; a smaller depthwise kernel goes into the middle of a
-larger one; squeeze-and-excite that the twin lacks starts as a gate that changes nothing.
+Layers that RF2 halves take the strongest half of the twin's channels. A smaller depthwise kernel goes into the middle of a
+larger one. Where the twin has no squeeze-and-excite, it starts as a gate that changes nothing.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _OPEN_GATE = 5 / 6  # a gate at 1 lies on the hard sigmoid's flat part and would
 
 
 def match_names(network: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Finds the tensors of a network in a state dict, which may lack SMP's shell around timm's networks.
+    """Finds the tensors of a network in a state dict, which may lack the name prefix of SMP's wrapper around timm's networks.
 
     Returns:
         The network's state dict with what was found, and a sentence for each tensor that is missing or of another shape.
@@ -47,11 +47,11 @@ def check_whole(what: str, lacking: list[str]) -> None:
 
 
 def fitted(state: dict[str, Tensor], encoder: "MobileNetEncoder") -> dict[str, Tensor]:
-    """Fits what differs by kernel, gate or RF2; leaves alone, for the caller to find, what differs otherwise.
+    """Fits what differs by kernel, gate or RF2. Leaves all other differences as they are, for the caller to find.
 
     Args:
         state: tensors of the twin, under the encoder's names.
-        encoder: what they shall fit.
+        encoder: the one that they must fit.
     """
     own, state = encoder.state_dict(), dict(state)
     for i in range(len(encoder.blocks)):
@@ -81,7 +81,7 @@ def _open_gate(own: dict[str, Tensor], gate: str, channels: int) -> dict[str, Te
 
 
 def _halve_tail(state: dict[str, Tensor], own: dict[str, Tensor], encoder: "MobileNetEncoder") -> None:
-    """Keeps of each layer that RF2 narrows the channels with the largest weights, and of its readers the same ones."""
+    """Keeps the channels with the largest weights in each layer that RF2 narrows, and the same ones in layers that read it."""
     blocks = [f"blocks.{i}" for i in range(encoder.first_halved, len(encoder.blocks))]
     layers = [f"{block}.{layer}" for block in blocks for layer in ("depthwise", "project")]
     if any(f"{layer}.{leaf}" not in state for layer in layers for leaf in ("conv.weight", "norm.weight", "norm.running_var")):
@@ -125,7 +125,7 @@ def _halve_block(state: dict[str, Tensor], own: dict[str, Tensor], block: str, k
 
 
 def _strength(state: dict[str, Tensor], layer: str) -> Tensor:
-    """How much each output channel of a convolution with norm varies at most: the length of its weights behind the norm."""
+    """The most that each output channel of a convolution with norm can vary: the length (L2) of its weights after the norm."""
     scale = state[f"{layer}.norm.weight"].abs() / state[f"{layer}.norm.running_var"].clamp_min(1e-6).sqrt()
     return state[f"{layer}.conv.weight"].flatten(1).norm(dim=1) * scale
 

@@ -14,7 +14,7 @@
 | `decoder.deep_classifier` | `classifier.high_classifier` | |
 | `decoder.skip_classifier` | `classifier.low_classifier` | |
 
-torchvision's V2 says `conv` for `block`, keeps `project` in `.N` and `.N+1`, and ends in a layer that has no place here.
+torchvision's V2 has `conv` instead of `block`, keeps `project` in `.N` and `.N+1`, and ends with a layer that doesn't exist here.
 """
 
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def _rename(state: dict[str, Tensor], modules: dict[str, str]) -> dict[str, Tensor]:
-    """Renames `theirs.leaf` to `ours.leaf`; `modules` maps ours to theirs. What isn't named is left out."""
+    """Renames `theirs.leaf` to `ours.leaf`; `modules` maps ours to theirs. What `modules` doesn't name is left out."""
     ours = {theirs: name for name, theirs in modules.items()}
     split = [(*key.rpartition("."), value) for key, value in state.items()]
     return {f"{ours[module]}.{leaf}": value for module, _, leaf, value in split if module in ours}

@@ -1,7 +1,7 @@
 """Lite R-ASPP over any encoder: the paper's decoder for street scenes.
 
-Source: A. Howard et al., Searching for MobileNetV3, arXiv 1905.02244, section 6.4 and figure 10. Where the text is silent
-the authors' code (tensorflow/models, research/deeplab) decides; other implementations' choices are arguments.
+Source: A. Howard et al., Searching for MobileNetV3, arXiv 1905.02244, section 6.4 and figure 10. Where the text doesn't say,
+the authors' code (tensorflow/models, research/deeplab) decides. The choices of other implementations are arguments.
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,9 @@ from seg.models.pretrained import IMAGENET_MEAN, IMAGENET_STD
 class SlidingPool(nn.Module):
     """The paper's average pooling "with a large kernel and a large stride": 49x49 every 16x20 at output stride 16.
 
-    The window is cut to inputs that are smaller than it (then this is global pooling), and windows at the lower and right
-    edge average what they hold, so that no part of an image goes unseen. At the paper's 1025x2049 this is its 2x5 grid.
+    If the input is smaller than the window, the window is cut to it; then this is global pooling. Windows at the lower and
+    right edge average only what they contain, so that every part of an image is used. At the paper's 1025x2049 this gives
+    its 2x5 grid.
     """
 
     def __init__(self, output_stride: int) -> None:
@@ -35,7 +36,7 @@ class SlidingPool(nn.Module):
 
 
 class LRASPPDecoder(nn.Module):
-    """Gates the deepest feature by its pooled self, classifies it, and adds a classifier on the feature at 1/8."""
+    """Multiplies the deepest feature by a gate from its own means, classifies it, and adds a classifier on the feature at 1/8."""
 
     def __init__(self, encoder_channels: Sequence[int], channels: int, classes: int, output_stride: int,
                  pool: str, gate: str, norm_eps: float) -> None:

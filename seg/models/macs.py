@@ -1,14 +1,14 @@
-"""Multiply-adds of a network at a frame size, layer by layer; counted on tensors without content, so that no size is slow.
+"""Multiply-adds of a network at a frame size, layer by layer. They are counted on tensors without data, so every size is fast.
 
 Two figures, from the image to full-size scores:
 
-- `convolutions`: each output of a convolution (or matrix product) times the products that it sums. Biases are left out, and
-  so is batch norm, which folds into the convolution before it.
-- `elementwise`: one for each element of what sums and products give (residuals, gates), of h-swish and swish (their
+- `convolutions`: the number of outputs of each convolution (or matrix product) times the products that each output sums.
+  Biases are left out. Batch norm is left out too, since it can be folded into the convolution before it.
+- `elementwise`: one for each output element of sums and products (residuals, gates), of h-swish and swish (for their
   product) and of a bilinear resize, and one for each value that a pool averages. ReLU, ReLU6, the sigmoids, concatenation and the
   normalisation of the image are left out.
 
-With this second count the figures of the MobileNetV3 paper come out; see `seg.models.paper`.
+With this second count included, the results match the figures of the MobileNetV3 paper; see `seg.models.paper`.
 """
 
 import copy
@@ -26,7 +26,7 @@ from seg.models.network import SegmentationNetwork
 
 @dataclass(frozen=True)
 class LayerMacs:
-    """What one operation takes.
+    """The multiply-adds of one operation.
 
     Attributes:
         name: the module that it belongs to, as in the state dict; empty for the network itself.
@@ -91,7 +91,7 @@ def _windows(args: tuple[Any, ...], out: Tensor) -> int:
     return out.numel() * prod(args[1])
 
 
-# By the operator's name without the underscore of its in-place form. What isn't named takes no multiply-adds.
+# By the operator's name without the underscore of its in-place form. Operators that aren't named here take no multiply-adds.
 _ELEMENTWISE: dict[str, tuple[str, Callable[[tuple[Any, ...], Tensor], int]]] = {
     "add": ("sum", _outputs),
     "mul": ("product", _outputs),
@@ -106,7 +106,7 @@ _MATRIX_PRODUCTS = {"mm": 0, "bmm": 0, "addmm": 1, "baddbmm": 1}  # the place of
 
 
 class _Counter(TorchDispatchMode):
-    """Sees each operator that torch runs, and knows by hooks in which module that is."""
+    """Sees each operator that torch runs; hooks tell it in which module the operator runs."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class _Counter(TorchDispatchMode):
         return out
 
     def _convolution(self, weight: Tensor, out: Tensor) -> None:
-        _, in_channels, height, width = weight.shape  # in_channels are those of one group
+        _, in_channels, height, width = weight.shape  # in_channels: of one group
         kind = "depthwise" if in_channels == 1 and out.shape[1] > 1 else "conv"
         name = self._by_weight.get(id(weight), self._modules[-1])
         self._add(f"{kind} {height}x{width}", out, convolutions=out.numel() * in_channels * height * width, name=name)

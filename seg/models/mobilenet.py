@@ -18,7 +18,7 @@ from seg.models.fitting import check_whole, fitted, match_names
 
 Skip = Literal["expansion", "last", "first"]
 SKIPS = ("expansion", "last", "first")
-TIMM_NORM_EPS = 1e-5  # of the networks that timm trained by itself; those it took over from TensorFlow keep the authors'
+TIMM_NORM_EPS = 1e-5  # of the networks that timm trained itself; those converted from TensorFlow keep the authors'
 
 
 class MobileNetEncoder(nn.Module, EncoderMixin):
@@ -27,15 +27,15 @@ class MobileNetEncoder(nn.Module, EncoderMixin):
     Args:
         variant: the name, see `seg.architecture`; any width.
         depth: how many halvings to return features of, 1 to 5.
-        output_stride: 8, 16 or 32; the strides beyond it become dilation.
+        output_stride: 8, 16 or 32; the strides beyond it are replaced by dilation.
         skip: the feature at 1/8: "expansion" (the depthwise output of the last block there; the authors' choice), or the
             output of the "last" or "first" block there.
-        dilate_first: dilate the first block of a stage that lost its stride too, as torchvision and SMP do. The authors
-            and timm dilate only those after it.
+        dilate_first: where dilation replaces the stride of a stage, dilate its first block too, as torchvision and SMP do. The
+            authors and timm dilate only the blocks after it.
         norm_eps: epsilon of the batch norms. The default is the authors'; `load_timm` sets that of the weights.
 
     Raises:
-        SegError: there is no such variant, or a value can't be.
+        SegError: there is no such variant, or a value isn't allowed.
     """
 
     def __init__(self, variant: str, depth: int = 5, output_stride: int = 32, skip: Skip = "last",
@@ -105,7 +105,7 @@ class MobileNetEncoder(nn.Module, EncoderMixin):
             cast(InvertedResidual, block).set_stride(stride, dilation)
 
     def get_stages(self) -> dict[int, list[nn.Module]]:
-        """Returns the blocks by stride, as SMP asks of encoders."""
+        """Returns the blocks by stride, as SMP requires of encoders."""
         return {stride: [self.blocks[i] for i in self._blocks_at(stride)] for stride in (16, 32)}
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -155,8 +155,8 @@ def check_output_stride(output_stride: int) -> None:
 def load_imagenet(encoder: MobileNetEncoder) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Loads timm's ImageNet weights (from its cache or the network); returns the mean and std that they expect.
 
-    The minimalistic V3's were trained with TensorFlow's padding, which is this project's at odd sizes alone: a start to
-    train from all the same.
+    The weights of the minimalistic V3 were trained with TensorFlow's padding, which equals this project's padding only at odd
+    sizes. They are still a useful start for training.
 
     Raises:
         SegError: there are none, or timm can't get them.
@@ -169,7 +169,7 @@ def load_imagenet(encoder: MobileNetEncoder) -> tuple[tuple[float, ...], tuple[f
                        "encoder_weights=None to start from random ones, or another width.")
     try:
         twin: Any = timm.create_model(name, pretrained=True)
-    except Exception as error:  # timm lets through whatever its hub client raises
+    except Exception as error:  # timm passes on every error that its hub client raises
         raise SegError(f"timm can't get the ImageNet weights of {name} ({type(error).__name__}: {error}). Use "
                        "encoder_weights=None to start from random ones, or run once with a network.") from None
     encoder.load_timm(twin.state_dict())
@@ -188,7 +188,7 @@ def register_encoders(*names: str) -> None:
     """Makes encoders known to SMP, so that `smp.FPN("mobilenet_v3_large")` and others take them.
 
     Args:
-        names: those to add, of any width; all published ones for none.
+        names: those to add, of any width; if none are given, all published ones.
 
     Raises:
         SegError: there is no such encoder.

@@ -1,4 +1,4 @@
-"""What every network here is: uint8 RGB images in, normalised inside, an encoder, a decoder, scores out."""
+"""What all networks here share: they take uint8 RGB images, normalise them, run an encoder and a decoder, and give scores."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -23,14 +23,14 @@ def resize(x: Tensor, size_hw: Sequence[int]) -> Tensor:
 
 
 def full_precision(x: Tensor) -> Any:
-    """Returns a context without autocast: the classifiers and their sum stay float32, for scores in bfloat16 tie."""
+    """Returns a context without autocast: the classifiers and their sum stay float32, since bfloat16 makes some scores equal."""
     device = x.device.type
     in_force = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     return torch.autocast(device, enabled=False) if in_force else nullcontext()
 
 
 def classify(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """Runs a 1x1 classifier in float32, whatever the precision of its weights; within `full_precision`."""
+    """Runs a 1x1 classifier in float32, whatever the precision of its weights; call it within `full_precision`."""
     bias = None if conv.bias is None else conv.bias.float()
     return F.conv2d(x.float(), conv.weight.float(), bias)
 
@@ -96,7 +96,7 @@ class SegmentationNetwork(nn.Module):
         self.register_buffer("_mean_255", torch.tensor(self.mean).view(1, -1, 1, 1) * 255, persistent=False)
         self.register_buffer("_std_255", torch.tensor(self.std).view(1, -1, 1, 1) * 255, persistent=False)
         own_eps = self.encoder.norm_eps if isinstance(self.encoder, MobileNetEncoder) else NORM_EPS
-        # Weights come from a file then; what those of the encoder brought along is fixed now.
+        # A rebuilt network gets its weights from a file. What came with the encoder's weights (mean, std, eps) is stored here.
         self.arguments: dict[str, Any] = {
             "encoder_name": encoder_name, "encoder_weights": None, "encoder_output_stride": encoder_output_stride,
             "decoder_channels": decoder_channels, "in_channels": in_channels, "classes": classes,
@@ -171,7 +171,7 @@ def _make_encoder(name: str, weights: str | None, output_stride: int, in_channel
         encoder.set_in_channels(in_channels, pretrained=weights is not None)
     else:
         known = [*smp.encoders.encoders, *(f"tu-{n}" for n in _timm_names())]  # ours are registered there
-        if name not in known and not name.startswith("tu-"):  # timm's may carry a tag
+        if name not in known and not name.startswith("tu-"):  # a name of timm's may have a tag
             raise SegError(f"There is no encoder {name!r}. {did_you_mean(name, known)}")
         if skip is not None or dilate_first or norm_eps is not None:
             raise SegError(f"skip, dilate_first and encoder_norm_eps belong to our own encoders; {name!r} is not one of "

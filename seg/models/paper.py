@@ -1,12 +1,12 @@
-"""The networks that the MobileNetV3 paper compares, as it printed them: a row knows its figures and builds its network.
+"""The networks that the MobileNetV3 paper compares, as printed. Each row holds the printed figures and can build its network.
 
 Source: A. Howard et al., Searching for MobileNetV3, arXiv 1905.02244 (final version), Tables 7 and 8: Cityscapes without
 ImageNet weights, single scale. Latencies are those of one large core of a Pixel 3 in float32.
 
-Where the text leaves a choice, the printed figures make it. All V2 rows of LR-ASPP take the 1/8 feature from the block's
+Where the text leaves a choice open, the printed figures decide it. All V2 rows of LR-ASPP take the 1/8 feature from the block's
 output: with the expanded feature, which the V3 rows take and the authors' code takes for both, row 3 would have 1.031M
-parameters and not 1.02M. (Its multiply-adds speak for the expanded feature: 0.1 billion of its 12.83 are missing without.)
-V2's RF2 halves the channels first and scales them by the width then.
+parameters and not 1.02M. (Its multiply-adds suggest the expanded feature: without it, 0.1 billion of the 12.83 are missing.)
+RF2 in V2 first halves the channels and then scales them by the width.
 """
 
 from dataclasses import dataclass, field
@@ -105,7 +105,7 @@ TABLE_8 = (
     _row8(4, "V3-Small RF2", "mobilenet_v3_small_rf2", 32, 68.3, 2.06, 0.53, 1.03, 0.275),
 )
 
-# What the paper builds on or offers beside these, without figures for street scenes: all under LR-ASPP at output stride 16.
+# Other networks that the paper builds on or offers, without figures for street scenes: all with LR-ASPP at output stride 16.
 FURTHER = tuple(
     Network(label, LRASPP, {"encoder_name": encoder_name, "decoder_channels": 128})
     for label, encoder_name in (
@@ -127,9 +127,9 @@ class MAdds:
     Attributes:
         convolutions: alone.
         with_elementwise: as `seg.models.macs` counts it.
-        as_published: as the authors' graph takes it. There LR-ASPP resizes its F channels to 1/8 and classifies them then;
-            here it classifies first. The scores are the same, since a 1x1 convolution and a resize commute, and the work is
-            smaller. R-ASPP has but one order.
+        as_published: as the authors' graph computes it. There LR-ASPP first resizes its F channels to 1/8 and then classifies
+            them; here it classifies first. The scores are the same, since a 1x1 convolution and a resize commute, and the work is
+            smaller. R-ASPP has only one order.
     """
 
     convolutions: int
@@ -148,7 +148,7 @@ def madds(network: SegmentationNetwork, size_hw: tuple[int, int]) -> MAdds:
 
 
 def _late_classifier(network: SegmentationNetwork, macs: Macs) -> int:
-    """What it would take in addition to resize before the deep classifier and not behind it."""
+    """The additional multiply-adds if the resize came before the deep classifier and not after it."""
     if not isinstance(network, LRASPP):
         return 0
     shapes = {layer.name: layer.shape for layer in macs.layers if layer.convolutions}

@@ -1,7 +1,7 @@
 """Encoders that start from a file: timm's, torchvision's or our own tensors, fitted by `seg.models.fitting`.
 
-Files in which batch norm is folded into the convolutions are unfolded on pictures by `unfold_norms`: batch statistics would
-undo what the convolutions have learnt.
+If batch norm is folded into the convolutions of a file, `unfold_norms` separates it again, with the help of pictures. Otherwise
+the batch statistics in training would undo what the convolutions have learnt.
 """
 
 import pickle
@@ -30,11 +30,11 @@ _IMAGENET: Normalisation = (IMAGENET_MEAN, IMAGENET_STD)
 
 
 def load_encoder(encoder: MobileNetEncoder, path: str | Path) -> Normalisation:
-    """Loads the tensors of a file into an encoder of ours, fitted as the head of this module says.
+    """Loads the tensors of a file into an encoder of ours, fitted as the docstring of this module says.
 
     Args:
-        encoder: is changed.
-        path: safetensors, or a checkpoint of torch that holds tensors alone. Names are timm's, torchvision's or ours.
+        encoder: is changed in place.
+        path: safetensors, or a checkpoint of torch that holds only tensors. Names are timm's, torchvision's or ours.
 
     Returns:
         Mean and std that images are normalised with, 0 to 1: torchvision's and timm's own weights take ImageNet's, the authors'
@@ -92,7 +92,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError:
         raise SegError(f"{path} holds more than tensors, or is no checkpoint of torch; it was not loaded. Save its state dict "
                        "as safetensors.") from None
-    except Exception as error:  # safetensors raises its own class, torch many
+    except Exception as error:  # safetensors raises its own class, torch many different ones
         raise SegError(f"{path} can't be read as weights: {(str(error) or type(error).__name__).splitlines()[0]:.200}.") from None
     for wrapper in _WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
@@ -115,10 +115,10 @@ def norms_are_folded(encoder: nn.Module) -> bool:
 
 @torch.no_grad()
 def unfold_norms(encoder: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Gives batch norms the statistics that their inputs have, and changes their weights so that the function stays.
+    """Gives batch norms the statistics of their inputs, and changes their weights so that the network computes the same.
 
     Args:
-        encoder: what it maps stays the same except for rounding.
+        encoder: its outputs stay the same except for rounding.
         batches: normalised images (N, C, H, W), such as it will be trained on.
     """
     norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]

@@ -31,7 +31,7 @@ class RASPPDecoder(nn.Module):
         """Maps the encoder's features to scores (N, classes, ceil(H/OS), ceil(W/OS)) in float32.
 
         Raises:
-            SegError: one image alone in training: batch norm has nothing to norm its pooled branch by.
+            SegError: a single image in training: batch norm of the pooled branch needs more than one value per channel.
         """
         deep = features[-1]  # (N, C, H/OS, W/OS)
         if self.training and len(deep) == 1:

@@ -1,4 +1,4 @@
-"""Networks to weights files and back: safetensors whose metadata rebuilds the network; nothing is ever unpickled."""
+"""Saves networks to weights files and loads them: safetensors with metadata that rebuilds the network. Nothing is unpickled."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ Origins: TypeAlias = Mapping[str, str | list[str] | None]  # from names of our c
 def describe(model: SegmentationNetwork, label_set: LabelSet, train_size_hw: tuple[int, int], license: str = "unknown",
              metrics: dict[str, Any] | None = None, training: dict[str, Any] | None = None,
              long_side: int | None = None) -> Description:
-    """Returns what a weights file of `model` says of itself.
+    """Returns the description that a weights file of `model` carries.
 
     Raises:
         SegError: the label set has another number of classes than the network.
@@ -72,10 +72,10 @@ def load(name_or_path: str | Path) -> SegmentationNetwork:
 
 def init_from(model: SegmentationNetwork, name_or_path: str | Path, classes: Sequence[str],
               origins: Origins | None = None) -> list[str]:
-    """Takes over all weights for fine-tuning; a class takes those of the classes that it comes from, or starts anew.
+    """Takes over all weights for fine-tuning; a class takes the weights of the classes that it comes from, or starts anew.
 
     Args:
-        model: is changed.
+        model: is changed in place.
         name_or_path: the weights file, or a shipped name.
         classes: names of the model's classes.
         origins: for each of them, the file's class or classes that it starts from: the mean of their classifiers' weights.
@@ -97,7 +97,7 @@ def init_from(model: SegmentationNetwork, name_or_path: str | Path, classes: Seq
     rows = [_rows(origins.get(name, name if name in theirs else None), theirs, path) for name in classes]
     own = model.state_dict()
     classifiers = set(model.classifier_names())
-    # A classifier that differs in more than its number of classes is of another network.
+    # A classifier that differs in more than its number of classes belongs to another network.
     differing = _differing(*({name: tensor[:0] if name in classifiers else tensor for name, tensor in state.items()}
                              for state in (own, tensors)))
     if differing:
@@ -125,7 +125,7 @@ def _read(path: Path) -> tuple[Description, dict[str, Tensor]]:
     description = read_description(path)
     try:
         return description, load_file(path)
-    except Exception as error:  # safetensors raises its own class for damage, and that is not exported in a stable place
+    except Exception as error:  # for damage safetensors raises its own class, which has no stable import path
         raise SegError(f"{path} is damaged: {error}.") from None
 
 
