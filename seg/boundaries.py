@@ -1,6 +1,6 @@
-"""How well boundaries are met: scores near them (a trimap) and how far they lie off (a boundary F-score).
+"""How accurate boundaries are: scores near them (a trimap), and how close predicted ones are to true ones (a boundary F-score).
 
-A boundary lies between two pixels of different classes; where one of them is ignored there is none, and the frame's edge is none.
+A boundary lies between two pixels of different classes, neither of them ignored. The frame's edge is not a boundary.
 Sources: Kohli, Ladicky and Torr (CVPR 2008) for the trimap; Csurka, Larlus and Perronnin (BMVC 2013) for the F-score and its
 tolerance of 0.75% of the diagonal. Here pixels are summed up over all frames, as they are for IoU.
 """
@@ -27,7 +27,7 @@ class BoundaryScores:
 
     Attributes:
         trimap_miou: by width [px], mIoU over the pixels that are no farther from a boundary of the truth.
-        f_score: mean of those by class; NaN where no class has one.
+        f_score: mean of the F-scores per class; NaN where no class has one.
         per_class_f_score: harmonic mean of precision (predicted boundary near a true one) and recall (true near a predicted one);
             NaN for a class without any boundary.
     """
@@ -43,29 +43,29 @@ class BoundaryCounts:
     def __init__(self, label_set: LabelSet) -> None:
         self._label_set = label_set
         self._confusions = np.zeros((len(WIDTHS_PX), len(label_set), len(label_set)), np.int64)
-        # By class: boundary pixels, and those of them from which one of the other is near.
+        # By class: boundary pixels, and how many of them are near a boundary pixel of the other (prediction or truth).
         self._predicted, self._true = np.zeros((256, 2), np.int64), np.zeros((256, 2), np.int64)
 
     def add(self, truth: Labels, prediction: Labels) -> None:
-        """Counts a frame: truth and prediction (H, W) train ids, of which 255 in the truth counts nowhere."""
+        """Counts a frame: truth and prediction (H, W) train ids; pixels with 255 in the truth are not counted."""
         edges = _between_classes(truth)
         distance = _distance_px(edges)
         inner = 0
-        for i, width in enumerate(WIDTHS_PX):  # rings, each of which counts in all wider bands
+        for i, width in enumerate(WIDTHS_PX):  # rings; each is part of all wider bands
             ring = (distance >= inner) & (distance < width)
             self._confusions[i:] += confusion_matrix(truth[ring], prediction[ring], len(self._label_set))
             inner = width
         prediction = np.where(truth == IGNORE, np.uint8(IGNORE), prediction)
         true, predicted = (np.where(there, labels, np.uint8(IGNORE)) for there, labels in (
             (edges, truth), (_between_classes(prediction), prediction)))
-        from seg.boundary_search import load  # here: Numba takes longer than most of start-up
+        from seg.boundary_search import load  # here, because importing Numba takes longer than most of the start
 
         count_near, offsets = load(), _disc(TOLERANCE * math.hypot(*truth.shape))
         for outline, other, counts in ((predicted, true, self._predicted), (true, predicted, self._true)):
             count_near(outline, other, offsets, counts)
 
     def scores(self) -> BoundaryScores:
-        """Returns what came of all frames so far."""
+        """Returns the scores over all frames so far."""
         classes = len(self._label_set)
         (predicted, right), (true, found) = (counts[:classes].T.astype(np.float64) for counts in (self._predicted, self._true))
         with np.errstate(divide="ignore", invalid="ignore"):

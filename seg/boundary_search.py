@@ -10,13 +10,13 @@ from seg.compiled import compiled
 
 
 def _count_near(outline: Any, other: Any, offsets: Any, counts: Any) -> None:
-    """Counts, by class, the pixels of an outline and those of them that have one of the other's near; compiled by `load`.
+    """Counts, by class, the pixels of an outline, and those that are near a pixel of the other outline; compiled by `load`.
 
     Args:
         outline: (H, W) uint8: the class where a pixel lies on its boundary, 255 elsewhere.
-        other: (H, W) uint8, the same of what it is compared with.
-        offsets: (N, 2) int64: how far y and x of a near pixel may lie off, the nearest first.
-        counts: (256, 2) int64, added to: pixels, and those that have one near.
+        other: (H, W) uint8: the same for the outline to compare with.
+        offsets: (N, 2) int64: the differences in y and x that count as near, the nearest first.
+        counts: (256, 2) int64, is added to: pixels, and those that have such a pixel near.
     """
     height, width = outline.shape
     for y in range(height):

@@ -15,12 +15,12 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Calibration:
-    """By bin of confidence, those without a pixel left out.
+    """Values for each bin of confidence; bins without a pixel are left out.
 
     Attributes:
         confidence: mean of the softmax probabilities that the labels were given.
         accuracy: share of the labels that are right.
-        share: of all pixels.
+        share: share of all pixels that are in the bin.
     """
 
     confidence: tuple[float, ...]
@@ -50,7 +50,7 @@ class CalibrationCounts:
         self._right += np.bincount(bins[truth[counted] == prediction[counted]], minlength=BINS)
 
     def result(self) -> Calibration | None:
-        """Returns what came of all frames so far; None without a pixel."""
+        """Returns the calibration over all frames so far; None without a pixel."""
         there = np.flatnonzero(self._pixels)
         if not len(there):
             return None

@@ -1,4 +1,4 @@
-"""Pictures and settings in, files out: reading with errors that name the file, atomic writing, folders mirrored.
+"""Reads pictures and settings, with errors that name the file; writes files atomically; mirrors folders.
 
 Nothing here leaves a half-written file behind: everything is written under a temporary name in the target folder and
 renamed when it is whole.
@@ -24,7 +24,7 @@ from seg.errors import SegError
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".avif", ".gif",
                             ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"})
 OTHER_IMAGE_SUFFIXES = frozenset({".heic", ".heif", ".jxl", ".psd", ".tga", ".svg", ".exr", ".hdr", ".raw", ".dng", ".cr2",
-                                  ".cr3", ".nef", ".arw"})  # what OpenCV doesn't read: passed over, but not without a word
+                                  ".cr3", ".nef", ".arw"})  # OpenCV doesn't read these: they are skipped, and the user is told
 
 UInt8Array = npt.NDArray[np.uint8]
 UInt16Array = npt.NDArray[np.uint16]
@@ -36,7 +36,7 @@ _stderr_lock = threading.Lock()
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the lines of C libraries, such as libpng's, from standard error; what is wrong is said by us, in one sentence."""
+    """Keeps lines of C libraries, such as libpng's, out of standard error; our own message says in one sentence what is wrong."""
     with _stderr_lock:
         try:
             kept = os.dup(2)
@@ -72,14 +72,14 @@ def _decode(path: Path, flags: int) -> np.ndarray:
 
 
 class TooManyPixels(ValueError):
-    """A picture claims a size for which OpenCV takes no memory."""
+    """A picture claims a size for which OpenCV does not allocate memory."""
 
 
 def decode(data: npt.NDArray[np.uint8], flags: int) -> np.ndarray | None:
-    """Decodes a picture that is in memory; None where it is damaged or none.
+    """Decodes a picture that is in memory; None if it is damaged or not a picture.
 
     Raises:
-        TooManyPixels: its header claims more than OpenCV's limit, which is looked at before memory is taken.
+        TooManyPixels: its header claims more than OpenCV's limit; this is checked before memory is allocated.
     """
     try:
         with _quiet():
@@ -91,7 +91,7 @@ def decode(data: npt.NDArray[np.uint8], flags: int) -> np.ndarray | None:
 
 
 def read_image_bgr(path: str | Path) -> UInt8Array:
-    """Reads a picture as (H, W, 3) uint8 BGR. Grey, RGBA and 16-bit pictures are converted, EXIF orientation is honoured.
+    """Reads a picture as (H, W, 3) uint8 BGR. Grey, RGBA and 16-bit pictures are converted, EXIF orientation is applied.
 
     Raises:
         SegError: the file is missing, unreadable or not a picture, or has 10 or 12 bits in the lower end of 16.
@@ -139,31 +139,31 @@ def read_instance_ids(path: str | Path) -> UInt16Array:
 
 
 def publish(temporary: str | Path, path: str | Path) -> None:
-    """Gives a finished file of `tempfile.mkstemp` in the same folder its name, and the rights that a new file has.
+    """Renames a finished file of `tempfile.mkstemp` to its name in the same folder, with the permissions of a new file.
 
     Raises:
         OSError: it can't be renamed.
     """
     umask = os.umask(0)
     os.umask(umask)
-    os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner reads
+    os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
     os.replace(temporary, path)
 
 
 def temporary_prefix(path: Path) -> str:
-    """Returns what a temporary file's name begins with: hidden, never too long, and telling what was in the making."""
+    """Returns the beginning of a temporary file's name: hidden, never too long, and it shows which file was being made."""
     return f".{os.fsencode(path.name)[:100].decode('ascii', 'ignore')}."
 
 
 @contextmanager
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Opens a temporary file beside `path` and renames it to `path` when the block ends well; else removes it.
+    """Opens a temporary file beside `path` and renames it to `path` when the block ends without an error; otherwise removes it.
 
     Raises:
         SegError: the folder can't be made or written.
     """
     path = Path(path)
-    # The names of files, which a text may carry, need not be UTF-8; they are written as they are on disk.
+    # A text may contain file names, which need not be UTF-8; they are written as they are on disk.
     encoding, errors = (None, None) if "b" in mode else ("utf-8", "surrogateescape")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -208,7 +208,7 @@ def read_yaml(path: Path, missing: str) -> Any:
     Raises:
         SegError: there is none, or it isn't YAML.
     """
-    import yaml  # comes with training; inference alone does without
+    import yaml  # installed with training only; inference alone must work without it
 
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
@@ -219,15 +219,15 @@ def read_yaml(path: Path, missing: str) -> Any:
 
 
 def read_settings(path: Path, missing: str, named: Mapping[str, Path] | None = None) -> dict[str, Any]:
-    """Reads a settings file. Where it names another as its `base`, that one's settings come first, and its own override them.
+    """Reads a settings file. If it names another as its `base`, its own settings override those of the base.
 
-    Groups are merged key by key. All other values replace the base's, and so does a group with another `class_path`, since the
-    arguments of one class mean nothing to another.
+    Groups are merged key by key. All other values replace the base's. A group with another `class_path` also replaces the base's,
+    since the arguments of one class mean nothing to another.
 
     Args:
         path: of the file.
         missing: what to say where there is none.
-        named: files that `base` may also name, beside a path relative to the file.
+        named: files that `base` may name, too; otherwise `base` is a path relative to the file.
 
     Returns:
         The settings, without `base`.
@@ -256,7 +256,7 @@ def read_settings(path: Path, missing: str, named: Mapping[str, Path] | None = N
 
 
 def _over(base: Any, own: Any) -> Any:
-    """Returns `own`, and what only `base` has where both are groups of the same class."""
+    """Returns `own`; where both are groups of the same class, what only `base` has is added."""
     if not isinstance(base, dict) or not isinstance(own, dict) or own.get("class_path", "") not in ("", base.get("class_path")):
         return own
     return base | {key: _over(base.get(key), value) for key, value in own.items()}
@@ -282,7 +282,7 @@ def spread(items: Sequence[T], limit: int | None) -> list[T]:
 
 
 def check_writable_folder(folder: str | Path) -> Path:
-    """Makes `folder` if needed and tries to write in it, so that a long job fails before its work and not after it.
+    """Makes `folder` if needed and tries to write in it, so that a long job fails before it starts and not at its end.
 
     Raises:
         SegError: it can't be made, is a file or refuses writing.
@@ -303,14 +303,14 @@ def is_image(path: Path) -> bool:
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether the name begins with a dot, as those of caches and of files in the making do."""
+    """Whether the name begins with a dot, like the names of caches and of files that are being written."""
     return path.name.startswith(".")
 
 
 def files_below(folder: Path) -> Iterator[Path]:
     """Yields the files in `folder` and the folders below, sorted, without what is hidden.
 
-    Links are followed, but never into a folder that they are in themselves.
+    Links are followed, but not where a link leads to a folder that contains it.
 
     Raises:
         SegError: a folder can't be read.
@@ -343,18 +343,18 @@ class InputImage(NamedTuple):
 
 
 def find_images(inputs: Iterable[str | Path]) -> list[InputImage]:
-    """Expands pictures, folders (searched in depth, links followed, hidden ones passed over) and globs; sorted, each once.
+    """Expands pictures, folders (with subfolders and links, without hidden ones) and globs; sorted, each once.
 
     `relative` mirrors the tree below the deepest folder that holds all inputs, so that two inputs never share an output.
 
     Raises:
         SegError: an input doesn't exist, a folder or glob holds no picture, a file isn't a picture by its suffix.
     """
-    paths: dict[Path, Path] = {}  # by where they really lie
+    paths: dict[Path, Path] = {}  # by their real path, links resolved
     tops: list[Path] = []
     for item in inputs:
         path = Path(item)
-        if not str(item):  # it would mean the current folder
+        if not str(item):  # an empty path would mean the current folder
             raise SegError("An input is empty: is a variable not set? Give pictures, folders or globs.")
         if path.is_dir():
             path = _without_dots(path)

@@ -1,4 +1,4 @@
-"""The texts that safetensors and ONNX files carry in their metadata, and how pictures are to be turned; without a package.
+"""Reads the texts in the metadata of safetensors and ONNX files, and the orientation of pictures; needs no other package.
 
 Formats: https://github.com/huggingface/safetensors#format, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto and, for
 pictures, Exif 2.32 (CIPA DC-008), whose entries are TIFF's.
@@ -17,7 +17,7 @@ _ORIENTATION = 0x0112
 
 
 def of_safetensors(path: Path) -> dict[str, str]:
-    """Returns the metadata of a safetensors file whose length is what its header says.
+    """Returns the metadata of a safetensors file. The file must have the length that its header says.
 
     Raises:
         OSError: it can't be read.
@@ -27,7 +27,7 @@ def of_safetensors(path: Path) -> dict[str, str]:
 
 
 def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
-    """Returns what the header of a safetensors file says of metadata and tensors, and where the tensors' bytes begin.
+    """Returns the header of a safetensors file, with metadata and tensors, and the position where the tensors' bytes begin.
 
     Raises:
         OSError, ValueError, KeyError, TypeError, AttributeError: as above.
@@ -47,7 +47,7 @@ def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def of_onnx(path: Path) -> dict[str, str]:
-    """Returns the metadata of an ONNX file, found among its top-level protobuf fields; the graph is skipped unread.
+    """Returns the metadata of an ONNX file, found among its top-level protobuf fields; the graph is skipped.
 
     Raises:
         OSError: it can't be read.
@@ -77,7 +77,7 @@ def with_texts(path: Path, texts: dict[str, str]) -> bytes:
         header, begin = safetensors_header(path)
         header["__metadata__"] = {**(header.get("__metadata__") or {}), **texts}
         head = json.dumps(header, separators=(",", ":")).encode()
-        head += b" " * (-len(head) % 8)  # the format wants tensors aligned
+        head += b" " * (-len(head) % 8)  # the format requires aligned tensors
         return struct.pack("<Q", len(head)) + head + data[begin:]
     kept = list[bytes]()
     with path.open("rb") as file:
@@ -95,7 +95,7 @@ def with_texts(path: Path, texts: dict[str, str]) -> bytes:
 
 
 def exif_orientation(picture: bytes) -> int:
-    """Returns how a JPEG, PNG, WebP or TIFF says that it is to be turned: 1 not at all, 2 to 8 as Exif has it."""
+    """Returns the orientation that a JPEG, PNG, WebP or TIFF states: 1 is upright, 2 to 8 are as Exif defines them."""
     block = picture if picture[:4] in (b"II*\0", b"MM\0*") else b""
     for head, mark, length in _EXIF_MARKS:
         if picture.startswith(head) and (place := picture.find(mark)) >= 0:
@@ -128,7 +128,7 @@ def _to_varint(value: int) -> bytes:
 
 
 def protobuf_fields(file: IO[bytes], end: int) -> Iterator[tuple[int, int]]:
-    """Yields number and length of each field's content up to `end`; the file stands at the content then, and is to be moved on.
+    """Yields each field's number and its content's length, up to `end`. The file is then at the content; the caller must move on.
 
     Encoding: https://protobuf.dev/programming-guides/encoding
     """

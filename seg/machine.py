@@ -1,4 +1,4 @@
-"""What this machine is: processor, usable cores (cgroup limits too), memory, versions. Reports carry it with every figure."""
+"""What this machine is: processor, usable cores (cgroup limits too), memory, versions. Reports state it with every figure."""
 
 import math
 import os
@@ -20,14 +20,14 @@ _REPORTED = ("numpy", "opencv-python", "openvino", "onnxruntime", "numba", "torc
 
 @cache
 def usable_cores() -> int:
-    """Cores that this process may use: its affinity mask, cut by the cgroup's processor quota where there is one."""
+    """Cores that this process may use: its affinity mask, limited by the cgroup's processor quota where there is one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _cgroup_cores()
     return max(1, min(cores, math.ceil(quota))) if quota else cores
 
 
 def _cgroup_cores() -> float | None:
-    """The least processor quota of this process's cgroup and those around it, in cores; None where there is none."""
+    """The smallest processor quota of this process's cgroup and its parents, in cores; None where there is none."""
     quotas = []
     for folder in _cgroup_folders("cpu"):
         try:  # version 2
@@ -44,7 +44,7 @@ def _cgroup_cores() -> float | None:
 
 
 def _cgroup_folders(controller: str) -> list[Path]:
-    """Where limits of this process stand: its cgroup and all around it, of version 2 and of version 1."""
+    """The folders with limits of this process: its cgroup and all parents, of version 2 and of version 1."""
     root = Path("/sys/fs/cgroup")
     folders = {root: None, root / controller: None}  # in a container its own cgroup is mounted here
     try:
@@ -84,7 +84,7 @@ def _memory_gib() -> float:
 
 
 def available_memory_bytes() -> int | None:
-    """Memory that this process can still take: the system's, cut by the cgroup's limit. None where unknown."""
+    """Memory that this process can still take: the system's, limited by the cgroup's limit. None where unknown."""
     limits = []
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
@@ -104,13 +104,13 @@ def available_memory_bytes() -> int | None:
 
 
 class OtherLoad:
-    """What other processes take of the cores that this process may use, from when it is made."""
+    """Measures how much other processes use the cores that this process may use, from the moment this object is made."""
 
     def __init__(self) -> None:
         self._before = _busy_s()
 
     def cores(self) -> float | None:
-        """Returns how many cores others have kept busy since, on average; None where the system doesn't say, or too early."""
+        """Returns how many cores others have used since then, on average; None if the system doesn't say or it is too early."""
         now = _busy_s()
         if now is None or self._before is None:
             return None
@@ -119,8 +119,8 @@ class OtherLoad:
 
 
 def _busy_s() -> tuple[float, float, float] | None:
-    """The time, how long the usable cores have worked, and how long for this process [s]; None where that isn't known."""
-    import psutil  # here: plain inference needn't wait for it
+    """The time, the busy time of the usable cores, and the part of it for this process [s]; None where that isn't known."""
+    import psutil  # here, so that plain inference needn't wait for it
 
     try:
         usable = psutil.Process().cpu_affinity() if hasattr(psutil.Process, "cpu_affinity") else None
@@ -146,7 +146,7 @@ def peak_memory_mib() -> float | None:
 
 @dataclass(frozen=True)
 class Machine:
-    """Describes where something ran; every figure in a report is next to one of these."""
+    """Describes where something ran; every figure in a report comes with one of these."""
 
     cpu: str
     cpu_features: tuple[str, ...]
@@ -167,7 +167,7 @@ class Machine:
 
 
 def describe() -> Machine:
-    """Describes this machine; imports nothing heavy to learn versions."""
+    """Describes this machine; finds versions without heavy imports."""
     cpu, features = _cpu_info()
     return Machine(cpu, features, usable_cores(), _memory_gib(), f"{platform.system()} {platform.machine()}",
                    platform.python_version(), versions_of(_REPORTED))
@@ -199,8 +199,8 @@ def check_threads(threads: int | None) -> int:
 
 
 def switch_off_telemetry() -> None:
-    """Keeps the libraries that we use from asking or telling the network anything; call it before they are imported."""
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks for the newest version
+    """Keeps the libraries that we use from sending or requesting anything over the network; call it before they are imported."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks the network for the newest version
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime's would keep an identity below the home folder, too
     # OpenVINO and NNCF have no switch of their own, but both do without this package where it can't be imported.

@@ -1,6 +1,6 @@
-"""From a confusion matrix to IoU per class and category, mIoU, iIoU and pixel accuracy. One rule for all of the project.
+"""From a confusion matrix to IoU per class and category, mIoU, iIoU and pixel accuracy. The whole project uses this one rule.
 
-The rule is cityscapesScripts' (`evaluation/evalPixelLevelSemanticLabeling.py`): pixels whose truth is 255 count nowhere; a class
+The rule is cityscapesScripts' (`evaluation/evalPixelLevelSemanticLabeling.py`): pixels with truth 255 are not counted; a class
 with neither truth nor prediction is left out (its IoU is NaN); one that is predicted but absent scores 0. iIoU is IoU with each
 instance weighted as if it had its class's mean size, so that near and far ones count alike (Cordts et al., CVPR 2016).
 """
@@ -36,18 +36,18 @@ def confusion_matrix(truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.ui
 def frame_miou(matrix: npt.NDArray[np.int64]) -> float:
     """Returns the mean IoU of the classes that a frame's truth has; NaN without truth.
 
-    A class that some pixels were taken for by mistake would count as 0 in `Scores.miou`; of a single frame that says little.
+    In `Scores.miou` a class that is only predicted, by mistake, counts as 0; for a single frame that would say little.
     """
     iou, there = np.array(_iou(*_parts(matrix))), matrix.sum(1) > 0
     return float(iou[there].mean()) if there.any() else float("nan")
 
 
 class InstanceCounts:
-    """Pixels of instances that were hit and missed, weighted by the mean size of their class over their own: what iIoU needs.
+    """Hit and missed pixels of instances, for iIoU; each is weighted by its class's mean instance size divided by its own size.
 
     Attributes:
-        hits, misses: (C,) by the class; the prediction must have it.
-        category_hits, category_misses: (K,) by the category; any class of it will do.
+        hits, misses: (C,) per class; a hit predicts that class.
+        category_hits, category_misses: (K,) per category; a hit predicts any class of it.
         frames: how many were added.
     """
 
@@ -74,7 +74,7 @@ class InstanceCounts:
         truth = self._train_ids[ids // INSTANCE_FACTOR]
         counted = (truth >= 0) & (truth != IGNORE)
         ids, predicted, truth = ids[counted], predicted[counted], truth[counted]
-        size = np.bincount(ids)  # by instance id, as all that follow
+        size = np.bincount(ids)  # by instance id, like all arrays that follow
         present = np.flatnonzero(size)
         of_class = self._train_ids[present // INSTANCE_FACTOR]
         weight = self._sizes[of_class] / size[present]
@@ -98,13 +98,13 @@ class Scores:
     Attributes:
         miou: mean of the IoUs that exist; NaN if none does.
         per_class_iou: IoU by class name; NaN for a class with neither truth nor prediction.
-        per_class_precision: share of the pixels taken for a class that are it; NaN where none was.
+        per_class_precision: share of the pixels predicted as a class that are correct; NaN where none was.
         per_class_recall: share of a class's pixels that were found; NaN where it has none.
-        per_class_share: of all pixels that count, by their truth; NaN if none counts.
+        per_class_share: share of all counted pixels whose truth is the class; NaN if none is counted.
         pixel_accuracy: correct pixels among those that count; NaN if none counts.
         pixels: how many count.
-        category_miou, per_category_iou: the same of categories; None for a label set without them.
-        iiou, per_class_iiou: of the classes whose instances are told apart; None without instance ids.
+        category_miou, per_category_iou: the same for categories; None for a label set without them.
+        iiou, per_class_iiou: for the classes whose instances have separate ids; None without instance ids.
         category_iiou, per_category_iiou: of the categories that have such classes only; None without instance ids.
     """
 
@@ -170,7 +170,7 @@ def _iou(hits: npt.NDArray[Any], misses: npt.NDArray[Any], false_positives: npt.
 
 
 def _share(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> list[float]:
-    """Returns part by whole (C,); NaN where there is no whole."""
+    """Returns part divided by whole (C,); NaN where there is no whole."""
     whole = whole.astype(np.float64)
     values: list[float] = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0).tolist()
     return values

@@ -1,11 +1,11 @@
 """Weights files: the names of those shipped, and the description that each carries in its own header.
 
 A weights file is safetensors. Its metadata holds one JSON text under the key `lraspp`: everything needed to rebuild the
-network and to use it rightly (`Description`). Beside each shipped `NAME.safetensors` lie `NAME.onnx` and `NAME_int8.onnx`, which
-carry the same text, so that running needs no torch.
+network and to use it correctly (`Description`). Beside each shipped `NAME.safetensors` are `NAME.onnx` and `NAME_int8.onnx`,
+which carry the same text, so that running needs no torch.
 
-An exported file says of the export itself, too, under the key `lraspp_export` (`Export`): precision, output, and how near it
-comes to the network. The same network in int8 is `NAME_int8.onnx`.
+An exported file also describes the export itself, under the key `lraspp_export` (`Export`): precision, output, and how close its
+results are to the network's. The same network in int8 is `NAME_int8.onnx`.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ from seg.errors import SegError, did_you_mean
 from seg.label_sets import LabelSet
 
 METADATA_KEY, EXPORT_KEY = "lraspp", "lraspp_export"
-FORMAT_VERSION = 2  # 2 brought `long_side`
+FORMAT_VERSION = 2  # version 2 added `long_side`
 SHIPPED_FOLDER = Path(__file__).parent / "assets"
 DEFAULT = "street_small"
-# What is taken for weights by mistake.
+# Files that users give as weights by mistake.
 _OTHERS = {".ckpt": "a checkpoint of a training", ".pt": "a file of torch", ".pth": "a file of torch",
            ".pt2": "an export for torch", ".xml": "an export for OpenVINO", ".bin": "a part of an export for OpenVINO"}
 _NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}  # of safetensors
@@ -46,8 +46,8 @@ class Description:
         license: SPDX name, or a sentence where there is none.
         metrics: measured when the file was made, such as {"val/miou": 0.6}.
         training: how the weights came about: command, duration, versions, date.
-        long_side: of the frames that it is most accurate on [px], found by measurement: a network sees things at the scale
-            that it learnt. None where nobody measured it; frames then run at their own size.
+        long_side: longer side of the frames on which it is most accurate [px], found by measurement: a network recognises
+            things best at the scale that it learnt. None if nobody measured it; frames then run at their own size.
         format_version: of this description.
     """
 
@@ -92,20 +92,21 @@ class Description:
 
 @dataclass(frozen=True)
 class Export:
-    """What an exported file says of how it was made, and of how near it comes to the network.
+    """What an exported file says about how it was made, and about how close its results are to the network's.
 
     Attributes:
         precision: "fp32", "bf16" or "int8": of the weights and, except for `kept_fp32`, of the arithmetic.
         output: "scores" of the decoder's own size, or "labels" of the frame's.
         size_hw: the only (H, W) that it takes; None for any.
-        largest_difference: of scores from the network's, in units of the standard deviation of those. Of labels: by how
-            much, in the same units, the network scores one of them below its own.
+        largest_difference: for scores, the largest difference from those of the network, in units of the standard deviation of
+            the network's scores. For labels, the most by which the network scores one of them below its own label, in the
+            same units.
         agreement: share of the pixels that get the same label.
-        compared_frames: on how many frames both were measured.
+        compared_frames: the number of frames on which both were measured.
         engines: that ran it.
         weights_sha256: of the safetensors file; None for a network that came from none.
         kept_fp32: the parts that int8 leaves in float32.
-        calibration_frames: from how many frames the ranges of int8 come.
+        calibration_frames: the number of frames that the ranges of int8 come from.
         format_version: of this text.
     """
 
@@ -145,7 +146,7 @@ class Export:
 
 
 def sha256(path: Path) -> str:
-    """Returns the hash of a file's bytes, by which an export knows the weights that it came from.
+    """Returns the hash of a file's bytes, which identifies the weights that an export came from.
 
     Raises:
         SegError: it can't be read.
@@ -242,7 +243,7 @@ def describe_anew(path: str | Path, **changes: Any) -> list[Path]:
     Raises:
         SegError: a file can't be read or written, or is damaged.
     """
-    from seg.files import atomic_write  # here, because OpenCV comes along, and reading a description needs none
+    from seg.files import atomic_write  # here, because it imports OpenCV, and reading a description needs none
 
     path = Path(path)
     family = [path.with_suffix(".safetensors"), path.with_suffix(".onnx"), int8_file(path)]
@@ -252,7 +253,7 @@ def describe_anew(path: str | Path, **changes: Any) -> list[Path]:
             continue
         texts = {METADATA_KEY: replace(read_description(file), **changes, format_version=FORMAT_VERSION).to_json()}
         if file.suffix == ".onnx" and before is not None and (export := read_export(file)) is not None:
-            if export.weights_sha256 not in (None, before):  # of other weights that lay here once
+            if export.weights_sha256 not in (None, before):  # an export of other weights that were here before
                 continue
             texts[EXPORT_KEY] = replace(export, weights_sha256=export.weights_sha256 and after).to_json()
         if file.suffix == ".safetensors":
@@ -268,7 +269,7 @@ def describe_anew(path: str | Path, **changes: Any) -> list[Path]:
 
 
 def int8_file(weights: Path) -> Path:
-    """Returns where the same network in int8 is looked for: NAME_int8.onnx next to NAME.safetensors or NAME.onnx."""
+    """Returns the path where the same network in int8 is expected: NAME_int8.onnx next to NAME.safetensors or NAME.onnx."""
     return weights.with_name(f"{weights.stem}_int8.onnx")
 
 
@@ -284,7 +285,7 @@ def _metadata(path: Path) -> dict[str, str]:
 
 @contextmanager
 def _faults_named(path: Path) -> Iterator[None]:
-    """Says of a file that can't be read or is damaged what it is."""
+    """Turns errors from a missing, unreadable or damaged file into a SegError that names it."""
     try:
         yield
     except FileNotFoundError:

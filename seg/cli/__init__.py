@@ -1,1 +1,1 @@
-"""Command lines: they parse arguments, wire the parts and turn errors into sentences and exit codes."""
+"""Command lines: they parse arguments, connect the parts and turn errors into sentences and exit codes."""

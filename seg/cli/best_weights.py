@@ -18,7 +18,7 @@ def _main(argv: Sequence[str] | None) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN/NAME.safetensors")
     arguments = parser.parse_args(argv)
 
-    from seg.training.export import export_run  # here: torch takes seconds, and wrong options should not wait for it
+    from seg.training.export import export_run  # here: torch takes seconds to import; options are checked first
 
     print(export_run(arguments.run, arguments.output))
 

@@ -38,7 +38,7 @@ def model_card(name: str, description: Description) -> Document:
     if metrics.get("curve"):
         blocks += [Heading("Course of training"), Text("Validation mIoU of the averaged weights."), _curve(metrics["curve"])]
     if training.get("settings"):
-        import yaml  # comes with training; inference alone does without
+        import yaml  # installed with training only; inference alone must work without it
 
         settings = yaml.safe_dump(training["settings"], sort_keys=False, default_flow_style=None, width=110)
         blocks += [Heading("Recipe"), Listing(training.get("command", "")), Listing(settings, "yaml")]
@@ -50,7 +50,7 @@ def _facts(description: Description) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = [
         ("network", f"{description.network} on {arguments['encoder_name']}, output stride "
                     f"{arguments['encoder_output_stride']}, F = {arguments['decoder_channels']}, "
-                    f"{arguments.get('pool', 'global')} pooling"),  # R-ASPP has no choice
+                    f"{arguments.get('pool', 'global')} pooling"),  # R-ASPP always pools globally
         ("classes", f"{len(label_set)} of {label_set.name}: {', '.join(label_set.classes)}"),
         ("trained at", "{}x{} crops".format(*description.train_size_hw)),
         ("best at", f"frames whose longer side is {description.long_side} px, to which they are scaled by default; measured on "

@@ -1,8 +1,8 @@
-"""The one handler under every command line: what a user can mend becomes a sentence and an exit code, no traceback.
+"""The error handler of every command line: an error that a user can fix becomes a sentence and an exit code, not a traceback.
 
-Exit codes: 0 done; 2 the user must mend something (argparse uses the same), or the machine has no more disk or memory; 130
-interrupted by Ctrl-C, 143 ended by SIGTERM, 129 by SIGHUP. Anything else that escapes is a defect of ours, and its traceback is
-what we need to see.
+Exit codes: 0 done; 2 the user must fix something (argparse uses the same), or the machine has no more disk or memory; 130
+interrupted by Ctrl-C, 143 ended by SIGTERM, 129 by SIGHUP. Any other exception is a bug of ours, and we need to see its
+traceback.
 """
 
 import argparse
@@ -32,20 +32,20 @@ Main = Callable[[Sequence[str] | None], int | None]
 def run(main: Main, argv: Sequence[str] | None = None) -> int:
     """Runs `main(argv)` and returns the exit code of the process.
 
-    A `main` that keeps something when Ctrl-C comes says so by `raise KeyboardInterrupt("Kept ...")`; that is printed.
+    If `main` keeps something on Ctrl-C, it says so by `raise KeyboardInterrupt("Kept ...")`; that text is printed.
 
     Args:
         main: takes the arguments after the program's name, None for those of the process; returns an exit code.
         argv: handed on to `main`.
     """
     switch_off_telemetry()
-    # A terminal that can't show a character, as of a file's name, is no reason to stop.
+    # If a terminal can't show a character, for example in a file's name, that is no reason to stop.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
     try:
         code = main(argv)
-        if sys.stdout is not None:  # as where the parent has closed it
+        if sys.stdout is not None:  # it is None where the parent has closed it
             sys.stdout.flush()  # a closed pipe or a full disk shows here, not at exit
         return code or 0
     except SegError as error:
@@ -53,8 +53,8 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
         return EXIT_ERROR
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        foreign = re.search(r"'([A-Za-z][\w-]*)", str(error)) if not package else None  # Lightning's have no name, but quote it
-        if foreign is None and package in ("", "seg", "datasets"):  # a defect of ours
+        foreign = re.search(r"'([A-Za-z][\w-]*)", str(error)) if not package else None  # Lightning's have only a quoted name
+        if foreign is None and package in ("", "seg", "datasets"):  # a bug of ours
             raise
         how = f"pip install {foreign[1]}" if foreign else "In a checkout: make install, or pip install '.[train,export]'"
         print(f"error: This needs {foreign[1] if foreign else package}, which is not installed. {how}.", file=sys.stderr)
@@ -62,10 +62,10 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print("\n" + " ".join(["Interrupted.", *map(str, interrupt.args)]), file=sys.stderr)
         return interrupt.exit_code if isinstance(interrupt, Interrupted) else EXIT_INTERRUPTED
-    except BrokenPipeError:  # as in `infer.py ... | head`: the reader has what it wanted
+    except BrokenPipeError:  # such as `infer.py ... | head`: the reader has read enough
         _drop_output()
         return 0
-    except OSError as error:  # what a library met where none of us looked: a full disk, a name that is too long, no rights
+    except OSError as error:  # an error in a library that our code didn't check: full disk, name too long, no rights
         if error.errno is None:
             raise
         if error.filename is None:
@@ -79,8 +79,8 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
 
 
 def _drop_output() -> None:
-    """Lets what standard output still holds go nowhere, for at exit Python would try again and fail."""
-    with suppress(OSError, AttributeError):  # it is no file
+    """Discards what standard output still holds, because Python would try to write it again at exit and fail."""
+    with suppress(OSError, AttributeError):  # standard output is not a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -92,7 +92,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parses, once it is sure that no argument is empty."""
+        """Parses the arguments after a check that none is empty."""
         check_not_empty(sys.argv[1:] if args is None else args)
         return super().parse_args(args, namespace)
 
@@ -105,7 +105,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def check_not_empty(arguments: Sequence[str]) -> None:
-    """Refuses empty arguments, for as a path one would mean the current folder.
+    """Refuses empty arguments, because an empty path would mean the current folder.
 
     Raises:
         SegError: there is one; the message names the option before it.
@@ -118,7 +118,7 @@ def check_not_empty(arguments: Sequence[str]) -> None:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Returns (height, width) of "HxW", as the type of an argument."""
+    """Returns (height, width) of "HxW"; used as the type of an argument."""
     height, _, width = text.lower().partition("x")
     if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size; write height x width, such as 360x480")
@@ -145,7 +145,7 @@ class Interrupted(KeyboardInterrupt):
     """Work that was ended by a signal.
 
     Attributes:
-        exit_code: that says which one.
+        exit_code: tells which signal.
     """
 
     def __init__(self, text: str, signal_number: int) -> None:
@@ -154,12 +154,12 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruption:
-    """Makes the first Ctrl-C, SIGTERM or SIGHUP a wish that long work looks at between two steps; the second interrupts at once.
+    """Turns the first Ctrl-C, SIGTERM or SIGHUP into a flag that long work checks between steps; the second interrupts at once.
 
-    So a frame is finished, files are closed and a report of what was measured is written. Use it with `with`.
+    In this way a frame is finished, files are closed and a report of what was measured is written. Use it with `with`.
 
     Attributes:
-        wished: whether one of them came.
+        wished: whether one of these signals came.
     """
 
     _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -172,7 +172,7 @@ class Interruption:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # Python allows signal handlers nowhere else
             for number in self._SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, for example, ignores SIGHUP
                     self._before[number] = signal.signal(number, self._handle)
         return self
 
@@ -181,7 +181,7 @@ class Interruption:
             signal.signal(number, before)
 
     def error(self, text: str = "") -> Interrupted:
-        """Returns what to raise when the work has come to its end, with a sentence that says what was kept."""
+        """Returns the exception to raise when the work has ended, with a sentence that says what was kept."""
         return Interrupted(text, self._signal_number)
 
     def _handle(self, signal_number: int, frame: FrameType | None) -> None:

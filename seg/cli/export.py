@@ -44,7 +44,7 @@ def _main(argv: Sequence[str] | None) -> None:
     if arguments.file is not None:
         options.check_file(arguments.file)
 
-    # Here, because torch takes seconds, and wrong options should not wait for it.
+    # Imported here, because torch takes seconds, and wrong options should fail before that.
     from seg.export.exporter import export_weights
 
     path, export = export_weights(weights, arguments.file, options)

@@ -18,7 +18,7 @@ from seg.weights import DEFAULT
 
 Readers = Mapping[str, Callable[[str, str], Any]]
 PROGRAM = "python infer.py"
-_PORT = "8000"  # of a page
+_PORT = "8000"  # default of the page
 _DESCRIPTION = """Segments pictures, a video or a data set.
 
   {program} street.jpg frames/ "more/*.png"                pictures, folders, globs
@@ -111,10 +111,10 @@ def _infer(argv: Sequence[str] | None, readers: Readers, program: str) -> None:
     ways.check(options)
     import cv2
 
-    # OpenCV and the engines take a while: not before the arguments are right
+    # OpenCV and the engines take a while to import, so the arguments are checked first
     from seg.cli import infer_modes, infer_video
 
-    # What is wrong with a video or picture is said by us, in one sentence.
+    # Our own message says in one sentence what is wrong with a video or picture.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
@@ -128,7 +128,7 @@ def _infer(argv: Sequence[str] | None, readers: Readers, program: str) -> None:
 
 
 def _check(arguments: argparse.Namespace, program: str) -> None:
-    """Refuses what doesn't go together, so that no option is silently ignored."""
+    """Refuses options that don't go together, so that no option is silently ignored."""
     modes = [name for name, given in (("INPUT", bool(arguments.inputs)), ("--video", arguments.video is not None),
                                       ("--dataset", arguments.dataset is not None)) if given]
     if not modes:

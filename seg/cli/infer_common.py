@@ -1,4 +1,4 @@
-"""What the modes of `infer.py` share: loading what runs, saying what happens, reports."""
+"""What the modes of `infer.py` share: loading the network, telling the user what happens, reports."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 def load(options: InferOptions, kinds: Sequence[str]) -> Predictor:
-    """Loads what runs, and says how frames reach it."""
+    """Loads the predictor, and tells the user how frames are passed to it."""
     predictor = Predictor.load(options.weights, options.engine, options.precision, options.threads,
                                options.size, options.fit, confidence="confidence" in kinds)
     if predictor.size_hw is not None:
@@ -42,7 +42,7 @@ def look(options: InferOptions, label_set: LabelSet, kinds: Sequence[str]) -> tu
     """Returns the label set in the wanted colours, and the train ids that are highlighted, None for all.
 
     Raises:
-        SegError: there is no such class, or nothing is drawn that it would be seen in.
+        SegError: there is no such class, or no drawn output is wanted in which it could be seen.
     """
     names = None if options.classes is None else [name.strip() for name in options.classes.split(",") if name.strip()]
     drawn = not set(DRAWN).isdisjoint(kinds)
@@ -56,7 +56,7 @@ def look(options: InferOptions, label_set: LabelSet, kinds: Sequence[str]) -> tu
 
 
 def choose(predictor: Predictor, frames_bgr: Iterable[UInt8Array], quiet: bool, complete: bool) -> None:
-    """Lets "auto" choose on these frames, see `Predictor.choose`; says on a terminal what takes so long the first time."""
+    """Lets "auto" choose on these frames, see `Predictor.choose`; on a terminal it says why this takes long the first time."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         predictor.choose(frames_bgr, complete)
@@ -71,7 +71,7 @@ def all_of(heading: Sequence[str], faults: Sequence[str]) -> str:
 
 
 def examples_for(options: InferOptions, table: UInt8Array | None = None) -> list[ExampleCollector]:
-    """Returns what keeps frames for a report that shows pictures, where one is wanted."""
+    """Returns collectors of frames for a report with pictures; none if no such report is wanted."""
     return [ExampleCollector(table)] if any(path.suffix.lower() == ".html" for path in options.report) else []
 
 
@@ -93,7 +93,7 @@ def say(options: InferOptions, text: str) -> None:
 
 
 def progress(items: Iterable[_T], total: int | None, quiet: bool, what: str = "frames") -> Iterator[_T]:
-    """Hands the items on; shows how far it is on standard error where that is a terminal."""
+    """Yields the items; shows the progress on standard error if that is a terminal."""
     with progress_bar(quiet, what) as bar:
         task = bar.add_task("", total=total)
         for item in items:
@@ -102,7 +102,7 @@ def progress(items: Iterable[_T], total: int | None, quiet: bool, what: str = "f
 
 
 def progress_bar(quiet: bool, what: str = "frames") -> Progress:
-    """Returns a progress bar on standard error, which says nothing where that is no terminal."""
+    """Returns a progress bar on standard error; it shows nothing if that is not a terminal."""
     console = Console(stderr=True)
     return Progress(BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn(), console=console,
                     refresh_per_second=4, transient=True, disable=quiet or not console.is_terminal)

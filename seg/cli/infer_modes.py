@@ -1,4 +1,4 @@
-"""`infer.py` on pictures and data sets. Each mode checks what can be checked before it works."""
+"""`infer.py` on pictures and data sets. Each mode checks all that it can before the work starts."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -43,7 +43,7 @@ def pictures(options: InferOptions) -> None:
     writer.faults, examples = source.faults, examples_for(options)
     with Interruption() as interruption, opened(source) as stream, Sinks([writer, *examples], stream) as sinks:
         choose(predictor, source.preview(TRIED_FRAMES), options.quiet, complete=bool(options.report))
-        # Pictures may all differ in size, and each size would be warmed up: only where a report asks for speed.
+        # Pictures may all differ in size, and each size needs its own warm-up. So warm up only if a report asks for speed.
         warm_up_runs = None if options.report else 0
         taken = progress(samples(source, lambda: interruption.wished), stream.frames, options.quiet)
         result = evaluate(predictor, taken, predictor.label_set, sinks.take_sample, warm_up_runs=warm_up_runs,
@@ -110,7 +110,7 @@ def dataset(options: InferOptions, readers: Mapping[str, Any]) -> None:
 
 
 def find_size(options: InferOptions, readers: Mapping[str, Any]) -> None:
-    """Finds the long side at which the weights are most accurate on a split, and notes it in their description."""
+    """Finds the long side at which the weights are most accurate on a split, and writes it to their description."""
     reader, indices = _open(options, readers)
     path = weights.find(options.weights)
     check_writable_folder(path.parent)
@@ -137,7 +137,7 @@ def _open(options: InferOptions, readers: Mapping[str, Any]) -> tuple[Any, list[
 
 
 def _table(options: InferOptions, predictor: Predictor, reader: Any) -> UInt8Array | None:
-    """Returns what maps predictions to the data set's classes; None where they are the same, or must be."""
+    """Returns the table from predictions to the data set's classes; None where they are the same, or have to be."""
     if options.class_map is None:
         check_same_classes(predictor, reader.label_set)
         return None

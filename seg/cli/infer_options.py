@@ -1,4 +1,4 @@
-"""What a command line of `infer.py` asks for, as a typed record: the parser's namespace goes no further than `seg.cli.infer`."""
+"""The options of a command line of `infer.py`, as a typed record; only `seg.cli.infer` uses the parser's namespace."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from seg import palettes
 
-if TYPE_CHECKING:  # what gives the types loads OpenCV and the engines, which wait until the options are known to be right
+if TYPE_CHECKING:  # these modules load OpenCV and the engines, which is done only after the options are checked
     from seg.runtime.preprocess import Fit, Size
     from seg.video.pipeline import Mode
 
@@ -63,7 +63,7 @@ class InferOptions:
 
     @classmethod
     def of(cls, arguments: Namespace, command: Sequence[str], default_weights: str) -> Self:
-        """Takes the parser's namespace, and fills in what stands for an option that wasn't given."""
+        """Takes the parser's namespace, and fills in defaults for options that weren't given."""
         defaults = {"split": "val", "fit": "stretch", "mode": "latency", "weights": default_weights}
         given: dict[str, Any] = {field.name: getattr(arguments, field.name) for field in fields(cls) if field.name != "command"}
         given |= {name: default for name, default in defaults.items() if given[name] is None}

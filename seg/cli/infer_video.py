@@ -1,4 +1,4 @@
-"""`infer.py --video`: from a video, a camera, a folder of videos into files, pictures, a window and a page."""
+"""`infer.py --video`: from a video, a camera or a folder of videos to files, pictures, a window and a page."""
 
 import re
 import sys
@@ -27,9 +27,9 @@ from seg.video.source import PIPE
 
 
 def video(options: InferOptions) -> None:
-    """Segments videos into windows, files, pictures and a page; those of a folder in turn, whatever is wrong with some."""
+    """Segments videos into windows, files, pictures and a page; those of a folder one after another, even if some fail."""
     assert options.video is not None
-    # the video itself goes to standard output, where that is asked for
+    # where it is asked for, standard output carries the video itself
     with redirect_stdout(sys.stderr) if str(options.output) == PIPE else nullcontext(), ExitStack() as stack:
         setting = _Setting(options, stack)
         folder = Path(options.video)
@@ -43,7 +43,7 @@ def video(options: InferOptions) -> None:
 
 
 def _work_on_all(setting: "_Setting", paths: Sequence[Path]) -> None:
-    """Works on several videos, and says at the end what was wrong with which."""
+    """Works on several videos, and says at the end which of them failed and why."""
     setting.prepare()
     stems = Counter(path.stem.casefold() for path in paths)
     done, faults = 0, list[str]()
@@ -64,7 +64,7 @@ def _work_on_all(setting: "_Setting", paths: Sequence[Path]) -> None:
 
 
 class _Setting:
-    """What all videos of a command share, made where it is first needed, so that what is cheap to check is checked before."""
+    """What all videos of a command share. Each part is made when it is first needed, so that cheap checks come first."""
 
     def __init__(self, options: InferOptions, stack: ExitStack) -> None:
         self.options, self._stack = options, stack
@@ -81,18 +81,18 @@ class _Setting:
         self.first: Show = "color" if self.kinds[0] == "color" else "overlay"
 
     def check_for_many(self, folder: Path, videos: int) -> None:
-        """Refuses what is for one video alone."""
+        """Refuses options that only make sense for a single video."""
         output = self.options.output
         if self.options.report or (output is None and self.address is None) or (output is not None and output.suffix):
             raise SegError(f"{folder} holds {videos} videos; they are written into a folder, without a report: --output FOLDER.")
 
     def prepare(self) -> None:
-        """Makes all of it."""
+        """Makes all parts."""
         _ = self.look, self.page
 
     @cached_property
     def predictor(self) -> Predictor:
-        """What runs."""
+        """The predictor that runs."""
         return load(self.options, self.kinds)
 
     @cached_property
@@ -103,7 +103,7 @@ class _Setting:
 
     @cached_property
     def page(self) -> Page | None:
-        """The page, which serves until all is done; None where none is asked for."""
+        """The page, which is served until all is done; None if no page is asked for."""
         if self.address is None:
             return None
         (label_set, shown), (host, port) = self.look, self.address
@@ -129,7 +129,7 @@ class _Video:
         self._sinks: list[Sink] = [VideoFile(path, Painter(label_set, kind, shown), overwrite=options.overwrite,
                                              threads=((options.threads or 0) + 1) // 2) for path, kind in self._files]
         pictures = [kind for kind in setting.kinds if kind not in DRAWN]
-        if pictures:  # of several videos each has a folder of its own
+        if pictures:  # with several videos, each has its own folder
             assert options.output is not None  # see `_Setting`
             self._sinks.append(PictureWriter(options.output, pictures, label_set, lambda item: f"{stem}/{item.index:06d}.png"))
         self._window = None
@@ -148,7 +148,7 @@ class _Video:
         return self._window is not None and self._window.was_quit
 
     def run(self) -> None:
-        """Works on it, and says what came of it.
+        """Works on it, and prints the result.
 
         Raises:
             SegError: as `seg.video.run`, or the source ended before its end.
@@ -180,7 +180,7 @@ class _Video:
             raise SegError(f"{done.fault} {'It is' if frames == 1 else 'They are'} kept in {kept}." if kept else str(done.fault))
 
     def _wait_for_viewer(self, interruption: Interruption) -> None:
-        """Says where the page is; where a file is shown there alone, it begins when somebody looks."""
+        """Says where the page is. If a file is shown only there, it waits for the first viewer."""
         page = self._setting.page
         if page is None:
             return
@@ -192,14 +192,14 @@ class _Video:
             page.wait_for_viewer(lambda: interruption.wished)
 
     def _kept(self) -> str:
-        """Returns where what was written lies, in words; nothing where nothing is."""
+        """Returns, in words, where the written files are; empty if there are none."""
         files = [str(sink.kept) for sink in self._sinks if isinstance(sink, VideoFile) and sink.kept is not None]
         folders = [f"{sink.folder}/" for sink in self._sinks if isinstance(sink, PictureWriter) and sink.written]
         return " and ".join(files + folders)
 
 
 class _Bar:
-    """Shows on a terminal's standard error how far a video is; a `seg.flow.Sink`, used with `with`."""
+    """Shows the progress of a video on standard error, if that is a terminal; a `seg.flow.Sink`, used with `with`."""
 
     name = "progress"
     in_callers_thread = True
@@ -244,7 +244,7 @@ def _video_targets(output: Path | None, source: str, stem: str, kinds: Sequence[
 
 
 def _stem(source: str) -> str:
-    """Returns what files are named after."""
+    """Returns the stem for the names of files."""
     if source.isdecimal():
         return f"camera{source}"
     return "stream" if "://" in source or source == PIPE else re.sub(r"_?%\d*d", "", Path(source).stem) or "frames"

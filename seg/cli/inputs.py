@@ -1,6 +1,6 @@
-"""What `infer.py` reads that is no video, as sources: pictures, and the samples of a data set.
+"""The sources of `infer.py` other than videos: pictures, and the samples of a data set.
 
-Those that can't be read or labelled are left out; the others are worked on all the same, and what failed is said at the end.
+Those that can't be read or labelled are left out. The others are still processed, and the failures are listed at the end.
 """
 
 from abc import ABC, abstractmethod
@@ -21,11 +21,11 @@ class _Files(ABC, Generic[T]):
     """A `seg.flow.Source` of files, in the order given.
 
     Attributes:
-        faults: what was wrong with those that were left out, each naming its file.
+        faults: a sentence for each file that was left out, with its name and what was wrong.
     """
 
     def __init__(self, name: str, items: Sequence[T], check: Callable[[UInt8Array], None]) -> None:
-        """Takes what stands for each file, and what refuses a frame that can't be labelled."""
+        """Takes one item for each file, and a check that refuses a frame that can't be labelled."""
         self.faults: list[str] = []
         self._name, self._items, self._check = name, items, check
         self._taken = 0
@@ -54,7 +54,7 @@ class _Files(ABC, Generic[T]):
 
     def preview(self, count: int) -> Iterator[UInt8Array]:
         for item in spread(self._items, count):
-            with suppress(SegError):  # it is said when its turn comes
+            with suppress(SegError):  # the error is reported when its turn comes
                 yield self._usable(item).frame_bgr
 
     def interrupt(self) -> None:
@@ -74,7 +74,7 @@ class _Files(ABC, Generic[T]):
 
 
 class PictureFiles(_Files[tuple[str, Path]]):
-    """Pictures: pairs of the name that each goes by and its path."""
+    """Pictures: pairs of name and path."""
 
     def __init__(self, pictures: Sequence[tuple[str, Path]], check: Callable[[UInt8Array], None]) -> None:
         super().__init__("pictures", pictures, check)

@@ -1,4 +1,4 @@
-"""LightningCLI with a run folder: what `seg.cli.train` runs once the arguments are known to be safe."""
+"""LightningCLI with a run folder: `seg.cli.train` runs it after it has checked that the arguments are safe."""
 
 import logging
 import re
@@ -51,9 +51,9 @@ class TrainCLI(LightningCLI):
     command = ""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Runs the subcommand; arguments as LightningCLI's. A run that fails before its first step leaves no folder behind."""
+        """Runs the subcommand, with LightningCLI's arguments. A run that fails before its first step leaves no folder behind."""
         self._made_folder = False
-        self._start = 0  # step of the checkpoint that training goes on from
+        self._start = 0  # step of the checkpoint from which training is resumed
         try:
             super().__init__(*args, **kwargs)
         except BaseException as error:
@@ -65,7 +65,7 @@ class TrainCLI(LightningCLI):
             raise
 
     def _dead_worker(self, pids: list[int]) -> SegError:
-        """Says what processes that prepared samples were reading when they died."""
+        """Returns an error that says what the processes that prepared samples were reading when they died."""
         files = ", ".join(map(str, self.datamodule.read_by(pids)))
         return SegError(f"A process that prepares samples was killed{f' while it read {files}' if files else ''}. If the file is "
                         "sound, the machine may lack memory: lower --data.workers or --data.batch_size. "
@@ -73,11 +73,11 @@ class TrainCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Returns the subcommands, and which arguments of the Trainer's methods are ours to give."""
+        """Returns the subcommands, and which arguments of the Trainer's methods we set ourselves."""
         return {name: {*LightningCLI.subcommands()[name], "weights_only"} for name in SUBCOMMANDS}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds the run's name and folder, and links what the data decides to the model."""
+        """Adds the run's name and folder, and links the model's settings that the data decides."""
         parser.add_argument("--name", type=str, required=True, help="Name of the run; its folder is RUNS/NAME.")
         parser.add_argument("--runs", type=str, default="runs", help="Folder of all runs.")
         parser.add_argument("--license", type=str, default="unknown",
@@ -95,7 +95,7 @@ class TrainCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses, and names the settings that an unknown one may have meant."""
+        """Parses; for an unknown setting, it names those that may have been meant."""
         try:
             super().parse_arguments(parser, args)
         except jsonargparse.ArgumentError as error:
@@ -126,7 +126,7 @@ class TrainCLI(LightningCLI):
         checkpoints = self.folder / "checkpoints"
         if self.settings.ckpt_path is not None:
             path = find_checkpoint(checkpoints, self.settings.ckpt_path)
-            self._start = read_checkpoint(path)["global_step"]  # read here: Lightning would end in a traceback on a damaged one
+            self._start = read_checkpoint(path)["global_step"]  # read here: a damaged one would end in a traceback of Lightning
             self.settings.ckpt_path = str(path)
             if self.subcommand == "fit" and path.resolve().parent != checkpoints.resolve():
                 self._check_free(f"{path} is of another run; give this one another")
@@ -139,8 +139,8 @@ class TrainCLI(LightningCLI):
             check_writable_folder(self.folder)
 
     def _check_free(self, advice: str) -> None:
-        """Refuses to write over a run."""
-        if getattr(rank_zero_only, "rank", 0) != 0:  # when the other processes come here the first may have begun to write
+        """Refuses to overwrite a run."""
+        if getattr(rank_zero_only, "rank", 0) != 0:  # the first process may have begun to write before the others come here
             return
         weights = self.folder / f"{self.folder.resolve().name}.safetensors"
         for path in (*sorted((self.folder / "checkpoints").glob("*.ckpt")), weights):
@@ -148,10 +148,10 @@ class TrainCLI(LightningCLI):
                 raise SegError(f"{self.folder} already holds a run, whose {path.name} would be written over. {advice} --name.")
 
     def _parse_ckpt_path(self) -> None:
-        """Leaves the settings as they are: Lightning would look for some in the checkpoint, and ours holds none."""
+        """Leaves the settings as they are: Lightning would look for settings in the checkpoint, and ours holds none."""
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Adds run folder, loggers and progress where the settings leave them to us."""
+        """Adds run folder, loggers and progress bar where the settings don't give them."""
         given = self._get(self.config_init, "trainer")
         self._get(self.config_init, "checkpoints").folder = self.folder / "checkpoints"
         self._get(self.config_init, "pictures").folder = self.folder / "pictures"
@@ -177,7 +177,7 @@ class TrainCLI(LightningCLI):
             raise SegError(f"The trainer can't be made: {' '.join(str(error).split())}") from None
 
     def after_instantiate_classes(self) -> None:
-        """Tells the task what the weights will say of their making, and the user whose weights are scored."""
+        """Tells the task what the weights file will say about the training, and tells the user which weights are scored."""
         self.model.record.command = self.command
         plain = yaml.safe_load(self._parser(self.subcommand).dump(self.settings, skip_unset=False, skip_validation=True))
         self.model.settings = {name: value for group in ("seed_everything", "model", "data", "trainer")
@@ -204,11 +204,11 @@ class TrainCLI(LightningCLI):
             if self.settings.size_frames:
                 try:
                     print(self._find_size(self.folder / f"{self.folder.resolve().name}.safetensors"))
-                except SegError as error:  # the training is done and kept
+                except SegError as error:  # the training is done and its weights are saved
                     print(f"The size at which it is most accurate was not found: {error}")
 
     def _find_size(self, weights: Path) -> str:
-        """Notes in the weights at which size they are most accurate; returns a sentence that says so."""
+        """Writes to the weights file at which size it is most accurate; returns a sentence that says so."""
         reader = self.trainer.datamodule.reader("val")  # type: ignore[attr-defined]
         chosen = spread(range(len(reader)), self.settings.size_frames)
         threads = min(torch.get_num_threads(), usable_cores())  # as in training
@@ -236,7 +236,7 @@ def train(arguments: Sequence[str], trusted: Sequence[str], data_class: type[Lig
     """Parses `arguments` and runs the subcommand.
 
     Args:
-        arguments: of LightningCLI.
+        arguments: those of LightningCLI.
         trusted: packages of the user's own whose classes the settings may name.
         data_class: the data module.
         program: what the command is called.
@@ -253,7 +253,7 @@ def train(arguments: Sequence[str], trusted: Sequence[str], data_class: type[Lig
     TrainCLI(
         SegmentationTask, data_class, args=list(arguments), seed_everything_default=0, save_config_callback=_SaveConfig,
         auto_configure_optimizers=False, load_from_checkpoint_support=False,
-        # The data module shares samples among processes itself, and repeats none in evaluation.
+        # The data module distributes samples to processes itself, and repeats none in evaluation.
         trainer_defaults={"use_distributed_sampler": False, "enable_model_summary": False},
         parser_kwargs={"prog": program,
                        "description": "Trains and validates networks. --trust PACKAGE lets the settings name its classes.",

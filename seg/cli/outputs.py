@@ -1,4 +1,4 @@
-"""Predictions on disk: pictures, where OUTPUT/KIND/ mirrors the tree of the inputs and no two share a name; submissions."""
+"""Writes predictions: pictures, with unique names in OUTPUT/KIND/, which mirrors the tree of the inputs; and submissions."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -36,8 +36,8 @@ def parse_kinds(text: str) -> tuple[str, ...]:
 def output_names(relatives: Sequence[Path]) -> list[Path]:
     """Returns the PNG below each kind's folder for each input: `a/1.png` for `a/1.jpg`.
 
-    Where two pictures of a folder differ in their suffix alone, all names of that folder keep theirs: `a/1.jpg.png`.
-    Case doesn't tell names apart, for not every file system does.
+    If two pictures of a folder differ only in their suffix, all names of that folder keep their suffix: `a/1.jpg.png`.
+    Names that differ only in case count as equal, because some file systems ignore case.
     """
     taken = Counter((path.parent, path.stem.casefold()) for path in relatives)
     clashing = {parent for (parent, _), count in taken.items() if count > 1}
@@ -49,9 +49,9 @@ class PictureWriter:
 
     Attributes:
         folder: where the folders of the kinds lie.
-        written: pictures so far.
-        frames: how many frames are wholly written.
-        faults: takes what can't be written, in words, instead of an error; None for the error.
+        written: number of pictures written so far.
+        frames: number of frames whose pictures are all written.
+        faults: a list for messages on what can't be written, instead of an error; None raises the error.
     """
 
     name = "pictures"
@@ -91,7 +91,7 @@ class PictureWriter:
                     raise SegError(f"The input {path} is in {target}, where results would go; choose another --output.")
 
     def open(self, stream: Stream) -> None:
-        """Makes sure that the folder can be written, where anything will be."""
+        """Makes sure that the folder can be written, if anything will be written."""
         if self.kinds:
             check_writable_folder(self.folder)
 
@@ -110,7 +110,7 @@ class PictureWriter:
         return True
 
     def close(self, ending: Ending) -> None:
-        """Does nothing: each picture is whole."""
+        """Does nothing: each picture is already complete."""
 
     def _picture(self, kind: str, frame_bgr: UInt8Array, prediction: Prediction) -> UInt8Array:
         train_ids = prediction.train_ids
@@ -133,11 +133,11 @@ class Submission:
         packed: a sentence that says where the zip is; None while there is none.
 
     Args:
-        folder: for the PNGs and the zip, made where it isn't there.
-        frames: the samples' names, all that will be written.
-        ending: of the PNGs' names, behind the frame's.
+        folder: for the PNGs and the zip; it is made if it is missing.
+        frames: the names of all samples that will be written.
+        ending: of the PNGs' names, after the frame's name.
         label_set: gives the label ids.
-        zip_name: of the zip. One that an earlier run left is removed, so that there is none but of these predictions.
+        zip_name: of the zip. One of an earlier run is removed, so that a zip always holds the current predictions.
 
     Raises:
         SegError: the folder can't be written, or holds other PNGs: a server's evaluator would take them for predictions.
@@ -168,10 +168,10 @@ class Submission:
         return True
 
     def close(self, ending: Ending) -> None:
-        """Writes the zip, flat, of the PNGs of all frames; none where some are missing."""
+        """Writes a zip, without folders, of the PNGs of all frames; none if some are missing."""
         if ending is not Ending.WHOLE:
             return
-        with atomic_write(self.zip_path) as file, ZipFile(file, "w") as archive:  # stored: PNGs don't get smaller
+        with atomic_write(self.zip_path) as file, ZipFile(file, "w") as archive:  # uncompressed: PNGs don't get smaller
             for path in self._files.values():
                 archive.write(path, path.name)
         megabytes = self.zip_path.stat().st_size / 1e6

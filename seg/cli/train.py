@@ -45,16 +45,16 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]], configs: Pat
     named = {path.stem: path for path in configs.glob("*.yaml")} if configs else {}
     arguments = _files_first(_with_settings_files(arguments, named))
 
-    import jsonargparse  # from here on: inference alone is installed without what training needs
+    import jsonargparse  # imported late: an installation for inference alone lacks what training needs
     from lightning_fabric.utilities.exceptions import MisconfigurationException
     from pytorch_lightning.utilities import rank_zero_only
 
     from seg.cli.lightning import train
     from seg.training.checkpoints import TrainingStopped
 
-    # It goes into the weights, and nobody else needs to know where the data is.
+    # The command is stored in the weights file, and nobody else needs to know where the data is.
     command = re.sub(r"(--data\.root)[= ]\S+", r"\1 DIR", f"{program} {shlex.join(argv)}")
-    command = re.sub(r"""(?<=[\s="':])~?/(?:[^\s"',/]+/)*""", "", command)  # of other paths the name alone
+    command = re.sub(r"""(?<=[\s="':])~?/(?:[^\s"',/]+/)*""", "", command)  # other paths: only the name
     try:
         train(arguments, trusted, data_class(), program, command)
     except jsonargparse.ArgumentError as error:
@@ -65,7 +65,7 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]], configs: Pat
         if getattr(rank_zero_only, "rank", 0):  # the first process says it; where another ended with an error, it would be killed
             return
         raise KeyboardInterrupt(str(stop)) from None
-    except ValueError as error:  # what a class that the settings name has raised; jsonargparse wraps it
+    except ValueError as error:  # raised by a class that the settings name; jsonargparse wraps it
         lacking = re.search(r"(?:Requirement|Module) '([\w-]+)[^']*' not (?:met|found)|No module named '([\w-]+)", str(error))
         if lacking is None:
             raise
@@ -80,8 +80,8 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]], configs: Pat
 
 
 def _files_first(arguments: Sequence[str]) -> list[str]:
-    """Moves the files behind `--config` to the front, in their order: what is typed next to them holds, wherever it stands."""
-    if not arguments or arguments[0].startswith("-"):  # the subcommand comes first; before it stand settings of all of them
+    """Moves the files behind `--config` to the front, in their order, so that typed options win, wherever they are."""
+    if not arguments or arguments[0].startswith("-"):  # the subcommand comes first; before it only settings for all subcommands
         return list(arguments)
     files, others, rest = list[str](), list[str](), iter(arguments[1:])
     for argument in rest:
@@ -95,10 +95,10 @@ def _files_first(arguments: Sequence[str]) -> list[str]:
 
 
 def _with_settings_files(arguments: Sequence[str], named: Mapping[str, Path]) -> list[str]:
-    """Returns the arguments with settings as text behind each --config, in the place of the file.
+    """Returns the arguments with the settings as text after each --config, instead of the file.
 
-    The files are read here because LightningCLI knows nothing of a `base`, and so that a fault in one is known before torch is
-    imported, and by the file's name.
+    The files are read here because LightningCLI doesn't know `base`, and so that an error in a file is found before torch is
+    imported, and names the file.
     """
     taken: list[str] = []
     for argument in arguments:
@@ -117,7 +117,7 @@ def _with_settings_files(arguments: Sequence[str], named: Mapping[str, Path]) ->
 
 
 def _sentence(message: str, program: str) -> str:
-    """Makes one sentence of jsonargparse's message, which may span many lines, and says what helps."""
+    """Makes one sentence of jsonargparse's message, which may span many lines, and adds what helps."""
     text = " ".join(message.split())
     refused = re.search(r"Importing '([\w.]+)' is not allowed", text)
     if refused:

@@ -1,7 +1,7 @@
 """Which classes a configuration may name. LightningCLI imports whatever a `class_path` says, and importing runs code.
 
-Allowed are the modules below and what they hold; a package of the user's own is allowed by `--trust NAME`. Everything else is
-refused before it is imported. jsonargparse keeps the rule, for every way in which a value can name a class: `class_path`,
+The modules below and their contents are allowed; `--trust NAME` allows a package of the user's own. Everything else is
+refused before it is imported. jsonargparse enforces the rule, for every way in which a value can name a class: `class_path`,
 `--trainer.logger=pkg.Cls`, `--trainer.callbacks+=pkg.Cls` and callables alike.
 """
 
@@ -29,7 +29,7 @@ def split_trust(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """Takes `--trust NAME` and `--trust=NAME` out of the arguments; returns the others, and the names.
 
     Raises:
-        SegError: a name is missing or none of a package.
+        SegError: a name is missing or is not the name of a package.
     """
     others: list[str] = []
     trusted: list[str] = []
@@ -48,6 +48,6 @@ def split_trust(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def allow_only(trusted: Sequence[str]) -> None:
     """Makes jsonargparse refuse every class outside `ALLOWED_MODULES` and `trusted`, for the rest of the process."""
-    import jsonargparse  # comes with training; what `split_trust` says must not need it
+    import jsonargparse  # installed with training only; `split_trust` must work without it
 
     jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED_MODULES, *trusted])

@@ -1,6 +1,6 @@
-"""`lraspp VERB`: one command for all that the project does. Each verb is imported when it is called, and nothing before.
+"""`lraspp VERB`: one command for all that the project does. Each verb is imported only when it is called.
 
-So `lraspp infer` starts without torch, and a verb whose packages are missing says which, while the others work.
+So `lraspp infer` starts without torch. If a verb's packages are missing, it says which, and the other verbs still work.
 """
 
 import sys
@@ -22,7 +22,7 @@ class Verb:
     Attributes:
         module: holds the verb's `main(argv)`.
         summary: what it does, for --help.
-        hands: returns what its `main` gets besides, which `seg` itself doesn't know, from the folder where that lies.
+        hands: takes the folder of `datasets` and `configs`; returns further arguments of `main` that `seg` itself doesn't know.
     """
 
     module: str
@@ -54,7 +54,7 @@ VERBS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the verb that comes first and returns its exit code.
+    """Runs the verb that is the first argument and returns its exit code.
 
     Args:
         argv: arguments after the program's name; None takes those of the process.
@@ -89,7 +89,7 @@ def _help() -> str:
 def _beside() -> Path:
     """Returns where `datasets` and `configs` lie: beside `seg` in a checkout, or where `setup.py` put them in the package.
 
-    In site-packages itself `datasets` belongs to another well-known package, which must be neither replaced nor taken.
+    Directly in site-packages, `datasets` is another well-known package, which must not be replaced or used instead.
     """
     package = Path(__file__).resolve().parents[1]
     bundle = package / "bundle"

@@ -1,4 +1,4 @@
-"""What `--eval` and `--also` ask for: predictors that look at frames another way, or at another size, on the same engine."""
+"""The predictors for `--eval` and `--also`: they evaluate frames in another way, or at another size, on the same engine."""
 
 import argparse
 from collections.abc import Callable
@@ -27,10 +27,10 @@ def add_arguments(group: Any) -> None:
 
 
 def check(options: InferOptions) -> None:
-    """Refuses options that go with another way than the one that was asked for.
+    """Refuses options that belong to another way of evaluation than the chosen one.
 
     Raises:
-        SegError: there is one.
+        SegError: there is such an option.
     """
     wanted = {options.eval, *options.also}
     for option, way in (("window", "slide"), ("overlap", "slide"), ("scales", "multiscale")):
@@ -45,14 +45,14 @@ def check(options: InferOptions) -> None:
 
 
 def predictors(options: InferOptions, predictor: Any) -> tuple[Any, dict[str, Any]]:
-    """Returns the predictor that looks as --eval says, and by name those that it is compared with.
+    """Returns the predictor that --eval chooses, and those that it is compared with, by name.
 
     Args:
         options: of the command line.
         predictor: a `Predictor` of whole frames.
 
     Raises:
-        SegError: a window, a size or a scale can't be.
+        SegError: a window, a size or a scale isn't possible.
     """
     from seg.runtime.ways import OVERLAP, SCALES, WHOLE, Multiscale, Slide
 
