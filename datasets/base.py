@@ -1,4 +1,4 @@
-"""What all readers share: a root that is checked, pairs of picture and labels, and faults that are named.
+"""What all readers share: a root that is checked, pairs of picture and labels, and faults that name their file.
 
 A reader gives uint8 RGB frames and train ids and imports only numpy and OpenCV, so that inference can use it without
 torch. A subclass names its `label_set` (or, where each root has its own, `label_set_of` a root), and says in `find` which
@@ -36,7 +36,7 @@ class Sample:
     """One frame of a split.
 
     Attributes:
-        name: unlike any other's in the data set, and the same on every machine; it may be used as a relative path.
+        name: unique in the data set, and the same on every machine; it may be used as a relative path.
         label_path: None where the data set gives no labels for it.
     """
 
@@ -61,11 +61,11 @@ class Reader:
         strict: a picture or label file without its partner is an error; else `verify` reports it.
 
     Attributes:
-        label_set: the classes, and what stands for them in label files.
+        label_set: the classes, and the values that stand for them in label files.
         samples: the frames of the split, sorted by name.
-        remark: what a user should know of this copy, such as how much of the data set it holds; empty where nothing.
-        submission_ending: what stands behind a frame's name in the files that the data set's test server takes; None
-            where there is no server.
+        remark: what a user should know of this copy, such as how much of the data set it holds; empty if there is nothing to say.
+        submission_ending: what follows a frame's name in the names of the files for the data set's test server; None
+            if there is no server.
 
     Raises:
         SegError: the root or the split isn't there, or has no samples, or pairs are incomplete.
@@ -90,7 +90,7 @@ class Reader:
 
     @classmethod
     def label_set_of(cls, root: str | Path) -> LabelSet:
-        """Returns the label set of the data set below `root`; here the one that all roots share, whatever lies there."""
+        """Returns the label set of the data set below `root`; here it is the same for all roots, whatever they hold."""
         return cls.label_set
 
     def find(self) -> Found:
@@ -103,7 +103,7 @@ class Reader:
         return f"the label set {self.label_set.name}"
 
     def meaning(self) -> dict[str, Any]:
-        """Returns what decides, beside the samples' files, which train ids `read` gives: plain types, for a cache to compare."""
+        """Returns what else than the samples' files decides the train ids from `read`; plain types, for a cache to compare."""
         return self.label_set.to_dict()
 
     def read_labels(self, path: Path) -> UInt8Array:
@@ -144,7 +144,7 @@ class Reader:
         return image_rgb, self.to_train_ids(labels, sample.label_path)
 
     def _check_fits(self, image_path: Path, image_rgb: UInt8Array, label_path: Path, labels: UInt8Array) -> None:
-        """Checks that labels are oriented like their picture. OpenCV turns pictures by EXIF, but never labels."""
+        """Checks that labels have the orientation of their picture. OpenCV rotates pictures by EXIF, but never labels."""
         orientation = _orientation(image_path)
         (h, w), (label_h, label_w) = image_rgb.shape[:2], labels.shape[:2]
         if (h, w) != (label_h, label_w):
@@ -152,7 +152,7 @@ class Reader:
             cause = f" The picture is turned by its EXIF orientation {orientation}: {_UPRIGHT}" if as_stored else ""
             raise SegError(f"{label_path} is {label_w}x{label_h}, but its picture {image_path} is {w}x{h} (width x height); both "
                            f"must be the same.{cause}")
-        if orientation != 1 and (orientation < 5 or h == w):  # else the sizes say that the labels were drawn on it as it is shown
+        if orientation != 1 and (orientation < 5 or h == w):  # else equal sizes show that labels fit the turned picture
             raise SegError(f"{image_path} is turned by its EXIF orientation {orientation}, and nothing says whether its labels "
                            f"{label_path} are, too: {_UPRIGHT}")
         if _orientation(label_path) != 1:
@@ -166,7 +166,7 @@ class Reader:
                on_sample: Callable[[int, UInt8Array, UInt8Array | None], None] | None = None) -> list[str]:
         """Reads everything and returns a sentence for each fault; empty where there is none.
 
-        What several label files hold and may not hold comes once, with the count of files and pixels.
+        A value that is not allowed and occurs in several label files is reported once, with the count of files and pixels.
 
         Args:
             track: wraps the sequence of indices, to show progress.
@@ -191,7 +191,7 @@ def _orientation(path: Path) -> int:
     try:
         return exif_orientation(path.read_bytes())
     except OSError:
-        return 1  # whoever reads it says what is wrong
+        return 1  # the code that reads it says what is wrong
 
 
 def read_lines(path: Path) -> list[str]:
@@ -236,7 +236,7 @@ def check_root(root: str | Path) -> Path:
 
 
 def locate(root: Path, detect: Callable[[Path], Layout | None], wanted: str) -> Layout:
-    """Returns what `detect` sees in `root`; if it sees nothing there, says where around it the data set lies.
+    """Returns what `detect` finds in `root`; if it finds nothing, the error says where near it the data set is.
 
     Args:
         root: the folder that the user gave.
@@ -244,7 +244,7 @@ def locate(root: Path, detect: Callable[[Path], Layout | None], wanted: str) -> 
         wanted: what a root holds, for the message.
 
     Raises:
-        SegError: `root` is a level too high or too low, holds only archives, or something else.
+        SegError: `root` is a level too high or too low, or it holds only archives or something else.
     """
     layout = detect(root)
     if layout is not None:
@@ -264,7 +264,7 @@ def locate(root: Path, detect: Callable[[Path], Layout | None], wanted: str) -> 
 
 
 def match_pairs(images: dict[str, Path], labels: dict[str, Path], split: str, label_dir: Path) -> Found:
-    """Puts together pictures and label files of the same name, sorted by it."""
+    """Pairs pictures and label files of the same name, sorted by name."""
     samples = [Sample(name, images[name], labels[name]) for name in sorted(images.keys() & labels.keys())]
     faults = [f"The picture {images[name]} of the split {split!r} has no labels in {label_dir}."
               for name in sorted(images.keys() - labels.keys())]

@@ -1,11 +1,11 @@
 """CamVid: 701 frames of four drives through Cambridge, 11 classes; training 367, validation 101, test 233 frames.
 
-Which form a folder holds is seen from its content:
+The content of a folder shows which form it holds:
 
 - SegNet's form (480x360): `train/` + `trainannot/`, likewise `val` and `test`; label files hold ids, 11 is void.
 - The original form (960x720): `701_StillsRaw_full/NAME.png` + `LabeledApproved_full/NAME_L.png`; label files hold the
-  32 colours. Splits come from `train.txt`, `val.txt`, `test.txt` in the root (a name or path a line); where there is
-  none of these, from the standard split, which goes by drive and frame number.
+  32 colours. Splits come from `train.txt`, `val.txt`, `test.txt` in the root (one name or path per line). If there is
+  none of these, they come from the standard split, which is by drive and frame number.
 - The original form sorted into folders: `train/NAME.png` + `train_labels/NAME_L.png`, likewise `val` and `test`.
 
 Sources: Brostow, Fauqueur, Cipolla, "Semantic object classes in video" (2009) for the 32 colours and the 11 groups; the
@@ -65,7 +65,7 @@ _WANTED = ("a folder with train/ and trainannot/ (SegNet's form), with train/ an
 
 
 class _Folders(NamedTuple):
-    """Where pictures and labels are, and whether those labels are colours."""
+    """The folders of pictures and labels, and whether the labels are colours."""
 
     images: Path
     labels: Path
@@ -78,7 +78,7 @@ class CamVid(Reader):
     label_set = CAMVID
 
     def find(self) -> Found:
-        """Finds the pairs of the split; see the head of this file for the forms.
+        """Finds the pairs of the split; see the docstring of this module for the forms.
 
         Raises:
             SegError: the root holds none of the forms, or not this split.
@@ -93,14 +93,14 @@ class CamVid(Reader):
         self._in_colors = folders.in_colors
         prefix = f"{self.split}/" if self.split in layout else ""
         images = pictures_in(folders.images, lambda path: prefix + path.stem)
-        # the original label files carry an L behind the name of their frame: 0001TP_006690_L.png
+        # the original label files have _L after the name of their frame: 0001TP_006690_L.png
         labels = pictures_in(folders.labels, lambda path: prefix + path.stem.removesuffix("_L"))
         if self.split in layout:
             return match_pairs(images, labels, self.split, folders.labels)
         return self._select(images, labels, folders)
 
     def _select(self, images: dict[str, Path], labels: dict[str, Path], folders: _Folders) -> Found:
-        """Picks this split's frames out of all, by its list or the standard split."""
+        """Selects this split's frames from all, by its list or the standard split."""
         lists = {split: self.root / f"{split}.txt" for split in SPLITS if (self.root / f"{split}.txt").is_file()}
         if not lists:
             def of_split(files: dict[str, Path]) -> dict[str, Path]:
@@ -132,10 +132,10 @@ class CamVid(Reader):
 
 
 def standard_split(name: str) -> str | None:
-    """Returns the split of a frame of the original set in the standard division, None if it is no such frame.
+    """Returns the standard split of a frame of the original set; None if it is not a frame of it.
 
-    The drive 0016E5 gives its densely labelled part (frames 7959 to 8159, odd numbers) to validation, 0001TP its second
-    half and Seq05VD the whole of it to test; the rest is for training.
+    The drive 0016E5 gives its densely labelled part (frames 7959 to 8159, odd numbers) to validation, 0001TP gives its
+    second half, and Seq05VD all of its frames, to test; the rest is for training.
     """
     match = re.fullmatch(r"(0001TP|0006R0|0016E5|Seq05VD)_f?(\d+)", name)
     if not match:
@@ -158,12 +158,12 @@ def _detect(folder: Path) -> dict[str, _Folders] | None:
 
 
 def _read_list(path: Path) -> list[str]:
-    # a line may also hold the label file's path behind the picture's, as SegNet's lists do
+    # a line may also hold the label file's path after the picture's, as in SegNet's lists
     return [Path(line.split()[0]).stem for line in read_lines(path)]
 
 
 @cache
 def _color_table() -> ColorTable:
-    """Made at its first use, and once."""
+    """Returns the table, which is made once, at its first use."""
     return ColorTable({color: IGNORE if name is None else CAMVID.classes.index(name) for _, color, name in COLORS_32},
                       "CamVid has 32 others")

@@ -1,6 +1,6 @@
-"""Cityscapes: street scenes of 50 German cities at 1024x2048, 19 classes; 5000 frames labelled finely, 19998 more coarsely.
+"""Cityscapes: street scenes of 50 German cities at 1024x2048, 19 classes; 5000 frames with fine labels, 19998 with coarse ones.
 
-Read as its archives unpack, all into one folder or each into one of its own name:
+It is read as its archives unpack, either all into one folder or each into a folder of its own name:
 
 - pictures: `leftImg8bit/SPLIT/CITY/FRAME_leftImg8bit.png`, SPLIT one of train, val, test (leftImg8bit_trainvaltest.zip) and
   train_extra (leftImg8bit_trainextra.zip);
@@ -35,7 +35,7 @@ from seg.errors import SegError
 from seg.files import read_instance_ids, read_labels
 from seg.label_sets import CITYSCAPES, IGNORE, INSTANCE_FACTOR
 
-# The archives that pictures and labels of a split come in, by the folder in which they lie.
+# The archives with pictures and labels of a split, by the folder in which they are.
 _ARCHIVES = {
     "leftImg8bit": ("leftImg8bit_trainvaltest", "leftImg8bit_trainextra"),
     "gtFine": ("gtFine_trainvaltest",),
@@ -44,7 +44,7 @@ _ARCHIVES = {
 _WANTED = ("a folder with leftImg8bit/ (pictures) and gtFine/ or gtCoarse/ (labels), into which Cityscapes' archives were "
            "unpacked")
 
-# What a whole copy holds: cities and frames of each split.
+# A complete copy holds: cities and frames of each split.
 _CITIES = {
     "train": "aachen bochum bremen cologne darmstadt dusseldorf erfurt hamburg hanover jena krefeld monchengladbach strasbourg "
              "stuttgart tubingen ulm weimar zurich",
@@ -56,7 +56,7 @@ _CITIES = {
 }
 _FRAMES = {"train": 2975, "val": 500, "test": 1525, "train_extra": 19998}
 
-_PROBES = 4  # label files that are looked at for train ids, evenly spread over the split
+_PROBES = 4  # number of label files that are checked for train ids, evenly spread over the split
 # Train ids end at 18 and have 255. Label ids from 7 to 18 that are ignored are rare things, such as a tunnel; as train ids they
 # are sky, terrain or the bicycle.
 _RARE = frozenset(label_id for label_id in CITYSCAPES.ignored_label_ids if 7 <= label_id <= 18)
@@ -74,7 +74,7 @@ class Cityscapes(Reader):
     }
 
     def find(self) -> Found:
-        """Finds the pairs of the split; see the head of this file for where they lie.
+        """Finds the pairs of the split; see the docstring of this module for where they are.
 
         Raises:
             SegError: this is no root, the split or its labels aren't there, or the labels hold train ids.
@@ -100,7 +100,7 @@ class Cityscapes(Reader):
                                f"{', '.join(_CITIES)}: pictures are in SPLIT/CITY/ below it, as the archives have them.")
 
     def _find(self, split: str, kind: str) -> Found:
-        """Finds the pairs of one folder of pictures; labels without their picture belong to a copy that is not whole."""
+        """Finds the pairs of one folder of pictures; labels without their picture are normal in an incomplete copy."""
         image_dir, label_dir = _place(self.root, "leftImg8bit", split), _place(self.root, kind, split)
         if image_dir is None:
             there = [name for name in _CITIES if _place(self.root, "leftImg8bit", name)]
@@ -135,14 +135,14 @@ class Cityscapes(Reader):
         return super().to_train_ids(labels, path)
 
     def read(self, index: int) -> tuple[UInt8Array, UInt8Array | None]:
-        """Returns frame and train ids as `Reader.read` does; the dummy labels of test, all ignored, are none."""
+        """Returns frame and train ids as `Reader.read` does; the dummy labels of test, all ignored, are returned as None."""
         image_rgb, train_ids = super().read(index)
         if self.split == "test" and train_ids is not None and (train_ids == IGNORE).all():
             return image_rgb, None
         return image_rgb, train_ids
 
     def read_instances(self, index: int) -> UInt16Array | None:
-        """Returns instance ids (H, W): above 1000 label id x 1000 + number, else the label id; None if there is no file.
+        """Returns instance ids (H, W): values above 1000 are label id x 1000 + number, others the label id. None without a file.
 
         Raises:
             SegError: the file can't be read or holds something else.
@@ -164,7 +164,7 @@ class Cityscapes(Reader):
 
 
 class CityscapesCoarse(Cityscapes):
-    """Reads the same, but train is all there is to train on: the fine labels of train and the coarse ones of train_extra."""
+    """Reads the same, but train holds all that can be trained on: the fine labels of train and the coarse ones of train_extra."""
 
     parts: ClassVar[dict[str, tuple[tuple[str, str], ...]]] = {
         **Cityscapes.parts, "train": (*Cityscapes.parts["train"], *Cityscapes.parts["train_extra"])}
@@ -193,7 +193,7 @@ def _frames(folder: Path, split: str, ending: str) -> dict[str, Path]:
 
 
 def _remark(split: str, samples: list[Sample]) -> str:
-    """Says how much of the split the samples are; nothing where they are all of it."""
+    """Says how much of the split the samples are; empty if they are the whole split."""
     frames = Counter(sample.image_path.parent.name for sample in samples)  # by city
     known = _CITIES[split].split()
     own = [city for city in frames if city in known]
@@ -208,7 +208,7 @@ def _remark(split: str, samples: list[Sample]) -> str:
 
 
 def _check_label_ids(samples: list[Sample]) -> None:
-    """Looks at a few label files: train ids under the name of label ids would train and score without any error.
+    """Checks a few label files: train ids in files named as label ids would be trained on and scored without any error.
 
     Raises:
         SegError: they hold train ids.
@@ -218,13 +218,13 @@ def _check_label_ids(samples: list[Sample]) -> None:
         try:
             values.update(np.unique(read_labels(path)).tolist())
         except SegError:
-            continue  # said when the sample is read
+            continue  # the error is reported when the sample is read
     if paths and _are_train_ids(np.array(sorted(values))):
         raise _train_ids_error(paths[0], np.array(sorted(values)))
 
 
 def _are_train_ids(values: np.ndarray) -> bool:
-    """Whether these values of label files can only be train ids, or are far likelier to be."""
+    """Whether these values of label files can only be train ids, or are far more likely to be."""
     found = set(values.tolist())
     return all(value <= 18 or value == IGNORE for value in found) and (IGNORE in found or not found.isdisjoint(_RARE))
 

@@ -11,7 +11,7 @@ from seg.label_sets import Color
 
 UInt8Array = npt.NDArray[np.uint8]
 
-OUTSIDE = 254  # marks, in tables of train ids, what a label file may not hold; a label set has 254 classes at most
+OUTSIDE = 254  # in tables of train ids it marks values that a label file may not hold; a label set has 254 classes at most
 
 
 class ColorTable:
@@ -19,7 +19,7 @@ class ColorTable:
 
     Args:
         train_ids: by colour; 255 where ignored.
-        known: what the table has, the end of a message about a colour that it doesn't have.
+        known: says what the table has; it ends the message about a colour that the table doesn't have.
     """
 
     def __init__(self, train_ids: Mapping[Color, int], known: str) -> None:
@@ -51,5 +51,5 @@ def pack(colors_rgb: UInt8Array) -> npt.NDArray[np.uint32]:
 
 
 def unpack(value: int) -> Color:
-    """Turns one colour of `pack` back."""
+    """Turns one colour of `pack` back into RGB."""
     return value >> 16, value >> 8 & 255, value & 255

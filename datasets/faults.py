@@ -1,4 +1,4 @@
-"""How readers say what is wrong: short lists, ranges, and labels that a table doesn't have, summed up over many files."""
+"""How readers report what is wrong: short lists, ranges, and labels that a table doesn't have, summed up over many files."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,12 +9,12 @@ from seg.errors import SegError
 class UnknownLabels(SegError):
     """A label file holds values or colours that its data set's table doesn't have.
 
-    The arguments stay apart, so that many files can be summed up, and so that the error can travel between processes.
+    The arguments stay separate, so that many files can be summed up, and so that the error can travel between processes.
 
     Attributes:
         path: the file.
-        pixels: how many hold each of them, by what a message calls it.
-        known: what the table has, the end of a sentence.
+        pixels: number of pixels with each value or colour, by its name in messages.
+        known: says what the table has; the end of a sentence.
     """
 
     def __init__(self, path: Path, pixels: Mapping[str, int], known: str) -> None:

@@ -1,7 +1,7 @@
-"""Several data sets as one to learn from: each with its share of a batch, and its classes in terms of the network's.
+"""Several data sets as one for training: each has its share of a batch, and its classes are mapped to the network's.
 
-A pixel's label is a train id of the network, 255 where it is ignored, or, from the number of classes up, the number of a set of
-classes: all that a coarser label says is that the pixel is of one of them.
+A pixel's label is a train id of the network, or 255 where it is ignored. A value from the number of classes up is the number of
+a set of classes: it comes from a coarser label, which only says that the pixel is of one of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ class OtherData:
 
 
 class ClassSets:
-    """The sets of the network's classes that coarser labels stand for, each once, numbered behind the classes.
+    """The sets of the network's classes that coarser labels stand for, each once; their numbers follow those of the classes.
 
     Attributes:
         members: train ids of each set, in order of their numbers.
@@ -55,7 +55,7 @@ class ClassSets:
         """Returns a table (256,) from the train ids of another label set to labels of the network's.
 
         Args:
-            other: of the data set.
+            other: the label set of the data set.
             classes: see `OtherData`.
             where: what messages call the data set.
 
@@ -92,8 +92,8 @@ def check_shares(shares: Sequence[float]) -> None:
 def mixed_order(counts: Sequence[int], shares: Sequence[float], seed: int, epoch: int) -> npt.NDArray[np.int64]:
     """Returns the order of an epoch over data sets laid end to end: one pass over the first, the others by their shares.
 
-    At every place the data set comes next that lags most behind its share, so that each batch has the mixture as nearly as
-    whole samples can. Within a data set every sample comes once before one comes again.
+    The next sample always comes from the data set that is furthest behind its share, so that each batch is as close to the
+    mixture as whole samples allow. Within a data set every sample comes once before one comes again.
     """
     check_shares(shares)
     part = np.array(shares, np.float64) / sum(shares)

@@ -2,7 +2,7 @@
 
 A batch is a dict: `image` uint8 (N, 3, H, W) RGB, `labels` (N, H, W) with 255 ignored and, in training, sets of classes from the
 number of classes up (see `datasets.mixture`), `index` int64 (N,), the sample's place in its data sets. Loaders give uint8 labels,
-an eighth of the bytes; those of training are int64 when they have reached the device. Under several processes a split for
+an eighth of the bytes; those of training become int64 on the device. Under several processes a split for
 evaluation may be filled up with samples of index -1, whose labels are all ignored.
 """
 
@@ -38,7 +38,7 @@ from seg.files import spread
 from seg.label_sets import IGNORE, known
 
 MEMORY = "memory"
-_LOOKED_AT = 64  # pictures, for whether they fill the crop
+_LOOKED_AT = 64  # number of pictures that are checked for whether they fill the crop
 
 
 class _Place(NamedTuple):
@@ -52,7 +52,7 @@ class _Place(NamedTuple):
     cache: bool | str
 
     def reader(self, strict: bool = True) -> Reader:
-        """Returns what finds and reads its files."""
+        """Returns the reader that finds and reads its files."""
         return KINDS[self.kind](self.root, self.split, strict=strict)
 
     @property
@@ -61,7 +61,7 @@ class _Place(NamedTuple):
         return self.cache in (True, MEMORY)
 
     def store(self, reader: Reader) -> Store | None:
-        """Returns where a split lies decoded on disk, if that is wished."""
+        """Returns the store with the decoded split on disk, if the settings ask for it."""
         on_disk = isinstance(self.cache, str) and not self.in_memory
         return Store.of(Path(str(self.cache)), reader, self.kind) if on_disk else None
 
@@ -73,7 +73,7 @@ class Part:
         reader: of the files.
         table: (256,) from the reader's train ids to the network's labels; None where they are the same.
         augmentation: what is done to samples, this table included; None leaves them as they are.
-        store: where they lie decoded on disk; None reads the files.
+        store: has them decoded on disk; None reads the files.
     """
 
     def __init__(self, reader: Reader, table: UInt8Array | None, augmentation: Augmentation | Scaled | None,
@@ -85,12 +85,12 @@ class Part:
         return len(self.reader)
 
     def decoded_bytes(self) -> int:
-        """Returns what all samples take, decoded, by the heads of their files."""
+        """Returns the memory that all decoded samples take [bytes], by the headers of their files."""
         sizes = [size_of(sample.image_path) for sample in self.reader.samples]
         return sum(4 * height * width for height, width in sizes)  # three colours and a label
 
     def keep(self) -> None:
-        """Reads all samples into memory; before workers start, so that they share it."""
+        """Reads all samples into memory. Call it before workers start, so that they share the memory."""
         self._kept = [self._read(index) for index in range(len(self))]
 
     def sample(self, index: int, key: tuple[int, ...]) -> tuple[UInt8Array, UInt8Array]:
@@ -124,7 +124,7 @@ class SegmentationDataset(Dataset[Any]):
         parts: the data sets.
         seed: decides all that is random, together with the key.
         copy_paste: share of the samples into which a class of another sample is copied, see `paste_class`.
-        shares: how often each part is copied from, in proportion; as often as it has samples by default.
+        shares: how often each part is copied from, in proportion; by default in proportion to its samples.
         classes: how many the network has; labels from there up are sets, and never copied.
         workers: how many processes read from it.
     """
@@ -135,7 +135,7 @@ class SegmentationDataset(Dataset[Any]):
         self._starts = [0, *accumulate(map(len, parts))]
         weights = np.asarray(shares or list(map(len, parts)), float)
         self._chances = weights / max(weights.sum(), 1e-9)
-        # Of each worker its process and the sample that it reads, in memory that outlives it.
+        # For each worker: its process id and the sample that it reads, in memory that outlives the worker.
         self._reading = torch.full((workers, 2), -1).share_memory_()
 
     @property
@@ -147,7 +147,7 @@ class SegmentationDataset(Dataset[Any]):
         return self._starts[-1]
 
     def __getitem__(self, key: Key) -> dict[str, Any] | SegError:
-        """Returns one sample, or the error that reading it gave: raised in a worker it would lose its form."""
+        """Returns one sample, or the error from reading it: if a worker raised it, its type would be lost."""
         epoch, index = key
         try:
             image, train_ids = self._sample(max(index, 0), (self.seed, epoch, index))
@@ -158,7 +158,7 @@ class SegmentationDataset(Dataset[Any]):
                     image, train_ids = paste_class((image, train_ids), donor, self.classes, random)
         except SegError as error:
             return error
-        image_chw = np.empty((3, *image.shape[:2]), np.uint8)  # both are copies: a cached array is never handed out
+        image_chw = np.empty((3, *image.shape[:2]), np.uint8)  # both are copies: a cached array is never returned
         cv2.split(image, list(image_chw))
         labels = np.full_like(train_ids, IGNORE) if index == PADDING else train_ids.copy()
         return {"image": torch.from_numpy(image_chw), "labels": torch.from_numpy(labels), "index": index}
@@ -263,7 +263,7 @@ class SegmentationData(pl.LightningDataModule):
         self._datasets: dict[str, SegmentationDataset] = {}
 
     def reader(self, split: str) -> Reader:
-        """Returns the reader of a split; its `samples[i].name` names what has index i in a batch."""
+        """Returns the reader of a split; its `samples[i].name` is the name of the sample with index i in a batch."""
         return self._dataset(split).reader
 
     def image_paths(self, indices: Iterable[int]) -> list[Path]:
@@ -287,16 +287,16 @@ class SegmentationData(pl.LightningDataModule):
             self._dataset(split)
         if stage == "fit":
             self._say_padding()
-            self._fit_batch_size(self._order()[0], self._share()[1])  # here: what a step takes of the memory follows from it
+            self._fit_batch_size(self._order()[0], self._share()[1])  # here: the memory of a step depends on it
 
     def largest_hw(self, split: str) -> tuple[int, int]:
-        """Returns height and width of the largest frame that a split for evaluation gives [px], by the heads of the files."""
+        """Returns height and width of the largest frame that a split for evaluation gives [px], by the file headers."""
         height, width = max((size_of(sample.image_path) for sample in self.reader(split).samples), key=math.prod)
         factor = 1.0 if self._scaled is None else self._scaled.long_side / max(height, width)
         return round(factor * height), round(factor * width)
 
     def _say_padding(self) -> None:
-        """Says where pictures are too small for the crop, whatever they are scaled by; it looks at some of them."""
+        """Says if pictures are too small for the crop at every scale factor; it checks some of them."""
         largest = self.scale_range[1]
         filled = [min(1.0, largest * size[0] / self.size_hw[0]) * min(1.0, largest * size[1] / self.size_hw[1])
                   for size in (size_of(sample.image_path) for sample in spread(self.reader("train").samples, _LOOKED_AT))]
@@ -305,7 +305,7 @@ class SegmentationData(pl.LightningDataModule):
                            f"{largest:g}: {1 - max(filled):.0%} of each sample and more is padding. Lower --data.crop_hw.")
 
     def train_dataloader(self) -> ResumableLoader:
-        """Returns augmented batches, shuffled again each epoch; an incomplete last one is left out."""
+        """Returns augmented batches, shuffled again each epoch; an incomplete last batch is left out."""
         dataset, trainer = self._dataset("train"), self.trainer
         rank, world_size = self._share()
         count, order = self._order()
@@ -330,7 +330,7 @@ class SegmentationData(pl.LightningDataModule):
         return self._eval_loader("test")
 
     def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> dict[str, torch.Tensor]:
-        """Gives the labels of training samples the type that losses count in; whole frames are counted in bands."""
+        """Gives the labels of training samples the type that losses need; whole frames are processed in bands."""
         return {**batch, "labels": batch["labels"].long()} if self.trainer is None or self.trainer.training else batch
 
     def _order(self) -> tuple[int, Callable[[int], list[int]] | None]:
@@ -342,7 +342,7 @@ class SegmentationData(pl.LightningDataModule):
         return len(order(0)), order
 
     def _fit_batch_size(self, count: int, world_size: int) -> None:
-        """Lowers the batch size to what an epoch of `count` samples has for each process, and says so."""
+        """Lowers the batch size to the samples that each process has in an epoch of `count` samples, and says so."""
         if world_size <= count < self.batch_size * world_size:
             lowered = count // world_size
             rank_zero_info(f"An epoch has {count} samples, and a step takes {self.batch_size * world_size}: --data.batch_size is "
@@ -389,7 +389,7 @@ class SegmentationData(pl.LightningDataModule):
         return self._datasets[split]
 
     def _keep(self, parts: Sequence[Part]) -> None:
-        """Reads what shall stay in memory, and says beforehand how much that is; more than half of what is free is refused."""
+        """Reads all that must stay in memory, and says first how much it is; more than half of the free memory is refused."""
         if not parts:
             return
         copies = self.trainer.num_devices if self.trainer else 1  # each process on this machine has its own
@@ -408,7 +408,7 @@ class SegmentationData(pl.LightningDataModule):
         if reader.remark:
             rank_zero_info(reader.remark)
         store = place.store(reader)
-        reader.samples = spread(reader.samples, self.overfit)  # behind the store, which holds all
+        reader.samples = spread(reader.samples, self.overfit)  # after the store is opened, which holds all samples
         return Part(reader, place.table, self._augmentation(place) if augmented else self._scaled, store)
 
     def _augmentation(self, place: _Place) -> Augmentation:

@@ -1,4 +1,4 @@
-"""A folder of pictures without labels, with all folders below it: what a teacher labels, or teaches a student on."""
+"""A folder of pictures without labels, with all folders below it: a teacher labels them, or teaches a student on them."""
 
 from datasets.base import Found, Reader, Sample, pictures_below
 from seg.label_sets import LabelSet

@@ -1,4 +1,4 @@
-"""Which samples come in which order: a pure function of (seed, epoch), so that an interrupted epoch goes on exactly.
+"""Which samples come in which order: a pure function of (seed, epoch), so that an interrupted epoch continues exactly.
 
 Samplers give keys (epoch, index), which tell a worker everything that an augmentation depends on, however long it lives
 and whichever worker it is.
@@ -20,9 +20,9 @@ PADDING = -1  # the index of a sample that only fills up a process's share; all 
 
 
 class TrainBatches(Sampler[list[Key]]):
-    """Shuffled batches. A step of all processes together is a run of the order, of which each takes its part.
+    """Shuffled batches. In each step all processes together take consecutive samples of the order, each its part.
 
-    What doesn't fill a last step is left out of its epoch, another part each time.
+    Samples that don't fill a last step are left out of the epoch; in each epoch these are different ones.
 
     Args:
         count: samples of the epoch.
@@ -36,7 +36,7 @@ class TrainBatches(Sampler[list[Key]]):
         self.order = order or self._shuffled
         self.step_size = batch_size * world_size
         self.epoch = 0
-        self.start = 0  # step that the next pass begins with
+        self.start = 0  # the step at which the next pass begins
         if count < self.step_size:
             raise SegError(f"The split has {count} samples, but a training step takes {self.step_size} "
                            f"({batch_size} on each of {world_size} processes). Train with fewer processes.")
@@ -45,7 +45,7 @@ class TrainBatches(Sampler[list[Key]]):
         return self.count // self.step_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Turns to an epoch, which Lightning does before each; the one that is resumed keeps its place."""
+        """Sets the epoch; Lightning calls it before each one. A resumed epoch keeps its place."""
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
 
@@ -62,10 +62,10 @@ class TrainBatches(Sampler[list[Key]]):
 
 
 class EvalBatches(Sampler[list[Key]]):
-    """Every sample once, in order, shared among the processes; each gets as many, filled up with `PADDING`.
+    """Every sample once, in order, shared among the processes; all get the same number, filled up with `PADDING`.
 
-    Equal counts matter: processes that wait for each other in every step would hang on the one that has no more. And a
-    sample that came twice would count twice in the metrics.
+    Equal counts matter: processes that wait for each other in every step would hang if one of them ran out of samples.
+    And a sample that came twice would count twice in the metrics.
     """
 
     def __init__(self, count: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
@@ -81,7 +81,7 @@ class EvalBatches(Sampler[list[Key]]):
 
 
 class Loader:
-    """Gives batches; a SegError that a worker met arrives as itself, not as the text of a traceback.
+    """Gives batches; a SegError in a worker arrives as a SegError, not as the text of a traceback.
 
     It wraps a DataLoader and isn't one, so that Lightning does not put its own sampler, which repeats samples, into it.
     """
@@ -89,8 +89,8 @@ class Loader:
     def __init__(self, dataset: Dataset[Any], batches: Sampler[list[Key]], workers: int, collate: Callable[[list[Any]], Any],
                  persistent: bool) -> None:
         self.dataset = dataset
-        # The workers are the parallelism. Set here and not in them: a forked process that inherits OpenCV's thread pool
-        # without its threads waits for them for ever.
+        # The workers already run in parallel. This is set here and not in them: a forked process inherits OpenCV's thread
+        # pool without its threads, and would wait for them for ever.
         cv2.setNumThreads(1)
         self._loader = DataLoader(dataset, batch_sampler=batches, num_workers=workers, collate_fn=collate,
                                   persistent_workers=persistent and workers > 0,
@@ -101,7 +101,7 @@ class Loader:
 
     @property
     def _iterator(self) -> Any:
-        """Lightning ends the workers of a DataLoader through this attribute, as a run ends."""
+        """Lightning uses this attribute to end the workers of a DataLoader at the end of a run."""
         return self._loader._iterator
 
     @_iterator.setter
@@ -116,7 +116,7 @@ class Loader:
 
 
 class ResumableLoader(Loader):
-    """Gives training batches and knows how far an epoch has come: Lightning keeps `state_dict` in every checkpoint.
+    """Gives training batches and knows the position in an epoch: Lightning keeps `state_dict` in every checkpoint.
 
     Args:
         processed: returns how many batches of this epoch the training loop has finished. A batch that was given out but
@@ -128,7 +128,7 @@ class ResumableLoader(Loader):
         super().__init__(dataset, batches, workers, collate, persistent=True)
         self.sampler = batches  # under this name Lightning looks for `set_epoch`
         self._processed = processed
-        self._place = (0, 0)  # epoch, and how many of its batches were given out, those before a resumption included
+        self._place = (0, 0)  # epoch, and how many of its batches were given out, also before a resumption
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         # A generator: all this runs when the first batch is asked for, after Lightning has set the epoch.
@@ -141,15 +141,15 @@ class ResumableLoader(Loader):
     def state_dict(self) -> dict[str, int]:
         """Returns the place in the epoch, and what it depends on."""
         epoch, given = self._place
-        if epoch != self.sampler.epoch:  # turned to, but not begun
+        if epoch != self.sampler.epoch:  # the epoch is set, but not begun
             epoch, given = self.sampler.epoch, 0
         return {"epoch": epoch, "step": min(given, self._processed()) if self._processed else given, **self._order()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes on from `state`; an epoch that was complete is followed by the next.
+        """Continues from `state`; after a complete epoch the next one begins.
 
         Raises:
-            SegError: in mid-epoch, the seed, the split or the samples of a step differ, so that the order would.
+            SegError: in mid-epoch, the seed, the split or the samples of a step differ, so that the order would differ, too.
         """
         epoch, step = state["epoch"], state["step"]
         for name, now in self._order().items():
@@ -161,6 +161,6 @@ class ResumableLoader(Loader):
         self.sampler.epoch, self.sampler.start = self._place = epoch, step
 
     def _order(self) -> dict[str, int]:
-        first = zlib.crc32(np.asarray(self.sampler.order(0), np.int64).tobytes())  # also of how data sets are mixed
+        first = zlib.crc32(np.asarray(self.sampler.order(0), np.int64).tobytes())  # also depends on how data sets are mixed
         return {"seed": self.sampler.seed, "samples": self.sampler.count, "samples_per_step": self.sampler.step_size,
                 "order": first}

@@ -1,4 +1,4 @@
-"""How large pictures are, by what their files' heads say: what must be known before anything is decoded."""
+"""The sizes of pictures, read from the headers of their files: they must be known before anything is decoded."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ _ORIENTATION = 0x0112  # of Exif 2.32 (CIPA DC-008); above 4 a picture is shown 
 
 
 def share_hw(size_hw: tuple[int, int], share: float) -> tuple[int, int]:
-    """Returns the crop that is a share of a picture: to whole 32 px, and 32 at least."""
+    """Returns the crop that is a share of a picture: rounded to a multiple of 32 px, at least 32 px."""
     height, width = (max(32, round(side * share / 32) * 32) for side in size_hw)
     return height, width
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Returns height and width [px] of a picture as it is read, without decoding it where its head tells.
+    """Returns height and width [px] of a picture as it is read, without decoding it if its header has them.
 
     Raises:
         SegError: it can't be read.
@@ -36,6 +36,6 @@ def size_of(path: Path) -> tuple[int, int]:
     except FileNotFoundError:
         raise SegError(f"There is no file {path}.") from None
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
-        pass  # whether it is damaged or of a format that Pillow doesn't know, OpenCV decides, which reads it
+        pass  # damaged, or a format that Pillow doesn't know: OpenCV, which reads it, decides
     height, width = read_image_bgr(path).shape[:2]
     return height, width

@@ -1,6 +1,6 @@
-"""Augmentation with Albumentations: scale, crop and pad in one warp, flip, colour, and what another camera would change.
+"""Augmentation with Albumentations: scale, crop and pad in one warp, flip, colour, and changes that another camera would make.
 
-Every draw comes from a generator that the caller gives, so that a sample looks the same whichever worker makes it.
+All random numbers come from a generator that the caller gives, so that a sample is the same whichever worker makes it.
 """
 
 import os
@@ -20,21 +20,21 @@ from seg.runtime.preprocess import fit_frame, place
 
 UInt8Array = npt.NDArray[np.uint8]
 
-MEAN_RGB = (0.5, 0.5, 0.5)  # that our networks are normalised with by default
+MEAN_RGB = (0.5, 0.5, 0.5)  # the default mean with which our networks normalise
 
 
 class ScaleCrop(A.DualTransform):
-    """Scales by a random factor, then cuts a random window; where it leaves the frame: the mean colour, and 255 as label.
+    """Scales by a random factor, then cuts a random window. Outside the frame it has the mean colour and label 255.
 
-    Scaling and cutting are one affine map that touches the window's pixels only, so that nothing else is read of a
-    frame that is mapped into memory. It samples where resizing the whole frame (half-pixel, bilinear; labels nearest)
-    would sample, at a fraction of the work: at factor 2 a frame has four times its pixels.
+    Scaling and cutting are one affine map that uses only the window's pixels, so that no other part of a memory-mapped
+    frame is read. It samples at the same points as resizing the whole frame (half-pixel, bilinear; labels nearest),
+    with a fraction of the work: at factor 2 a frame has four times its pixels.
 
     Args:
         crop_hw: size of the window [px].
         scale_range: bounds of the factor, drawn evenly between them.
-        balanced: share of the windows that lie around a pixel of a class drawn from those in the frame, each as likely, and
-            not just anywhere.
+        balanced: share of the windows that are placed around a pixel of a class, instead of anywhere. The class is drawn
+            evenly from those in the frame.
         padding_rgb: the colour outside the frame, 0 to 1.
         table: (256,) what labels become; 255 must stay. None leaves them.
     """
@@ -49,12 +49,12 @@ class ScaleCrop(A.DualTransform):
         self.padding_rgb = tuple(round(255 * level) for level in padding_rgb)
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Draws the factor and the window's place: within the frame, or around it where the frame is the smaller one."""
+        """Draws the factor and the window's place: within the frame, or around it if the frame is smaller than the window."""
         scale = self.py_random.uniform(*self.scale_range)
         slacks = [scale * size - crop for size, crop in zip(params["shape"][:2], self.crop_hw, strict=True)]
         top, left = (self.py_random.uniform(min(0.0, slack), max(0.0, slack)) for slack in slacks)
         if self.balanced and self.py_random.random() < self.balanced and (pixel := self._pixel(data["mask"])) is not None:
-            offsets = (self.py_random.uniform(0.2, 0.8) * crop for crop in self.crop_hw)  # not always the window's middle
+            offsets = (self.py_random.uniform(0.2, 0.8) * crop for crop in self.crop_hw)  # not always in the middle of the window
             top, left = (min(max(scale * place - offset, min(0.0, slack)), max(0.0, slack))
                          for place, offset, slack in zip(pixel, offsets, slacks, strict=True))
         # A pixel of the window at (x, y) shows the frame at ((x + left + 1/2) / scale - 1/2, ...).
@@ -87,14 +87,14 @@ class ScaleCrop(A.DualTransform):
         height, width = self.crop_hw
         left, top = matrix[:, 2].tolist()
         inside = 0 <= top <= image.shape[0] - height and 0 <= left <= image.shape[1] - width
-        if matrix[0, 0] == 1 and inside:  # as they are: the same pixels, in a tenth of the time
+        if matrix[0, 0] == 1 and inside:  # no warp: the same pixels, in a tenth of the time
             return image[int(top):int(top) + height, int(left):int(left) + width]
         return np.asarray(cv2.warpAffine(image, matrix, (width, height), flags=how | cv2.WARP_INVERSE_MAP,
                                          borderMode=cv2.BORDER_CONSTANT, borderValue=fill), np.uint8)
 
 
 Pair = tuple[UInt8Array, UInt8Array]
-LARGE_SHARE = 0.15  # of a picture: what fills more is seen often enough
+LARGE_SHARE = 0.15  # of a picture; classes that fill more are seen often enough
 
 
 def paste_class(sample: Pair, donor: Pair, classes: int, random: np.random.Generator) -> Pair:
@@ -104,7 +104,7 @@ def paste_class(sample: Pair, donor: Pair, classes: int, random: np.random.Gener
         sample: image (H, W, 3) and labels (H, W) that are copied into; left as they are.
         donor: those that are copied from, of the same size.
         classes: labels from there up are no classes.
-        random: draws the class from those in the donor that fill at most 15% of it, each as likely.
+        random: draws the class, evenly, from those in the donor that fill at most 15% of it.
     """
     counts = np.bincount(donor[1].ravel(), minlength=IGNORE + 1)[:min(classes, IGNORE)]
     rare = np.flatnonzero((counts > 0) & (counts <= LARGE_SHARE * donor[1].size))
@@ -117,10 +117,10 @@ def paste_class(sample: Pair, donor: Pair, classes: int, random: np.random.Gener
 
 
 class Scaled:
-    """Frames of evaluation at the size at which the network will run; labels stay at the frame's own.
+    """Scales frames for evaluation to the size at which the network will run; labels keep the frame's own size.
 
     Args:
-        long_side: of the frames that come out [px].
+        long_side: longer side of the scaled frames [px].
     """
 
     def __init__(self, long_side: int) -> None:
@@ -135,11 +135,11 @@ class Augmentation:
     """Random scale, crop, horizontal flip, colours and camera, drawn from (seed, epoch, index) alone.
 
     Args:
-        crop_hw: size of what comes out [px].
+        crop_hw: size of the output [px].
         scale_range: bounds of the random factor.
         flip: whether half of the samples are mirrored.
         color_jitter: brightness, contrast and saturation change by up to this share; 0 leaves colours alone.
-        camera_jitter: how often each of the things that another camera does comes: another white balance and gamma, blur or
+        camera_jitter: how often each change that another camera would make is applied: another white balance and gamma, blur or
             lower resolution, noise, JPEG's losses. 0 is never.
         balanced_crops: share of the windows around a pixel of a class that is drawn evenly, see `ScaleCrop`.
         padding_rgb: the colour outside the frame, 0 to 1.
@@ -153,7 +153,7 @@ class Augmentation:
         if flip:
             steps.append(A.HorizontalFlip(p=0.5))
         if color_jitter:
-            # Hue stays: its two conversions cost more than all the rest, and the colour of a street says what it is.
+            # Hue is not changed: its two conversions cost more than all the rest, and colours in a street have a meaning.
             steps.append(A.ColorJitter(brightness=(1 - color_jitter, 1 + color_jitter), hue=(0, 0), p=1.0,
                                        contrast=(1 - color_jitter, 1 + color_jitter),
                                        saturation=(1 - color_jitter, 1 + color_jitter)))
@@ -163,7 +163,7 @@ class Augmentation:
                 A.RGBShift(r_shift_limit=20, g_shift_limit=20, b_shift_limit=20, p=p),
                 A.RandomGamma(gamma_limit=(60, 160), p=p),
                 A.OneOf([A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.5)), A.Downscale(scale_range=(0.4, 0.9))], p=p),
-                A.GaussNoise(std_range=(0.01, 0.06), noise_scale_factor=0.5, p=p / 2),  # it costs as much as all others
+                A.GaussNoise(std_range=(0.01, 0.06), noise_scale_factor=0.5, p=p / 2),  # it costs as much as all the rest
                 A.ImageCompression(quality_range=(30, 90), p=p),
             ]
         self._steps = A.Compose(steps)
