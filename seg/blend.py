@@ -97,9 +97,9 @@ def _blend(frame: Any, train_ids: Any, groups: Any, table: Any, border_px: int, 
                 at = y * width + x
                 own, to_right = grouped[at], min(x + border_px, width - 1) - x
                 label = BORDER if own != grouped[at + to_right] or own != grouped[at + to_below] else np.intp(labels[at])
-                if at < end:
+                if at < end:  # one byte more is written, and overwritten by the next pixel
                     _put_pixel(pixels, 3 * at, weights, label * columns + WEIGHT, label * columns + ADDED, drawn)
-                else:  # the fourth byte is unused
+                else:  # the byte after the last pixel is outside of the arrays
                     for c in range(3):
                         value = np.uint32(pixels[3 * at + c]) * table[label, WEIGHT] + table[label, ADDED + c]
                         drawn[3 * at + c] = value >> 8
