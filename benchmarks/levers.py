@@ -119,6 +119,8 @@ LEVERS: Mapping[str, Callable[[Settings], None]] = {
     "with all pixels alike": _pixels(),
     "with OHEM": _pixels(ohem_probability=0.7),
     "with class weights": _pixels(class_weights="enet"),
+    "with more of another camera": _in("data", camera_jitter=0.6, color_jitter=0.6),
+    "with borrowed colours": _in("data", borrowed_colors=0.5),
     "with smaller crops": _crops(2 / 3),
     "with larger crops": _crops(4 / 3),
     "with a narrower range of scales": _scales(0.5),
@@ -154,6 +156,32 @@ def chosen_levers(names: Sequence[str], base: Settings, teacher: str | None) -> 
             raise SegError(f"The lever {name!r} changes nothing of these settings; leave it out.")
     usual = [name for name in levers if name not in LEVERS or name in STREETS]
     return {name: levers[name] for name in dict.fromkeys([BASELINE, *(names or usual)]) if name not in idle}
+
+
+def without_unseen(base: Settings, words: Sequence[str]) -> Settings:
+    """Returns a recipe without the data sets whose root contains one of the words.
+
+    If the first one is left out, the next one with the network's classes takes its place.
+
+    Raises:
+        SegError: a word is in no root, or no data set is left that could be the first.
+    """
+    data = base["data"]
+    roots = [data["root"], *(other["root"] for other in data.get("others", []))]
+    for word in words:
+        if not any(word in root for root in roots):
+            raise SegError(f"--unseen {word}: no data set of the recipe has this in its root. They are {', '.join(roots)}.")
+    kept = copy.deepcopy(base)
+    _without_data(*words)(kept)
+    if not any(word in data["root"] for word in words):
+        return kept
+    others = kept["data"].get("others", [])
+    first = next((other for other in others if "classes" not in other and other.get("dataset", "folder") in READERS), None)
+    if first is None:
+        raise SegError(f"Without {data['root']} the recipe has no data set with the network's classes to learn from.")
+    others.remove(first)
+    kept["data"] |= {"dataset": "folder"} | first
+    return kept
 
 
 def settings_of(base: Settings, change: Callable[[Settings], None], pictures: int, seed: int) -> Settings:
@@ -231,6 +259,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--levers", nargs="+", default=[], metavar="NAME",
                         help=f"which to try beside {BASELINE!r} (default: those of the street recipe, the first of these): "
                              f"{', '.join(repr(name) for name in LEVERS if name != BASELINE)}")
+    parser.add_argument("--unseen", nargs="+", default=[], metavar="WORD",
+                        help="no run learns from data sets whose root contains the word; they are scored all the same")
     parser.add_argument("--teacher", metavar="FILE", help="weights of a teacher, as a further lever")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "levers", metavar="DIR", help="default: runs/levers")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
@@ -239,7 +269,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     base["data"]["root"] = arguments.root
     if arguments.pictures < base["data"]["batch_size"]:
         raise SegError(f"--pictures is {arguments.pictures}; a step takes {base['data']['batch_size']}.")
-    levers = chosen_levers(arguments.levers, base, arguments.teacher)
+    learnt = without_unseen(base, arguments.unseen)
+    levers = chosen_levers(arguments.levers, learnt, arguments.teacher)
     check_writable_folder(arguments.output)
     check_writable_folder(arguments.runs)
     origin = Origin.here("python", "-m", "benchmarks.levers", *(sys.argv[1:] if argv is None else argv))
@@ -247,7 +278,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with Steps(len(wanted)) as steps, ThreadPoolExecutor(usable_cores()) as pool:
         def one(job: tuple[str, int]) -> dict[str, float]:
             name, seed = job
-            settings = settings_of(base, levers[name], arguments.pictures, seed)
+            settings = settings_of(learnt, levers[name], arguments.pictures, seed)
             weights = train(settings, arguments.runs, f"{name.replace(' ', '_')}_{arguments.pictures}_{seed}")
             scores = score(weights, base["data"], arguments.size)
             steps.done(f"{name}, seed {seed}")
@@ -258,10 +289,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     blocks: list[Block] = [
         Text(*origin.sentence()),
         Text(Code(arguments.config.name), f" with {arguments.pictures} pictures, seeds {', '.join(map(str, arguments.seeds))}; "
-             f"mIoU [%] on the validation splits, frames scaled to a longer side of {arguments.size} px; mean ± half the range."),
+             f"mIoU [%] on the validation splits, frames scaled to a longer side of {arguments.size} px; mean ± half the range.",
+             *(f" No run learnt from data sets with {word} in their root." for word in arguments.unseen)),
         Table.of(("", *roots), rows_of(found, roots))]
     data = {"config": arguments.config.name, "pictures": arguments.pictures, "seeds": arguments.seeds,
-            "long_side": arguments.size, "miou": found}
+            "long_side": arguments.size, "unseen": arguments.unseen, "miou": found}
     document = Document("What each lever gives", blocks, origin, data)
     publish(arguments.output, "levers", document)
     return 0

@@ -30,7 +30,7 @@ from datasets.cache import Store
 from datasets.mixture import ClassSets, OtherData, check_shares, mixed_order
 from datasets.sampling import PADDING, EvalBatches, Key, Loader, ResumableLoader, TrainBatches
 from datasets.sizes import share_hw, size_of
-from datasets.transforms import MEAN_RGB, Augmentation, Scaled, paste_class
+from datasets.transforms import MEAN_RGB, Augmentation, Scaled, borrow_colors, paste_class
 from seg import machine
 from seg.architecture import MIN_SIZE
 from seg.errors import SegError, did_you_mean
@@ -124,14 +124,16 @@ class SegmentationDataset(Dataset[Any]):
         parts: the data sets.
         seed: decides all that is random, together with the key.
         copy_paste: share of the samples into which a class of another sample is copied, see `paste_class`.
+        borrowed_colors: share of the samples that get the colours of another sample, see `borrow_colors`.
         shares: how often each part is copied from, in proportion; by default in proportion to its samples.
         classes: how many the network has; labels from there up are sets, and never copied.
         workers: how many processes read from it.
     """
 
-    def __init__(self, parts: Sequence[Part], seed: int, copy_paste: float = 0.0, classes: int = IGNORE,
-                 shares: Sequence[float] = (), workers: int = 0) -> None:
-        self.parts, self.seed, self.copy_paste, self.classes = parts, seed, copy_paste, classes
+    def __init__(self, parts: Sequence[Part], seed: int, copy_paste: float = 0.0, borrowed_colors: float = 0.0,
+                 classes: int = IGNORE, shares: Sequence[float] = (), workers: int = 0) -> None:
+        self.parts, self.seed, self.classes = parts, seed, classes
+        self.copy_paste, self.borrowed_colors = copy_paste, borrowed_colors
         self._starts = [0, *accumulate(map(len, parts))]
         weights = np.asarray(shares or list(map(len, parts)), float)
         self._chances = weights / max(weights.sum(), 1e-9)
@@ -156,6 +158,10 @@ class SegmentationDataset(Dataset[Any]):
                 if random.random() < self.copy_paste:
                     donor = self._sample(self._donor(random), (self.seed, epoch, index, 2))
                     image, train_ids = paste_class((image, train_ids), donor, self.classes, random)
+            if self.borrowed_colors:
+                random = np.random.default_rng((self.seed, epoch, index, 3))
+                if random.random() < self.borrowed_colors:
+                    image = borrow_colors(image, self._sample(self._donor(random), (self.seed, epoch, index, 4))[0])
         except SegError as error:
             return error
         image_chw = np.empty((3, *image.shape[:2]), np.uint8)  # both are copies: a cached array is never returned
@@ -208,6 +214,8 @@ class SegmentationData(pl.LightningDataModule):
         balanced_crops: share of the training samples that are cut around a class drawn evenly from those in the frame.
         copy_paste: share of the training samples into which a class of another one is copied, of those that fill no large part
             of it: what is rare is seen more often, and in front of other streets.
+        borrowed_colors: share of the training samples that get the colours of another one, see
+            `datasets.transforms.borrow_colors`.
         share: of the first data set in the samples, beside the shares of `others`; an epoch is one pass over the first.
         others: further data sets to learn from. The first one decides classes and is validated on.
         seed: decides order and augmentation, together with epoch and sample.
@@ -223,7 +231,7 @@ class SegmentationData(pl.LightningDataModule):
                  color_jitter: float = 0.3, seed: int = 0, cache: bool | str = False, verify: bool = False,
                  camera_jitter: float = 0.0, balanced_crops: float = 0.0, copy_paste: float = 0.0, share: float = 1.0,
                  others: list[OtherData] | None = None, val_long_side: int | None = None,
-                 overfit: int | None = None) -> None:
+                 overfit: int | None = None, borrowed_colors: float = 0.0) -> None:
         super().__init__()
         self.overfit = overfit
         self.others = [replace(other, root=other.root or root) for other in others or [] if overfit is None]
@@ -240,7 +248,8 @@ class SegmentationData(pl.LightningDataModule):
                 raise SegError(f"--data.scale_range is {list(factors)}; it takes two factors above 0, the smaller one first.")
         if not 0 <= color_jitter < 1:
             raise SegError(f"--data.color_jitter is {color_jitter}; it must be at least 0 and below 1.")
-        for name, often in (("camera_jitter", camera_jitter), ("balanced_crops", balanced_crops), ("copy_paste", copy_paste)):
+        for name, often in (("camera_jitter", camera_jitter), ("balanced_crops", balanced_crops), ("copy_paste", copy_paste),
+                            ("borrowed_colors", borrowed_colors)):
             if not 0 <= often <= 1:
                 raise SegError(f"--data.{name} is {often}; it must lie between 0 and 1.")
         if val_long_side is not None and val_long_side < MIN_SIZE:
@@ -254,7 +263,8 @@ class SegmentationData(pl.LightningDataModule):
         self.classes = len(self.label_set)
         self.size_hw = self._crop(crop_hw)
         self.scale_range, self.flip, self.color_jitter = (scale_range[0], scale_range[1]), flip, color_jitter
-        self.camera_jitter, self.balanced_crops, self.copy_paste = camera_jitter, balanced_crops, copy_paste
+        self.camera_jitter, self.balanced_crops = camera_jitter, balanced_crops
+        self.copy_paste, self.borrowed_colors = copy_paste, borrowed_colors
         sets = ClassSets(self.label_set)
         self._tables = [None if other.dataset == UNLABELLED else
                         sets.table(READERS[other.dataset].label_set_of(other.root), other.classes or {}, other.root)
@@ -383,9 +393,10 @@ class SegmentationData(pl.LightningDataModule):
             places = self._places(split)
             parts = [self._part(place, augmented=split == "train") for place in places]
             self._keep([part for part, place in zip(parts, places, strict=True) if place.in_memory])
-            copy_paste = self.copy_paste if split == "train" else 0.0
+            copy_paste, borrowed_colors = (self.copy_paste, self.borrowed_colors) if split == "train" else (0.0, 0.0)
             shares = self.shares if len(parts) > 1 else ()
-            self._datasets[split] = SegmentationDataset(parts, self.seed, copy_paste, self.classes, shares, self.workers)
+            self._datasets[split] = SegmentationDataset(parts, self.seed, copy_paste, borrowed_colors, self.classes, shares,
+                                                        self.workers)
         return self._datasets[split]
 
     def _keep(self, parts: Sequence[Part]) -> None:

@@ -116,6 +116,25 @@ def paste_class(sample: Pair, donor: Pair, classes: int, random: np.random.Gener
     return image, labels
 
 
+def borrow_colors(image_rgb: UInt8Array, donor_rgb: UInt8Array) -> UInt8Array:
+    """Gives a picture the colours of another one: its mean and standard deviation in each channel of CIELAB.
+
+    As in E. Reinhard et al., *Color Transfer between Images* (2001), who use another space of lightness and opposed colours.
+
+    Args:
+        image_rgb: (H, W, 3); left as it is.
+        donor_rgb: another picture of any size.
+    """
+    lab = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2LAB)
+    mean, spread = cv2.meanStdDev(lab)
+    new_mean, new_spread = cv2.meanStdDev(cv2.cvtColor(donor_rgb, cv2.COLOR_RGB2LAB))
+    # A picture of one colour has no spread to stretch; noise isn't stretched to a picture either.
+    gain = np.minimum(new_spread / np.maximum(spread, 1), 4)
+    levels = np.arange(256)[:, None]
+    table = np.clip(np.rint((levels - mean.T) * gain.T + new_mean.T), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(cv2.LUT(lab, table[None]), cv2.COLOR_LAB2RGB), np.uint8)
+
+
 class Scaled:
     """Scales frames for evaluation to the size at which the network will run; labels keep the frame's own size.
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from training_runs import CONFIG, make_camvid
 
-from benchmarks.levers import LEVERS, ROOT, STREETS, chosen_levers, main, rows_of, settings_of
+from benchmarks.levers import LEVERS, ROOT, STREETS, chosen_levers, main, rows_of, settings_of, without_unseen
 from seg.errors import SegError
 from seg.files import read_settings
 
@@ -18,8 +18,8 @@ STREET = read_settings(ROOT / "configs" / "street_small.yaml", "missing")
 def test_a_lever_changes_one_thing() -> None:
     everything = settings_of(STREET, LEVERS["everything"], 800, 1)
     assert everything["trainer"]["max_steps"] == 100
-    several = {"everything": 0, "with all pixels alike": 0, "without another camera": 2, "with a narrower range of scales": 2,
-               "with a wider range of scales": 2}
+    several = {"everything": 0, "with all pixels alike": 0, "without another camera": 2, "with more of another camera": 2,
+               "with a narrower range of scales": 2, "with a wider range of scales": 2}
     for name, change in LEVERS.items():
         settings = settings_of(STREET, change, 800, 1)
         differing = [(group, key) for group in ("trainer", "model", "data") for key in settings[group]
@@ -54,6 +54,21 @@ def test_levers_are_chosen_by_name() -> None:
                          (["with class weights"], "changes nothing")):
         with pytest.raises(SegError, match=words):
             chosen_levers(names, camvid, None)
+
+
+def test_unseen_data_sets_are_left_out_of_every_run() -> None:
+    street = {**STREET, "data": {**STREET["data"], "root": "data/camvid19"}}
+    roots = ["data/idd_labels19", "data/idd_coarse", "data/scenes"]
+    unseen = without_unseen(street, ["camvid"])["data"]
+    assert [unseen["root"], *(other["root"] for other in unseen["others"])] == roots
+    assert (unseen["dataset"], unseen["share"], unseen["scale_range"]) == ("folder", 0.13, [0.9, 2.4])
+    assert unseen["crop_hw"] == street["data"]["crop_hw"] and street["data"]["root"] == "data/camvid19"
+    kept = without_unseen(street, ["idd"])["data"]
+    assert [kept["root"], *(other["root"] for other in kept["others"])] == ["data/camvid19", "data/camvid", "data/scenes"]
+    assert without_unseen(street, []) == street
+    for words, said in ((["kitti"], "no data set of the recipe has this"), (["data/"], "no data set with the network's")):
+        with pytest.raises(SegError, match=said):
+            without_unseen(street, words)
 
 
 def test_means_and_ranges() -> None:

@@ -70,7 +70,7 @@ def samples(root: Path, split: str = "train", **options: Any) -> list[Any]:
 
 @pytest.mark.parametrize("options", [
     {}, {"scale_range": (1, 1), "flip": False, "color_jitter": 0}, {"scale_range": (0.4, 0.7)},
-    {"balanced_crops": 1.0, "copy_paste": 0.5, "camera_jitter": 0.3},
+    {"balanced_crops": 1.0, "copy_paste": 0.5, "borrowed_colors": 0.5, "camera_jitter": 0.3},
 ], ids=["usual", "cut alone", "with padding", "everything"])
 def test_samples_are_those_of_the_files(options: dict[str, Any], root: Path, cache: Path, tmp_path: Path) -> None:
     """Also with a coarser data set and pictures without labels in the mixture, whose labels are mapped."""

@@ -124,6 +124,15 @@ def test_copied_classes_come_from_either_and_are_the_same_each_time(roots: tuple
     assert make(roots, copy_paste=1.0)._dataset("val").copy_paste == 0
 
 
+def test_colours_come_from_either_and_are_the_same_each_time(roots: tuple[Path, Path]) -> None:
+    plain, lent, again = (make(roots, borrowed_colors=share)._dataset("train") for share in (0.0, 1.0, 1.0))
+    for index in range(11):
+        assert torch.equal(plain[(0, index)]["labels"], lent[(0, index)]["labels"])
+        assert torch.equal(lent[(0, index)]["image"], again[(0, index)]["image"])
+    assert sum(not torch.equal(plain[(0, index)]["image"], lent[(0, index)]["image"]) for index in range(11)) > 2
+    assert make(roots, borrowed_colors=1.0)._dataset("val").borrowed_colors == 0
+
+
 def test_another_split_of_the_same_data_set_joins_with_its_labels_and_augmentation(roots: tuple[Path, Path]) -> None:
     train, val = (len(SegmentationData(str(roots[0])).reader(split)) for split in ("train", "val"))
     both = SegmentationData(str(roots[0]), crop_hw=(32, 48), batch_size=train + val, workers=0, share=train,

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.transforms import Augmentation, paste_class
+from datasets.transforms import Augmentation, borrow_colors, paste_class
 from seg.label_sets import IGNORE
 
 
@@ -129,6 +129,22 @@ def test_a_rare_class_is_copied_and_nothing_else() -> None:
     assert seen == {7, 9}
     assert not labels.any() and (frame == 10).all(), "what came in is left alone"
     assert paste_class((frame, labels), (other, np.full_like(labels, 3)), 11, np.random.default_rng(0)) == (frame, labels)
+
+
+def test_borrowed_colours_have_the_mean_and_deviation_of_their_picture() -> None:
+    def statistics(rgb: np.ndarray) -> np.ndarray:
+        return np.concatenate(cv2.meanStdDev(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)))
+
+    random = np.random.default_rng(0)
+    grey = np.clip(random.normal(0, 12, (60, 80, 1)) + random.normal(100, 5, (60, 80, 3)), 0, 255).astype(np.uint8)
+    warm = np.clip(random.normal(0, 25, (40, 50, 1)) + random.normal((170, 140, 90), 8, (40, 50, 3)), 0, 255).astype(np.uint8)
+    before = grey.copy()
+    found = borrow_colors(grey, warm)
+    assert np.abs(statistics(found) - statistics(warm)).max() < 1.5 < np.abs(statistics(grey) - statistics(warm)).max()
+    assert found.shape == grey.shape and np.array_equal(grey, before)
+    assert np.abs(borrow_colors(grey, grey).astype(int) - grey).max() <= 3, "its own colours change nothing but for rounding"
+    plain = borrow_colors(np.full((8, 8, 3), 60, np.uint8), warm)
+    assert np.ptp(plain, (0, 1)).max() == 0, "what has one colour keeps one"
 
 
 def test_import_asks_no_network() -> None:
