@@ -30,7 +30,7 @@ from datasets.cache import Store
 from datasets.mixture import ClassSets, OtherData, check_shares, mixed_order
 from datasets.sampling import PADDING, EvalBatches, Key, Loader, ResumableLoader, TrainBatches
 from datasets.sizes import share_hw, size_of
-from datasets.transforms import MEAN_RGB, Augmentation, Scaled, borrow_colors, paste_class
+from datasets.transforms import MEAN_RGB, Augmentation, Fitted, borrow_colors, paste_class
 from seg import machine
 from seg.architecture import MIN_SIZE
 from seg.errors import SegError, did_you_mean
@@ -71,14 +71,12 @@ class Part:
 
     Args:
         reader: of the files.
-        table: (256,) from the reader's train ids to the network's labels; None where they are the same.
-        augmentation: what is done to samples, this table included; None leaves them as they are.
+        augmentation: what is done to samples; it maps the reader's train ids to the network's labels, where they differ.
         store: has them decoded on disk; None reads the files.
     """
 
-    def __init__(self, reader: Reader, table: UInt8Array | None, augmentation: Augmentation | Scaled | None,
-                 store: Store | None = None) -> None:
-        self.reader, self.table, self.augmentation, self.store = reader, table, augmentation, store
+    def __init__(self, reader: Reader, augmentation: Augmentation | Fitted, store: Store | None = None) -> None:
+        self.reader, self.augmentation, self.store = reader, augmentation, store
         self._kept: list[tuple[UInt8Array, UInt8Array | None]] = []
 
     def __len__(self) -> int:
@@ -104,9 +102,7 @@ class Part:
             if not isinstance(self.reader, KINDS[UNLABELLED]):
                 raise SegError(f"{self.reader.samples[index].image_path} has no labels; training and evaluation need them.")
             train_ids = np.full(image.shape[:2], IGNORE, np.uint8)
-        if self.augmentation is not None:
-            return self.augmentation(image, train_ids, key)
-        return image, train_ids if self.table is None else cv2.LUT(train_ids, self.table)  # type: ignore[return-value]
+        return self.augmentation(image, train_ids, key)
 
     def _read(self, index: int) -> tuple[UInt8Array, UInt8Array | None]:
         sample = self.reader.samples[index]
@@ -254,7 +250,7 @@ class SegmentationData(pl.LightningDataModule):
                 raise SegError(f"--data.{name} is {often}; it must lie between 0 and 1.")
         if val_long_side is not None and val_long_side < MIN_SIZE:
             raise SegError(f"--data.val_long_side is {val_long_side}; it must be at least {MIN_SIZE}.")
-        self._scaled = None if val_long_side is None else Scaled(val_long_side)
+        self.val_long_side = val_long_side
         self.shares = [share, *(other.share for other in self.others)]
         check_shares(self.shares)
         self.root, self.dataset, self.seed, self.cache, self.verify = root, dataset, seed, cache, verify
@@ -302,8 +298,7 @@ class SegmentationData(pl.LightningDataModule):
     def largest_hw(self, split: str) -> tuple[int, int]:
         """Returns height and width of the largest frame that a split for evaluation gives [px], by the file headers."""
         height, width = max((size_of(sample.image_path) for sample in self.reader(split).samples), key=math.prod)
-        factor = 1.0 if self._scaled is None else self._scaled.long_side / max(height, width)
-        return round(factor * height), round(factor * width)
+        return self._fitted().size_hw((height, width))
 
     def _say_padding(self) -> None:
         """Says if pictures are too small for the crop at every scale factor; it checks some of them."""
@@ -420,14 +415,19 @@ class SegmentationData(pl.LightningDataModule):
             rank_zero_info(reader.remark)
         store = place.store(reader)
         reader.samples = spread(reader.samples, self.overfit)  # after the store is opened, which holds all samples
-        return Part(reader, place.table, self._augmentation(place) if augmented else self._scaled, store)
+        return Part(reader, self._augmentation(place) if augmented else self._fitted(), store)
 
     def _augmentation(self, place: _Place) -> Augmentation:
-        network = getattr(self.trainer.lightning_module, "network", None) if self.trainer else None
         return Augmentation(self.size_hw, (place.scale_range[0], place.scale_range[1]), self.flip, self.color_jitter,
-                            self.camera_jitter, self.balanced_crops,
-                            MEAN_RGB if network is None else network.mean,  # padding is zero for the network
-                            place.table)
+                            self.camera_jitter, self.balanced_crops, self._padding_rgb(), place.table)
+
+    def _fitted(self) -> Fitted:
+        return Fitted(self.val_long_side, self._padding_rgb())
+
+    def _padding_rgb(self) -> Sequence[float]:
+        """Returns the colour that is zero for the network."""
+        network = getattr(self.trainer.lightning_module, "network", None) if self.trainer else None
+        return MEAN_RGB if network is None else network.mean
 
     def _verify(self, splits: Iterable[str]) -> None:
         places = [place for split in splits for place in self._places(split)]

@@ -135,19 +135,32 @@ def borrow_colors(image_rgb: UInt8Array, donor_rgb: UInt8Array) -> UInt8Array:
     return np.asarray(cv2.cvtColor(cv2.LUT(lab, table[None]), cv2.COLOR_LAB2RGB), np.uint8)
 
 
-class Scaled:
-    """Scales frames for evaluation to the size at which the network will run; labels keep the frame's own size.
+class Fitted:
+    """Brings frames for evaluation to the size at which the network will run, as `infer.py` does.
 
     Args:
-        long_side: longer side of the scaled frames [px].
+        long_side: longer side of the scaled frames [px]; their labels keep the frame's own size. None for frames of their own
+            size; they are extended to sides that are multiples of 16, with labels that are ignored.
+        padding_rgb: the colour outside the frame, 0 to 1.
     """
 
-    def __init__(self, long_side: int) -> None:
+    def __init__(self, long_side: int | None, padding_rgb: Sequence[float] = MEAN_RGB) -> None:
         self.long_side = long_side
+        self.padding_rgb = padding_rgb
+
+    def size_hw(self, frame_hw: tuple[int, int]) -> tuple[int, int]:
+        """Returns the (H, W) that a frame gets."""
+        return place(frame_hw, None, "stretch", self.long_side).size_hw
 
     def __call__(self, image_rgb: UInt8Array, train_ids: UInt8Array, key: tuple[int, ...]) -> Pair:
-        """Returns the frame as `infer.py --size` scales it, and the labels as they are."""
-        return fit_frame(image_rgb, place(image_rgb.shape[:2], None, "stretch", self.long_side), MEAN_RGB), train_ids
+        """Returns the frame for the network, and its labels."""
+        placement = place(image_rgb.shape[:2], None, "stretch", self.long_side)
+        image = fit_frame(image_rgb, placement, tuple(self.padding_rgb[::-1]))  # it expects BGR
+        if self.long_side is not None:
+            return image, train_ids
+        below, right = (image.shape[axis] - train_ids.shape[axis] for axis in (0, 1))
+        labels = cv2.copyMakeBorder(train_ids, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(IGNORE,))
+        return image, np.asarray(labels, np.uint8)
 
 
 class Augmentation:

@@ -55,3 +55,14 @@ def write_weights(folder: Path, name: str = "tiny", seed: int = 0, label_set: La
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The safetensors of a tiny network, with its ONNX beside it. Tests must not change them."""
     return write_weights(tmp_path_factory.mktemp("weights"))
+
+
+def scores_at_own_size(model: torch.nn.Module, frame_bgr: np.ndarray) -> torch.Tensor:
+    """Returns the scores (classes, H, W) of a frame that runs at its own size: extended by the mean to multiples of 16."""
+    height, width = frame_bgr.shape[:2]
+    padded = np.empty((-(-height // 16) * 16, -(-width // 16) * 16, 3), np.uint8)
+    padded[:] = np.round(255 * np.array(model.mean))
+    padded[:height, :width] = frame_bgr[:, :, ::-1]
+    with torch.inference_mode():
+        scores: torch.Tensor = model(torch.from_numpy(padded.transpose(2, 0, 1).copy())[None])
+    return scores[0, :, :height, :width]

@@ -34,7 +34,7 @@ def load(options: InferOptions, kinds: Sequence[str]) -> Predictor:
     elif predictor.long_side is not None:
         why = f", where {predictor.weights} is most accurate" if options.size == "best" else ""
         say(options, f"Frames are scaled to a longer side of {predictor.long_side} px{why}; results have the frames' own "
-             "size. --size own leaves frames as they are.")
+             "size. --size own doesn't scale them.")
     return predictor
 
 

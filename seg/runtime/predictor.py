@@ -58,7 +58,7 @@ class Predictor:
         description: what the weights file says about the network.
         size: (H, W) at which the network runs. A number scales each frame to that longer side [px] and keeps its shape; "best"
             scales to the side at which the weights are most accurate by their own description; "own" keeps each frame's own
-            size. For a network that was exported for one size only, "best" and "own" mean that size.
+            size, extended to multiples of 16. For a network that was exported for one size only, "best" and "own" mean that size.
         fit: how a frame is brought to a size given as (H, W): "stretch", or "letterbox" to keep its shape. In both cases the
             label map has the frame's own size.
         weights: the name or file of the network, for reports.

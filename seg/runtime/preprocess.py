@@ -1,7 +1,8 @@
 """How a frame is fitted to the size at which the network runs, and how its label map is mapped back.
 
 By default a frame keeps its shape and is scaled to the size at which the network is most accurate, if its weights name one;
-otherwise it runs at its own size and nothing is done. If a size is given, the frame is either stretched to it or letterboxed:
+otherwise it runs at its own size, extended by at most 15 px of mean colour on the right and below so that its sides are multiples
+of 16. If a size is given, the frame is either stretched to it or letterboxed:
 scaled as large as it fits without distortion, centred, and surrounded by the mean colour, which the network reads as zeros. The
 label map is always computed at the frame's own size, directly from the scores that cover the frame. The engine and the network do
 colour order and normalisation.
@@ -18,7 +19,9 @@ from seg.architecture import MIN_SIZE
 from seg.errors import SegError
 from seg.runtime.resize import resize
 
-GRID = 16  # sides are rounded to multiples of it; see `scaled`
+# Sides are multiples of it. Otherwise features at 1/16 that are enlarged to those at 1/8 are up to 8 px from where they were in
+# training, and scores from their pixels. That costs one to two points of mIoU, and several points of some classes.
+GRID = 16
 Fit = Literal["stretch", "letterbox"]
 Size: TypeAlias = tuple[int, int] | int | Literal["best", "own"]
 
@@ -67,27 +70,21 @@ def place(frame_hw: tuple[int, int], size_hw: tuple[int, int] | None, fit: Fit, 
         frame_hw: (H, W) of the frame.
         size_hw: (H, W) to which it is brought; None keeps its own shape.
         fit: how it is brought to `size_hw`.
-        long_side: longer side of a frame that keeps its shape [px]; None for its own size. In both cases a side below 32 is
-            stretched to 32.
+        long_side: longer side of a frame that keeps its shape [px]; both sides are rounded to multiples of 16. None for its own
+            size, in the top left corner of an image whose sides are multiples of 16. In both cases a side below 32 is stretched
+            to 32.
     """
-    if size_hw is None or fit == "stretch":
-        height, width = size_hw or scaled(frame_hw, long_side)
+    if size_hw is None:
+        if long_side is None:
+            height, width = (max(side, MIN_SIZE) for side in frame_hw)
+            return Placement((math.ceil(height / GRID) * GRID, math.ceil(width / GRID) * GRID), 0, 0, height, width)
+        height, width = (max(MIN_SIZE, math.floor(side * long_side / max(frame_hw) / GRID + 0.5) * GRID) for side in frame_hw)
         return Placement((height, width), 0, 0, height, width)
+    if fit == "stretch":
+        return Placement(size_hw, 0, 0, *size_hw)
     scale = min(size_hw[0] / frame_hw[0], size_hw[1] / frame_hw[1])
     height, width = (max(1, min(round(side * scale), limit)) for side, limit in zip(frame_hw, size_hw, strict=True))
     return Placement(size_hw, (size_hw[0] - height) // 2, (size_hw[1] - width) // 2, height, width)
-
-
-def scaled(frame_hw: tuple[int, int], long_side: int | None) -> tuple[int, int]:
-    """Returns the (H, W) with the longer side `long_side`, nearest to the frame's shape on a grid of 16 px; None: its own.
-
-    If sides aren't multiples of 16, features at 1/16 that are enlarged to those at 1/8 are up to 8 px from where they were in
-    training. That costs a point of mIoU, and several points of some classes.
-    """
-    if long_side is None:
-        return max(frame_hw[0], MIN_SIZE), max(frame_hw[1], MIN_SIZE)
-    height, width = (max(MIN_SIZE, math.floor(side * long_side / max(frame_hw) / GRID + 0.5) * GRID) for side in frame_hw)
-    return height, width
 
 
 def fit_frame(frame_bgr: npt.NDArray[np.uint8], placement: Placement, mean_rgb: tuple[float, ...],
