@@ -19,7 +19,8 @@ def test_a_lever_changes_one_thing() -> None:
     everything = settings_of(STREET, LEVERS["everything"], 800, 1)
     assert everything["trainer"]["max_steps"] == 100
     several = {"everything": 0, "with all pixels alike": 0, "without another camera": 2, "with more of another camera": 2,
-               "with a narrower range of scales": 2, "with a wider range of scales": 2}
+               "with borrowed colours instead of another camera": 3, "with a narrower range of scales": 2,
+               "with a wider range of scales": 2}
     for name, change in LEVERS.items():
         settings = settings_of(STREET, change, 800, 1)
         differing = [(group, key) for group in ("trainer", "model", "data") for key in settings[group]
