@@ -122,6 +122,7 @@ LEVERS: Mapping[str, Callable[[Settings], None]] = {
     "with more of another camera": _in("data", camera_jitter=0.6, color_jitter=0.6),
     "with borrowed colours": _in("data", borrowed_colors=0.5),
     "with borrowed colours instead of another camera": _in("data", camera_jitter=0.0, color_jitter=0.1, borrowed_colors=0.5),
+    "with growing pictures": _in("data", grow_from=0.5),
     "with smaller crops": _crops(2 / 3),
     "with larger crops": _crops(4 / 3),
     "with a narrower range of scales": _scales(0.5),

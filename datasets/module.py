@@ -28,8 +28,8 @@ from datasets import KINDS, READERS, UNLABELLED
 from datasets.base import Reader, UInt8Array, check_not_tiny
 from datasets.cache import Store
 from datasets.mixture import ClassSets, OtherData, check_shares, mixed_order
-from datasets.sampling import PADDING, EvalBatches, Key, Loader, ResumableLoader, TrainBatches
-from datasets.sizes import share_hw, size_of
+from datasets.sampling import PADDING, EvalBatches, Growth, Key, Loader, ResumableLoader, TrainBatches
+from datasets.sizes import share_hw, size_of, smaller_hw
 from datasets.transforms import MEAN_RGB, Augmentation, Fitted, borrow_colors, paste_class
 from seg import machine
 from seg.architecture import MIN_SIZE
@@ -91,8 +91,8 @@ class Part:
         """Reads all samples into memory. Call it before workers start, so that they share the memory."""
         self._kept = [self._read(index) for index in range(len(self))]
 
-    def sample(self, index: int, key: tuple[int, ...]) -> tuple[UInt8Array, UInt8Array]:
-        """Returns frame and labels, augmented by `key`; all labels ignored where the data set has none.
+    def sample(self, index: int, key: tuple[int, ...], size: float = 1.0) -> tuple[UInt8Array, UInt8Array]:
+        """Returns frame and labels, augmented by `key` at a share of full size; all labels ignored where the data set has none.
 
         Raises:
             SegError: as the reader's `read`, or the sample has no labels.
@@ -102,7 +102,7 @@ class Part:
             if not isinstance(self.reader, KINDS[UNLABELLED]):
                 raise SegError(f"{self.reader.samples[index].image_path} has no labels; training and evaluation need them.")
             train_ids = np.full(image.shape[:2], IGNORE, np.uint8)
-        return self.augmentation(image, train_ids, key)
+        return self.augmentation(image, train_ids, key, size)
 
     def _read(self, index: int) -> tuple[UInt8Array, UInt8Array | None]:
         sample = self.reader.samples[index]
@@ -114,7 +114,7 @@ class Part:
 
 
 class SegmentationDataset(Dataset[Any]):
-    """Samples of one data set or of several, laid end to end, as tensors by key (epoch, index).
+    """Samples of one data set or of several, laid end to end, as tensors by `Key`.
 
     Args:
         parts: the data sets.
@@ -146,18 +146,18 @@ class SegmentationDataset(Dataset[Any]):
 
     def __getitem__(self, key: Key) -> dict[str, Any] | SegError:
         """Returns one sample, or the error from reading it: if a worker raised it, its type would be lost."""
-        epoch, index = key
+        epoch, index, size = key
         try:
-            image, train_ids = self._sample(max(index, 0), (self.seed, epoch, index))
+            image, train_ids = self._sample(max(index, 0), (self.seed, epoch, index), size)
             if self.copy_paste:
                 random = np.random.default_rng((self.seed, epoch, index, 1))
                 if random.random() < self.copy_paste:
-                    donor = self._sample(self._donor(random), (self.seed, epoch, index, 2))
+                    donor = self._sample(self._donor(random), (self.seed, epoch, index, 2), size)
                     image, train_ids = paste_class((image, train_ids), donor, self.classes, random)
             if self.borrowed_colors:
                 random = np.random.default_rng((self.seed, epoch, index, 3))
                 if random.random() < self.borrowed_colors:
-                    image = borrow_colors(image, self._sample(self._donor(random), (self.seed, epoch, index, 4))[0])
+                    image = borrow_colors(image, self._sample(self._donor(random), (self.seed, epoch, index, 4), size)[0])
         except SegError as error:
             return error
         image_chw = np.empty((3, *image.shape[:2]), np.uint8)  # both are copies: a cached array is never returned
@@ -183,11 +183,11 @@ class SegmentationDataset(Dataset[Any]):
         part = random.choice(len(self.parts), p=self._chances)
         return self._starts[part] + int(random.integers(len(self.parts[part])))
 
-    def _sample(self, index: int, key: tuple[int, ...]) -> tuple[UInt8Array, UInt8Array]:
+    def _sample(self, index: int, key: tuple[int, ...], size: float) -> tuple[UInt8Array, UInt8Array]:
         if (worker := get_worker_info()) is not None:
             self._reading[worker.id] = torch.tensor([os.getpid(), index])
         part, index = self._place(index)
-        return part.sample(index, key)
+        return part.sample(index, key, size)
 
 
 class SegmentationData(pl.LightningDataModule):
@@ -212,6 +212,9 @@ class SegmentationData(pl.LightningDataModule):
             of it: what is rare is seen more often, and in front of other streets.
         borrowed_colors: share of the training samples that get the colours of another one, see
             `datasets.transforms.borrow_colors`.
+        grow_from: share of full size that crops and scale factors have in the first quarter of the training. They grow with
+            each quarter and have full size in the last one; 1 for full size from the start. Without a trainer, which knows
+            how long the training is, samples have full size.
         share: of the first data set in the samples, beside the shares of `others`; an epoch is one pass over the first.
         others: further data sets to learn from. The first one decides classes and is validated on.
         seed: decides order and augmentation, together with epoch and sample.
@@ -227,7 +230,7 @@ class SegmentationData(pl.LightningDataModule):
                  color_jitter: float = 0.3, seed: int = 0, cache: bool | str = False, verify: bool = False,
                  camera_jitter: float = 0.0, balanced_crops: float = 0.0, copy_paste: float = 0.0, share: float = 1.0,
                  others: list[OtherData] | None = None, val_long_side: int | None = None,
-                 overfit: int | None = None, borrowed_colors: float = 0.0) -> None:
+                 overfit: int | None = None, borrowed_colors: float = 0.0, grow_from: float = 1.0) -> None:
         super().__init__()
         self.overfit = overfit
         self.others = [replace(other, root=other.root or root) for other in others or [] if overfit is None]
@@ -258,6 +261,11 @@ class SegmentationData(pl.LightningDataModule):
         self.label_set = known(READERS[dataset].label_set_of(root))
         self.classes = len(self.label_set)
         self.size_hw = self._crop(crop_hw)
+        smallest = math.ceil(100 * MIN_SIZE / min(self.size_hw)) / 100
+        if not smallest <= grow_from <= 1:
+            raise SegError(f"--data.grow_from is {grow_from}; with crops of {self.size_hw[0]}x{self.size_hw[1]} it must lie "
+                           f"between {smallest:g} and 1, so that no side is below {MIN_SIZE} px.")
+        self.grow_from = grow_from
         self.scale_range, self.flip, self.color_jitter = (scale_range[0], scale_range[1]), flip, color_jitter
         self.camera_jitter, self.balanced_crops = camera_jitter, balanced_crops
         self.copy_paste, self.borrowed_colors = copy_paste, borrowed_colors
@@ -293,7 +301,7 @@ class SegmentationData(pl.LightningDataModule):
             self._dataset(split)
         if stage == "fit":
             self._say_padding()
-            self._fit_batch_size(self._order()[0], self._share()[1])  # here: the memory of a step depends on it
+            self._say_growth(self._batches().growth)  # here: it fits the batch size, on which the memory of a step depends
 
     def largest_hw(self, split: str) -> tuple[int, int]:
         """Returns height and width of the largest frame that a split for evaluation gives [px], by the file headers."""
@@ -311,11 +319,7 @@ class SegmentationData(pl.LightningDataModule):
 
     def train_dataloader(self) -> ResumableLoader:
         """Returns augmented batches, shuffled again each epoch; an incomplete last batch is left out."""
-        dataset, trainer = self._dataset("train"), self.trainer
-        rank, world_size = self._share()
-        count, order = self._order()
-        self._fit_batch_size(count, world_size)
-        batches = TrainBatches(count, self.batch_size, self.seed, rank, world_size, order)
+        dataset, trainer, batches = self._dataset("train"), self.trainer, self._batches()
         if trainer is None:
             return ResumableLoader(dataset, batches, self.workers, _collate)
         batches.epoch = trainer.current_epoch
@@ -337,6 +341,36 @@ class SegmentationData(pl.LightningDataModule):
     def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> dict[str, torch.Tensor]:
         """Gives the labels of training samples the type that losses need; whole frames are processed in bands."""
         return {**batch, "labels": batch["labels"].long()} if self.trainer is None or self.trainer.training else batch
+
+    def _batches(self) -> TrainBatches:
+        """Returns the batches of the training split; lowers the batch size first if it has too few samples."""
+        rank, world_size = self._share()
+        count, order = self._order()
+        self._fit_batch_size(count, world_size)
+        batches = TrainBatches(count, self.batch_size, self.seed, rank, world_size, order)
+        if self.grow_from < 1 and self.trainer is not None:
+            batches.growth = self._growth(len(batches))
+        return batches
+
+    def _growth(self, batches: int) -> Growth:
+        """Returns how samples grow during the trainer's training, if an epoch has so many batches."""
+        trainer = self.trainer
+        assert trainer is not None
+        limit = trainer.limit_train_batches
+        batches = max(1, min(batches, limit) if isinstance(limit, int) else int(batches * limit))
+        steps = math.ceil(batches / trainer.accumulate_grad_batches)
+        ends = [*([trainer.max_steps / steps] if trainer.max_steps != -1 else []),
+                *([trainer.max_epochs] if trainer.max_epochs not in (None, -1) else [])]
+        if not ends:
+            raise SegError("--data.grow_from needs a training with an end: give trainer.max_epochs or trainer.max_steps.")
+        return Growth(self.grow_from, min(ends), batches)
+
+    def _say_growth(self, growth: Growth) -> None:
+        if growth.start < 1:
+            sizes = [(smaller_hw(self.size_hw, size), size, begin) for begin, size in growth.parts]
+            rank_zero_info("Training samples grow: " + ", ".join(
+                f"{height}x{width} at scale {size:.2g} from epoch {round(begin, 1):g}"
+                for (height, width), size, begin in sizes) + ".")
 
     def _order(self) -> tuple[int, Callable[[int], list[int]] | None]:
         """Returns how many samples an epoch of training has, and their order by epoch; None for one data set's own."""

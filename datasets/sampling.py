@@ -1,12 +1,12 @@
 """Which samples come in which order: a pure function of (seed, epoch), so that an interrupted epoch continues exactly.
 
-Samplers give keys (epoch, index), which tell a worker everything that an augmentation depends on, however long it lives
-and whichever worker it is.
+Samplers give keys, which tell a worker everything that an augmentation depends on, however long it lives and whichever
+worker it is.
 """
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,8 +15,46 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from seg.errors import SegError
 
-Key = tuple[int, int]  # epoch, index
 PADDING = -1  # the index of a sample that only fills up a process's share; all its labels are ignored
+
+
+class Key(NamedTuple):
+    """What a sample is made from, together with the seed; `size` is the share of full size that its crop and scale have."""
+
+    epoch: int
+    sample: int
+    size: float = 1.0
+
+
+_PARTS = 4
+
+
+class Growth(NamedTuple):
+    """How samples grow during a training. It has four equal parts; sizes are the same within a part, and full in the last one.
+
+    Early steps on small pictures cost less: M. Tan, Q. V. Le, *EfficientNetV2*, arXiv 2104.00298, who also divide a training
+    into four parts for this.
+
+    Attributes:
+        start: share of full size in the first part; the sizes of the others lie evenly between it and 1.
+        epochs: length of the training; it may end within an epoch.
+        batches: batches of an epoch.
+    """
+
+    start: float = 1.0
+    epochs: float = 1.0
+    batches: int = 1
+
+    @property
+    def parts(self) -> list[tuple[float, float]]:
+        """The epoch at which each part begins, and the share of full size in it."""
+        last = _PARTS - 1
+        return [(self.epochs * part / _PARTS, 1 - (1 - self.start) * (last - part) / last) for part in range(_PARTS)]
+
+    def size(self, epoch: int, step: int) -> float:
+        """Returns the share of full size that the samples of a batch have; `step` is its number in its epoch."""
+        place = epoch + step / self.batches
+        return [size for begin, size in self.parts if begin <= place][-1]
 
 
 class TrainBatches(Sampler[list[Key]]):
@@ -28,10 +66,12 @@ class TrainBatches(Sampler[list[Key]]):
         count: samples of the epoch.
         batch_size: samples a process takes each step.
         order: returns the samples of an epoch; None shuffles `count` of them.
+        growth: how samples grow; by default all have full size.
     """
 
     def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1,
-                 order: Callable[[int], Sequence[int]] | None = None) -> None:
+                 order: Callable[[int], Sequence[int]] | None = None, growth: Growth | None = None) -> None:
+        self.growth = growth or Growth()
         self.count, self.batch_size, self.seed, self.rank = count, batch_size, seed, rank
         self.order = order or self._shuffled
         self.step_size = batch_size * world_size
@@ -54,7 +94,8 @@ class TrainBatches(Sampler[list[Key]]):
         order = self.order(self.epoch)
         for step in range(start, len(self)):
             first = step * self.step_size + self.rank * self.batch_size
-            yield [(self.epoch, index) for index in order[first : first + self.batch_size]]
+            size = self.growth.size(self.epoch, step)
+            yield [Key(self.epoch, index, size) for index in order[first : first + self.batch_size]]
 
     def _shuffled(self, epoch: int) -> Sequence[int]:
         shuffled: list[int] = np.random.default_rng((self.seed, epoch)).permutation(self.count).tolist()
@@ -71,7 +112,7 @@ class EvalBatches(Sampler[list[Key]]):
     def __init__(self, count: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
         rounds = -(-count // world_size)
         indices = [i if i < count else PADDING for i in range(rank, rounds * world_size, world_size)]
-        self.batches = [[(0, i) for i in indices[first : first + batch_size]] for first in range(0, rounds, batch_size)]
+        self.batches = [[Key(0, i) for i in indices[first : first + batch_size]] for first in range(0, rounds, batch_size)]
 
     def __len__(self) -> int:
         return len(self.batches)

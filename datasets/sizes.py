@@ -21,6 +21,14 @@ def share_hw(size_hw: tuple[int, int], share: float) -> tuple[int, int]:
     return height, width
 
 
+def smaller_hw(size_hw: tuple[int, int], share: float) -> tuple[int, int]:
+    """Returns a crop at a share of its full size: to whole 32 px, and never above full size."""
+    if share == 1:
+        return size_hw
+    height, width = map(min, size_hw, share_hw(size_hw, share))
+    return height, width
+
+
 def size_of(path: Path) -> tuple[int, int]:
     """Returns height and width [px] of a picture as it is read, without decoding it if its header has them.
 

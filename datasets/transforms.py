@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from datasets.sizes import smaller_hw
 from seg.label_sets import IGNORE
 from seg.runtime.preprocess import fit_frame, place
 
@@ -28,11 +29,12 @@ class ScaleCrop(A.DualTransform):
 
     Scaling and cutting are one affine map that uses only the window's pixels, so that no other part of a memory-mapped
     frame is read. It samples at the same points as resizing the whole frame (half-pixel, bilinear; labels nearest),
-    with a fraction of the work: at factor 2 a frame has four times its pixels.
+    with a fraction of the work: at factor 2 a frame has four times its pixels. The call's argument `size` is the share of full
+    size that the sample gets: window and factor become as much smaller, so that it shows as much of the street.
 
     Args:
-        crop_hw: size of the window [px].
-        scale_range: bounds of the factor, drawn evenly between them.
+        crop_hw: full size of the window [px].
+        scale_range: bounds of the factor at full size, drawn evenly between them.
         balanced: share of the windows that are placed around a pixel of a class, instead of anywhere. The class is drawn
             evenly from those in the frame.
         padding_rgb: the colour outside the frame, 0 to 1.
@@ -48,19 +50,25 @@ class ScaleCrop(A.DualTransform):
         self.balanced = balanced
         self.padding_rgb = tuple(round(255 * level) for level in padding_rgb)
 
+    @property
+    def targets_as_params(self) -> list[str]:
+        """What a call must have beside image and mask."""
+        return ["size"]
+
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Draws the factor and the window's place: within the frame, or around it if the frame is smaller than the window."""
-        scale = self.py_random.uniform(*self.scale_range)
-        slacks = [scale * size - crop for size, crop in zip(params["shape"][:2], self.crop_hw, strict=True)]
+        crop_hw = smaller_hw(self.crop_hw, data["size"])
+        scale = data["size"] * self.py_random.uniform(*self.scale_range)
+        slacks = [scale * size - crop for size, crop in zip(params["shape"][:2], crop_hw, strict=True)]
         top, left = (self.py_random.uniform(min(0.0, slack), max(0.0, slack)) for slack in slacks)
         if self.balanced and self.py_random.random() < self.balanced and (pixel := self._pixel(data["mask"])) is not None:
-            offsets = (self.py_random.uniform(0.2, 0.8) * crop for crop in self.crop_hw)  # not always in the middle of the window
+            offsets = (self.py_random.uniform(0.2, 0.8) * crop for crop in crop_hw)  # not always in the middle of the window
             top, left = (min(max(scale * place - offset, min(0.0, slack)), max(0.0, slack))
                          for place, offset, slack in zip(pixel, offsets, slacks, strict=True))
         # A pixel of the window at (x, y) shows the frame at ((x + left + 1/2) / scale - 1/2, ...).
         step = 1 / scale
         matrix = np.array([[step, 0, (round(left) + 0.5) * step - 0.5], [0, step, (round(top) + 0.5) * step - 0.5]])
-        return {"matrix": matrix}
+        return {"matrix": matrix, "crop_hw": crop_hw}
 
     def _pixel(self, labels: UInt8Array) -> tuple[int, int] | None:
         """Returns a pixel of one of the classes in the frame, None where it has no labels."""
@@ -75,16 +83,18 @@ class ScaleCrop(A.DualTransform):
     def _mapped(self, labels: UInt8Array) -> UInt8Array:
         return labels if self.table is None else np.asarray(cv2.LUT(labels, self.table), np.uint8)
 
-    def apply(self, img: UInt8Array, matrix: npt.NDArray[np.float64], **params: Any) -> UInt8Array:
+    def apply(self, img: UInt8Array, matrix: npt.NDArray[np.float64], crop_hw: tuple[int, int], **params: Any) -> UInt8Array:
         """Warps the frame."""
-        return self._warp(img, matrix, cv2.INTER_LINEAR, self.padding_rgb)
+        return self._warp(img, matrix, crop_hw, cv2.INTER_LINEAR, self.padding_rgb)
 
-    def apply_to_mask(self, mask: UInt8Array, matrix: npt.NDArray[np.float64], **params: Any) -> UInt8Array:
+    def apply_to_mask(self, mask: UInt8Array, matrix: npt.NDArray[np.float64], crop_hw: tuple[int, int],
+                      **params: Any) -> UInt8Array:
         """Warps the labels, without mixing them."""
-        return self._mapped(self._warp(mask, matrix, cv2.INTER_NEAREST, (IGNORE,)))
+        return self._mapped(self._warp(mask, matrix, crop_hw, cv2.INTER_NEAREST, (IGNORE,)))
 
-    def _warp(self, image: UInt8Array, matrix: npt.NDArray[np.float64], how: int, fill: tuple[int, ...]) -> UInt8Array:
-        height, width = self.crop_hw
+    def _warp(self, image: UInt8Array, matrix: npt.NDArray[np.float64], crop_hw: tuple[int, int], how: int,
+              fill: tuple[int, ...]) -> UInt8Array:
+        height, width = crop_hw
         left, top = matrix[:, 2].tolist()
         inside = 0 <= top <= image.shape[0] - height and 0 <= left <= image.shape[1] - width
         if matrix[0, 0] == 1 and inside:  # no warp: the same pixels, in a tenth of the time
@@ -152,7 +162,7 @@ class Fitted:
         """Returns the (H, W) that a frame gets."""
         return place(frame_hw, None, "stretch", self.long_side).size_hw
 
-    def __call__(self, image_rgb: UInt8Array, train_ids: UInt8Array, key: tuple[int, ...]) -> Pair:
+    def __call__(self, image_rgb: UInt8Array, train_ids: UInt8Array, key: tuple[int, ...], size: float = 1.0) -> Pair:
         """Returns the frame for the network, and its labels."""
         placement = place(image_rgb.shape[:2], None, "stretch", self.long_side)
         image = fit_frame(image_rgb, placement, tuple(self.padding_rgb[::-1]))  # it expects BGR
@@ -167,8 +177,8 @@ class Augmentation:
     """Random scale, crop, horizontal flip, colours and camera, drawn from (seed, epoch, index) alone.
 
     Args:
-        crop_hw: size of the output [px].
-        scale_range: bounds of the random factor.
+        crop_hw: full size of the output [px].
+        scale_range: bounds of the random factor at full size.
         flip: whether half of the samples are mirrored.
         color_jitter: brightness, contrast and saturation change by up to this share; 0 leaves colours alone.
         camera_jitter: how often each change that another camera would make is applied: another white balance and gamma, blur or
@@ -200,9 +210,16 @@ class Augmentation:
             ]
         self._steps = A.Compose(steps)
 
-    def __call__(self, image_rgb: UInt8Array, train_ids: UInt8Array, key: tuple[int, ...]) -> Pair:
-        """Returns the augmented pair (crop_h, crop_w, 3) and (crop_h, crop_w); `key` is such as (seed, epoch, index)."""
+    def __call__(self, image_rgb: UInt8Array, train_ids: UInt8Array, key: tuple[int, ...], size: float = 1.0) -> Pair:
+        """Returns the augmented pair (crop_h, crop_w, 3) and (crop_h, crop_w).
+
+        Args:
+            image_rgb: (H, W, 3).
+            train_ids: (H, W).
+            key: decides what is drawn, such as (seed, epoch, index).
+            size: share of full size, see `ScaleCrop`.
+        """
         generator = np.random.default_rng(key)
         self._steps.set_random_state(generator, random.Random(int(generator.integers(2**62))))
-        result = self._steps(image=image_rgb, mask=train_ids)
+        result = self._steps(image=image_rgb, mask=train_ids, size=size)
         return result["image"], result["mask"]

@@ -13,7 +13,7 @@ import torch
 
 from datasets.mixture import OtherData
 from datasets.module import SegmentationData
-from datasets.sampling import EvalBatches, Loader, TrainBatches
+from datasets.sampling import EvalBatches, Growth, Key, Loader, TrainBatches
 from seg.errors import SegError
 
 COUNT, BATCH, STEPS = 9, 2, 4
@@ -104,7 +104,7 @@ def test_the_same_whatever_the_workers(root: Path) -> None:
     first, second = seen_in(make(root), 0), seen_in(make(root), 1)
     assert first != second and len(first) == len(second) == STEPS
     dataset = make(root).train_dataloader().dataset
-    assert not torch.equal(dataset[(0, 4)]["image"], dataset[(1, 4)]["image"])  # a sample looks new in each epoch
+    assert not torch.equal(dataset[Key(0, 4)]["image"], dataset[Key(1, 4)]["image"])  # a sample looks new in each epoch
     loader = make(root, workers=2).train_dataloader()  # its workers live through both epochs
     for epoch, expected in ((0, first), (1, second)):
         loader.sampler.set_epoch(epoch)
@@ -147,14 +147,15 @@ class Recorder(pl.LightningModule):
                  interrupt_at: tuple[int, int] | None = None) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.steps: list[tuple[int, int, list[int], int]] = []
+        self.steps: list[tuple[int, int, list[int], tuple[int, ...], int]] = []
         self.file, self.save_at, self.interrupt_at = file, save_at, interrupt_at
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         if (self.current_epoch, batch_idx) == self.interrupt_at:
             self.trainer.save_checkpoint(self.file)  # as a callback does that saves on an exception
             raise SegError("interrupted")
-        self.steps.append((self.current_epoch, batch_idx, batch["index"].tolist(), int(batch["image"].sum())))
+        image = batch["image"]
+        self.steps.append((self.current_epoch, batch_idx, batch["index"].tolist(), image.shape[2:], int(image.sum())))
         return self.weight.sum()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -168,37 +169,74 @@ class Recorder(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
-def fit(root: Path, recorder: Recorder, workers: int, ckpt_path: Path | None = None) -> list[Any]:
+def fit(root: Path, recorder: Recorder, workers: int, grow_from: float, ckpt_path: Path | None = None) -> list[Any]:
     trainer = pl.Trainer(max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False,
                          enable_progress_bar=False, enable_model_summary=False)
-    trainer.fit(recorder, make(root, workers=workers), ckpt_path=ckpt_path)
+    trainer.fit(recorder, make(root, workers=workers, crop_hw=(64, 128), grow_from=grow_from), ckpt_path=ckpt_path)
     return recorder.steps
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_lightning_goes_on_exactly_where_it_stopped(root: Path, tmp_path: Path, workers: int) -> None:
-    whole = fit(root, Recorder(), 0)
+@pytest.mark.parametrize(("workers", "grow_from"), [(0, 1.0), (2, 0.5)])
+def test_lightning_goes_on_exactly_where_it_stopped(root: Path, tmp_path: Path, workers: int, grow_from: float) -> None:
+    whole = fit(root, Recorder(), 0, grow_from)
     assert [step[:2] for step in whole] == [(epoch, step) for epoch in range(3) for step in range(STEPS)]
+    sizes = [(32, 64), (32, 96), (64, 96), (64, 128)] if grow_from < 1 else [(64, 128)] * 4
+    assert [step[3] for step in whole] == [size for size in sizes for _ in range(3)]
     file = tmp_path / "last.ckpt"
     for place, done in (((1, 1), STEPS + 2), ((1, STEPS - 1), 2 * STEPS)):
-        fit(root, Recorder(file, save_at=place), workers)
-        assert fit(root, Recorder(), workers, file) == whole[done:]
+        fit(root, Recorder(file, save_at=place), workers, grow_from)
+        assert fit(root, Recorder(), workers, grow_from, file) == whole[done:]
     with pytest.raises(SegError, match="interrupted"):
-        fit(root, Recorder(file, interrupt_at=(1, 2)), workers)
-    assert fit(root, Recorder(), workers, file) == whole[STEPS + 2 :]  # the step that was not finished comes again
+        fit(root, Recorder(file, interrupt_at=(1, 2)), workers, grow_from)
+    assert fit(root, Recorder(), workers, grow_from, file) == whole[STEPS + 2 :]  # the step that was not finished comes again
+
+
+@pytest.mark.parametrize(("options", "expected"), [
+    ({"max_epochs": 2}, [[0, 0, 1, 1], [2, 2, 3, 3]]),
+    ({"max_epochs": 1}, [[0, 1, 2, 3]]),
+    ({"max_steps": 6}, [[0, 0, 1, 2], [2, 3]]),
+    ({"max_steps": 6, "max_epochs": 1}, [[0, 1, 2, 3]]),
+    ({"max_steps": 4, "accumulate_grad_batches": 2}, [[0, 0, 1, 1], [2, 2, 3, 3]]),
+    ({"max_steps": 4, "limit_train_batches": 2}, [[0, 1], [2, 3]]),
+    ({"max_epochs": 2, "limit_train_batches": 0.5}, [[0, 1], [2, 3]]),
+])
+def test_each_quarter_of_a_training_has_its_size(root: Path, options: dict[str, Any], expected: list[list[int]]) -> None:
+    data = make(root, crop_hw=(64, 64), grow_from=0.5)
+    data.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+                              enable_model_summary=False, **options)
+    batches = data.train_dataloader().sampler
+    for epoch, quarters in enumerate(expected):
+        batches.set_epoch(epoch)
+        sizes = [[key.size for key in batch] for batch in batches][:len(quarters)]
+        assert np.allclose(sizes, [[0.5 + quarter / 6] * BATCH for quarter in quarters])
+
+
+def test_growing_is_said_and_needs_an_end(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = list[str]()
+    monkeypatch.setattr("datasets.module.rank_zero_info", said.append)
+    data = make(root, crop_hw=(64, 128), grow_from=0.5)
+    quiet: dict[str, Any] = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
+    data.trainer = pl.Trainer(max_steps=10, **quiet)
+    data.setup("fit")
+    assert said[-1] == ("Training samples grow: 32x64 at scale 0.5 from epoch 0, 32x96 at scale 0.67 from epoch 0.6, "
+                        "64x96 at scale 0.83 from epoch 1.2, 64x128 at scale 1 from epoch 1.9.")
+    data.trainer = pl.Trainer(max_epochs=-1, **quiet)
+    with pytest.raises(SegError, match=r"grow_from needs a training with an end.*max_epochs"):
+        data.setup("fit")
 
 
 @pytest.mark.parametrize(("count", "world_size", "batch_size"), [(9, 2, 2), (101, 4, 3), (3, 4, 1), (8, 2, 2)])
 def test_processes_share_evaluation(count: int, world_size: int, batch_size: int) -> None:
     shares = [list(EvalBatches(count, batch_size, rank, world_size)) for rank in range(world_size)]
     assert len({tuple(map(len, share)) for share in shares}) == 1  # none waits for another
-    indices = [index for share in shares for batch in share for _, index in batch]
+    indices = [index for share in shares for batch in share for _, index, _ in batch]
     assert sorted(i for i in indices if i >= 0) == list(range(count))
 
 
 def test_processes_share_training() -> None:
-    whole = list(TrainBatches(21, 4, seed=1))
-    shares = [list(TrainBatches(21, 2, 1, rank, 2)) for rank in range(2)]
+    growth = Growth(0.5, 2, 5)
+    whole = list(TrainBatches(21, 4, 1, growth=growth))
+    shares = [list(TrainBatches(21, 2, 1, rank, 2, growth=growth)) for rank in range(2)]
     assert [one + other for one, other in zip(*shares, strict=True)] == whole  # a step is the same however it is divided
     with pytest.raises(SegError, match=r"has 3 samples, but a training step takes 8 \(4 on each of 2 processes\)"):
         TrainBatches(3, 4, 0, 0, 2)
@@ -207,9 +245,9 @@ def test_processes_share_training() -> None:
 @pytest.mark.parametrize("cache", [False, True])
 def test_filling_samples_have_no_labels(root: Path, cache: bool) -> None:
     dataset = make(root, cache=cache).val_dataloader().dataset
-    sample = dataset[(0, -1)]
+    sample = dataset[Key(0, -1)]
     assert sample["index"] == -1 and (sample["labels"] == 255).all()
-    assert all((dataset[(0, i)]["labels"] != 255).any() for i in range(3))  # and the others keep theirs
+    assert all((dataset[Key(0, i)]["labels"] != 255).any() for i in range(3))  # and the others keep theirs
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -260,6 +298,8 @@ def test_the_largest_frame_is_known_by_its_head(tmp_path: Path) -> None:
     ({"crop_hw": (16, 64)}, "at least 32"),
     ({"scale_range": (2.0, 0.5)}, "the smaller one first"),
     ({"color_jitter": 1.5}, "below 1"),
+    ({"grow_from": 0.09}, "with crops of 352x480 it must lie between 0.1 and 1, so that no side is below 32 px"),
+    ({"grow_from": 1.5}, "between 0.1 and 1"),
 ])
 def test_options_that_can_not_be(options: dict[str, Any], message: str) -> None:
     with pytest.raises(SegError, match=message):

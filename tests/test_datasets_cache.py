@@ -21,6 +21,7 @@ from datasets.cache.store import Store
 from datasets.cache.write import CacheWriter
 from datasets.mixture import OtherData
 from datasets.module import SegmentationData
+from datasets.sampling import Key
 from datasets.sizes import size_of
 from seg.errors import SegError
 from seg.files import read_image_bgr
@@ -65,7 +66,7 @@ def left_over(cache: Path) -> list[str]:
 def samples(root: Path, split: str = "train", **options: Any) -> list[Any]:
     settings = {"crop_hw": (32, 48), "batch_size": 1, "workers": 0, "seed": 3, **options}
     dataset = SegmentationData(str(root), "camvid", **settings)._dataset(split)
-    return [dataset[epoch, index] for epoch in range(3) for index in range(len(dataset))]
+    return [dataset[Key(epoch, index)] for epoch in range(3) for index in range(len(dataset))]
 
 
 @pytest.mark.parametrize("options", [
@@ -104,7 +105,7 @@ def test_only_the_window_is_read(tmp_path: Path, cache: Path) -> None:
     root = make_set(tmp_path / "set", 1, 1, (2000, 1500))
     assert write(root, cache) == 0
     dataset = SegmentationData(str(root), "camvid", (64, 64), cache=str(cache), color_jitter=0)._dataset("train")
-    dataset[0, 0]
+    dataset[Key(0, 0)]
     maps = Path("/proc/self/smaps").read_text().split(NAME)[1]
     resident_kib = int(re.search(r"Rss:\s+(\d+)", maps)[1])
     assert 0 < resident_kib < 0.3 * 2000 * 1500 * 4 / 1024  # a window of 128 rows at most, and what the system reads around

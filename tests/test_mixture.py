@@ -7,11 +7,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from training_runs import make_camvid
 
 from datasets.mixture import ClassSets, OtherData, mixed_order
 from datasets.module import SegmentationData
+from datasets.sampling import Key
 from seg.errors import SegError
 from seg.label_sets import CAMVID, CITYSCAPES, LabelSet, known
 
@@ -40,7 +42,8 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def make(roots: tuple[Path, Path], share: float = 0.6, **options: Any) -> SegmentationData:
     other = OtherData(str(roots[1]), share=0.4, classes=MAP, scale_range=(1.0, 1.0))
-    return SegmentationData(str(roots[0]), crop_hw=(32, 48), batch_size=5, workers=0, share=share, others=[other], **options)
+    settings: dict[str, Any] = {"crop_hw": (32, 48), "batch_size": 5, "workers": 0, "share": share, "others": [other], **options}
+    return SegmentationData(str(roots[0]), **settings)
 
 
 def test_coarser_classes_become_sets() -> None:
@@ -117,20 +120,33 @@ def test_the_order_is_the_same_whatever_the_workers_and_goes_on(roots: tuple[Pat
 
 def test_copied_classes_come_from_either_and_are_the_same_each_time(roots: tuple[Path, Path]) -> None:
     plain, pasted = (make(roots, copy_paste=share)._dataset("train") for share in (0.0, 1.0))
-    changed = [index for index in range(11) if not torch.equal(plain[(0, index)]["labels"], pasted[(0, index)]["labels"])]
+    changed = [index for index in range(11) if not torch.equal(plain[Key(0, index)]["labels"], pasted[Key(0, index)]["labels"])]
     assert len(changed) > 2
     again = make(roots, copy_paste=1.0)._dataset("train")
-    assert all(torch.equal(pasted[(3, index)]["image"], again[(3, index)]["image"]) for index in range(11))
+    assert all(torch.equal(pasted[Key(3, index)]["image"], again[Key(3, index)]["image"]) for index in range(11))
     assert make(roots, copy_paste=1.0)._dataset("val").copy_paste == 0
 
 
 def test_colours_come_from_either_and_are_the_same_each_time(roots: tuple[Path, Path]) -> None:
     plain, lent, again = (make(roots, borrowed_colors=share)._dataset("train") for share in (0.0, 1.0, 1.0))
     for index in range(11):
-        assert torch.equal(plain[(0, index)]["labels"], lent[(0, index)]["labels"])
-        assert torch.equal(lent[(0, index)]["image"], again[(0, index)]["image"])
-    assert sum(not torch.equal(plain[(0, index)]["image"], lent[(0, index)]["image"]) for index in range(11)) > 2
+        assert torch.equal(plain[Key(0, index)]["labels"], lent[Key(0, index)]["labels"])
+        assert torch.equal(lent[Key(0, index)]["image"], again[Key(0, index)]["image"])
+    assert sum(not torch.equal(plain[Key(0, index)]["image"], lent[Key(0, index)]["image"]) for index in range(11)) > 2
     assert make(roots, borrowed_colors=1.0)._dataset("val").borrowed_colors == 0
+
+
+def test_all_of_a_batch_grow_alike_each_with_its_own_scale(roots: tuple[Path, Path]) -> None:
+    ways: dict[str, Any] = {"plain": {}, "cached": {"cache": True}, "pasted": {"copy_paste": 1.0, "borrowed_colors": 1.0}}
+    for name, options in ways.items():
+        data = make(roots, crop_hw=(64, 96), batch_size=2, grow_from=0.5, balanced_crops=0.5, **options)
+        data.trainer = pl.Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False)
+        batches = list(data.train_dataloader())
+        assert [tuple(batch["image"].shape[2:]) for batch in batches] == [(32, 64)] * 3 + [(64, 64), (64, 96)]
+        for batch, size in zip(batches, (3 / 6, 3 / 6, 4 / 6, 5 / 6, 1), strict=True):
+            theirs = batch["labels"][batch["index"] >= 6]
+            if name != "pasted" and len(theirs):  # they have the factor 1 at full size, and a stripe of 10 rows of 70 pixels
+                assert (theirs == 11).sum((1, 2)).tolist() == pytest.approx([10 * 70 * size**2] * len(theirs), rel=0.2)
 
 
 def test_another_split_of_the_same_data_set_joins_with_its_labels_and_augmentation(roots: tuple[Path, Path]) -> None:
@@ -183,7 +199,7 @@ def test_padding_is_what_the_network_is_normalised_with(roots: tuple[Path, Path]
 
     data = make(roots, scale_range=(0.25, 0.25), color_jitter=0)
     data.trainer = Trainer  # type: ignore[assignment]
-    sample = data._dataset("train")[(0, 0)]
+    sample = data._dataset("train")[Key(0, 0)]
     outside = sample["labels"] == 255
     padding = sample["image"].permute(1, 2, 0)[outside].mode(0).values
     assert torch.equal(padding, torch.tensor([64, 128, 191], dtype=torch.uint8))
@@ -196,7 +212,7 @@ def test_memory_is_counted_over_all_data_sets(roots: tuple[Path, Path], monkeypa
         data = make(roots, cache=True)
         if fits:
             kept, read = data._dataset("train"), make(roots)._dataset("train")
-            assert torch.equal(kept[0, 3]["image"], read[0, 3]["image"])
+            assert torch.equal(kept[Key(0, 3)]["image"], read[Key(0, 3)]["image"])
         else:
             with pytest.raises(SegError, match=r"Keeping 11 frames takes .* more than half of"):
                 data._dataset("train")

@@ -38,6 +38,18 @@ def test_one_warp_equals_resize_then_crop(scale: float) -> None:
         assert (train_ids == resized_labels[part]).mean() > (0.999 if scale >= 1 else 0.7)  # at 1/2, nearest is a tie
 
 
+def test_a_smaller_sample_shows_the_same_part_of_the_street() -> None:
+    frame, labels = ramp(300, 400), np.arange(300 * 400, dtype=np.uint32).reshape(300, 400) // (30 * 400)
+    augmentation = Augmentation((128, 192), (0.7, 1.4), True, 0.3, balanced_crops=0.5)
+    for index in range(12):
+        full, small = (augmentation(frame, labels.astype(np.uint8), (0, 0, index), size) for size in (1.0, 0.5))
+        assert small[0].shape == (64, 96, 3) and small[1].shape == (64, 96)
+        halved = cv2.resize(full[0], (96, 64), interpolation=cv2.INTER_LINEAR)
+        assert np.abs(halved.astype(int) - small[0])[1:-1, 1:-1].max() <= 4  # the frame's edge is mixed with padding
+        assert (full[1][::2, ::2] == small[1]).mean() > 0.85  # stripes of 21 to 42 rows, and places are rounded to pixels
+    assert augmentation(frame, labels.astype(np.uint8), (0, 0, 0), 0.7)[1].shape == (96, 128), "whole 32 px"
+
+
 def test_labels_stay_with_their_pixels() -> None:
     labels = np.zeros((60, 80), np.uint8)
     labels[20:40, 30:70] = 7
