@@ -1,7 +1,11 @@
 """The memory that training takes: counted, reported and refused beforehand; whole frames are scored in bands."""
 
+import ctypes
+import os
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,6 +14,7 @@ from torch.nn.functional import interpolate
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from datasets import sizes
+from datasets.module import SegmentationData
 from seg.errors import SegError
 from seg.models import LRASPP
 from seg.training import bands as bands_module
@@ -76,3 +81,28 @@ def test_what_does_not_fit_is_refused_beforehand(capsys: pytest.CaptureFixture[s
     with pytest.raises(SegError, match=r"Validation on frames of up to 9000x9000 takes about .* Shrink"):
         footprint.check_memory(330, (320, 320), 4, (9000, 9000), 1, available=8 * 10**9)
     footprint.check_memory(330, (320, 320), 4, None, 1, available=8 * 10**9)
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="only Linux forgets an earlier peak")
+def test_a_loader_holds_its_batch_and_one_picture_decoded(tmp_path: Path) -> None:
+    def memory(kind: str) -> int:
+        return 1024 * int(Path("/proc/self/status").read_text().split(f"{kind}:")[1].split()[0])
+
+    for folder, suffix, image in (("train", ".jpg", np.full((3000, 4000, 3), 90, np.uint8)),
+                                  ("trainannot", ".png", np.full((3000, 4000), 3, np.uint8))):
+        (tmp_path / folder).mkdir()
+        encoded = cv2.imencode(suffix, image)[1].tobytes()
+        for index in range(4):
+            (tmp_path / folder / f"{index}{suffix}").write_bytes(encoded)
+    del image
+
+    taken = dict[bool, int]()
+    for cache in (False, True):
+        data = SegmentationData(str(tmp_path), crop_hw=(512, 512), batch_size=4, workers=0, cache=cache)
+        ctypes.CDLL(None).malloc_trim(0)  # memory that is free but still with the process would hide what is taken
+        Path("/proc/self/clear_refs").write_text("5")
+        before, loader = memory("VmRSS"), data.train_dataloader()
+        assert [batch["image"].shape[0] for _ in range(2) for batch in loader] == [4, 4]
+        taken[cache] = memory("VmHWM") - before
+    three_decoded = 3 * 4 * 3000 * 4000
+    assert taken[False] < three_decoded < taken[True], taken
