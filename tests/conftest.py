@@ -1,5 +1,6 @@
 """Fixtures that several test modules share."""
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -12,6 +13,16 @@ if TYPE_CHECKING:  # loading the scenes takes seconds, and most tests don't need
     from datasets.scenes.renderer import Renderer
 
 __all__ = ["tiny_weights"]
+
+
+def pytest_collection_finish() -> None:
+    """Exempts everything that was imported from garbage collection.
+
+    The code under test collects on purpose, after each engine and each video. Each of these collections would otherwise visit
+    all objects of torch and of the other packages, which takes longer than many a test.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
