@@ -213,7 +213,7 @@ def test_a_run_with_a_teacher_and_pictures_without_labels(folder: Path, capsys: 
     settings = ["--model.teacher", str(folder / "teacher.safetensors"), "--model.distillation.classes", maps,
                 "--model.distillation.features", "0.5", "--model.distillation.temperature", "2",
                 "--data.others", f'[{{"root": "{folder / "camvid" / "val"}", "dataset": "pictures", "share": 1.0}}]']
-    assert run(folder, "--name", "taught", *settings) == 0
+    assert run(folder, "--name", "taught", "--size_frames", "3", *settings) == 0
     assert "Most accurate on frames" in capsys.readouterr().out
     checkpoint = load_checkpoint(folder, "taught")
     assert checkpoint["global_step"] == 16, "two epochs, half of whose samples are pictures without labels"

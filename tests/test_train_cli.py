@@ -142,7 +142,7 @@ def test_what_is_typed_holds_before_and_behind_the_files(folder: Path, tmp_path:
 
 def test_a_run_records_its_base_as_settings_of_its_own(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Another class in the base's place gets none of the base's arguments, even if it would accept them."""
-    (folder / "sgd.yaml").write_text("{base: tiny.yaml, name: sgd, trainer: {max_steps: 1}, size_frames: 0,\n"
+    (folder / "sgd.yaml").write_text("{base: tiny.yaml, name: sgd, trainer: {max_steps: 1},\n"
                                      "model: {optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.5}}}}\n")
     (folder / "adamw.yaml").write_text("{base: sgd.yaml, model: {optimizer: {class_path: torch.optim.AdamW}}}")
     arguments = ["--data.root", str(folder / "camvid"), "--runs", str(tmp_path)]
@@ -161,7 +161,7 @@ def test_a_run_records_its_base_as_settings_of_its_own(folder: Path, tmp_path: P
 
 def test_a_finished_run_says_so(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for more in ([], ["--ckpt_path", "last"]):
-        assert run(folder, "--runs", str(tmp_path), "--trainer.max_steps", "1", "--size_frames", "0", *more) == 0
+        assert run(folder, "--runs", str(tmp_path), "--trainer.max_steps", "1", *more) == 0
         assert ("all 1 steps were done" in capsys.readouterr().out) == bool(more)
 
 

@@ -298,7 +298,7 @@ def test_validation_scores_are_those_of_the_frames(folder: Path) -> None:
 def test_validation_at_another_size_scores_as_inference_does_at_that_size(folder: Path) -> None:
     from datasets import READERS
 
-    assert run(folder, "--name", "scaled", "--data.val_long_side", "96", "--trainer.max_epochs", "1", "--size_frames", "0",
+    assert run(folder, "--name", "scaled", "--data.val_long_side", "96", "--trainer.max_epochs", "1",
                "--model.init_from", "camvid_small", "--model.network.init_args.decoder_channels", "128") == 0
     weights = folder / "runs" / "scaled" / "scaled.safetensors"
     reader = READERS["camvid"](folder / "camvid", "val")
@@ -348,7 +348,7 @@ def test_two_processes_learn_and_score_as_one(folder: Path) -> None:
     """
     make_camvid(folder / "five", train=4, val=5, values=11)
     common = ["--data.root", str(folder / "five"), "--trainer.max_epochs", "1", "--data.scale_range", "[1.0, 1.0]",
-              "--size_frames", "0", "--trainer.callbacks", "training_runs.NormsFrozen", "--trust", "training_runs"]
+              "--trainer.callbacks", "training_runs.NormsFrozen", "--trust", "training_runs"]
     modules = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": modules}
     command = [sys.executable, str(REPOSITORY / "train_seg.py"), "fit", "--config", str(folder / "tiny.yaml"), "--runs",

@@ -15,6 +15,7 @@ from seg.cli.train import main
 CONFIG = """
 name: tiny
 seed_everything: 3
+size_frames: 0
 trainer: {accelerator: cpu, max_epochs: 2, log_every_n_steps: 1, gradient_clip_val: 1.0, num_sanity_val_steps: 1}
 model:
   network: {class_path: seg.models.LRASPP, init_args: {encoder_name: mobilenet_v3_small_rf2, decoder_channels: 16}}

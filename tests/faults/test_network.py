@@ -27,7 +27,8 @@ from seg.cli.infer import main as infer
 from seg.cli.train import main as train
 for split, seed in (("train", "1"), ("val", "2")):
     assert run(scenes, ["set", "--frames", "2", "--seed", seed, "--size", "64x128", "--threads", "1", "--split", split]) == 0
-assert train(["fit", "--config", "tiny.yaml", "--data.dataset", "cityscapes", "--data.root", "set"], train_seg.data_class) == 0
+assert train(["fit", "--config", "tiny.yaml", "--data.dataset", "cityscapes", "--data.root", "set", "--size_frames", "2"],
+             train_seg.data_class) == 0
 assert export(["--weights", "runs/tiny/tiny.safetensors", "--size", "64x128"]) == 0
 assert infer(["--dataset", "cityscapes", "--root", "set", "--weights", "runs/tiny/tiny.safetensors", "--report", "r.html",
               "--save", "overlay"], readers=READERS) == 0
