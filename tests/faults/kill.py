@@ -25,9 +25,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from networks import make_frame, write_weights
 from training_runs import load, make_camvid, run, write_config
 
+import datasets.module  # noqa: F401  so that no forked process has to import it
+import seg.cli.lightning  # noqa: F401  likewise
 from datasets.cache.__main__ import main as cache
 from datasets.folder.__main__ import main as propose
 from datasets.scenes.__main__ import main as scenes
+from datasets.scenes.catalog import catalog
 from datasets.teach.__main__ import main as teach
 from seg.cli.common import run as run_command
 from seg.cli.export import main as export
@@ -64,7 +67,7 @@ def kill_training(folder: Path, times: int, random_: random.Random) -> int:
     """Kills a training and continues it; returns how often it was killed. Raises if anything is lost."""
     make_camvid(folder / "camvid")
     write_config(folder)
-    settings = ["--checkpoints.every_steps", "1", "--trainer.max_epochs", "2", "--size_frames", "0"]
+    settings = ["--checkpoints.every_steps", "1", "--trainer.max_epochs", "2"]
     start = time.monotonic()
     assert forked(lambda: run(folder, "--name", "whole", *settings))
     whole_s = time.monotonic() - start
@@ -114,6 +117,7 @@ def kill_writers(folder: Path, times: int, random_: random.Random) -> dict[str, 
     for kind in (pictures, yard / "images", yard / "masks"):
         kind.mkdir(parents=True)
     cv2.setNumThreads(1)  # for the same reason
+    catalog()  # drawn once, and not in each forked process
     for seed in range(6):
         cv2.imwrite(str(pictures / f"{seed}.png"), make_frame(240, 320, seed))
         cv2.imwrite(str(yard / f"images/{seed}.png"), make_frame(48, 64, seed))
