@@ -66,6 +66,10 @@ def weights_of(folder: Path, **arguments: Any) -> Path:
 def assert_as_torch(weights: Path, size_hw: tuple[int, int], threads: int = 2) -> None:
     frame = make_frame(*size_hw)
     expected, found = TorchEngine(weights, torch.get_num_threads()).logits(frame), FusedEngine(weights, threads).logits(frame)
+    assert_alike(found, expected)
+
+
+def assert_alike(found: np.ndarray, expected: np.ndarray) -> None:
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= TOLERANCE * expected.std()
 
@@ -113,13 +117,24 @@ def test_scores_in_bfloat16_are_those_at_a_size_that_is_cut_into_many_tasks(tmp_
 @pytest.mark.skipif(not {"avx2", "fma"} <= processor.FEATURES, reason="runs on AVX2")
 @pytest.mark.parametrize("lanes", [4, 8])
 def test_scores_are_torchs_in_shorter_vectors(lanes: int, tmp_path: Path) -> None:
-    """As on processors with AVX2, and with vectors as long as Arm's. As usual, Numba keeps the compiled code."""
+    """As on processors with AVX2, and with vectors as long as Arm's. As usual, Numba keeps the compiled code.
+
+    The separate process only runs our engine, because importing torch once more takes longer than all frames.
+    """
     script = (f"from seg.runtime.fused import processor; assert processor.LANES == 8; processor.LANES = {lanes}; "
-              "import pathlib, sys; sys.path.insert(0, 'tests'); import test_fused; "
-              f"assert test_fused.LANES == {lanes}; test_fused.assert_as_torch(pathlib.Path(sys.argv[1]), (75, 133))")
-    for options in ({}, {"decoder_channels": 100, "skip": "last"}):
-        weights = weights_of(tmp_path, **options)
-        subprocess.run([sys.executable, "-c", script, str(weights)], check=True, env=os.environ | AVX2, timeout=300)
+              "from seg.runtime.fused import kernels; from seg.runtime.engines.fused_engine import FusedEngine; "
+              f"assert kernels.LANES == {lanes}; import pathlib, sys, numpy as np; frame = np.load(sys.argv[1]); "
+              "[np.save(f'{path}.npy', FusedEngine(pathlib.Path(path), 2).logits(frame)) for path in sys.argv[2:]]")
+    frame, expected = make_frame(75, 133), {}
+    np.save(tmp_path / "frame.npy", frame)
+    for name, options in (("plain", {}), ("other", {"decoder_channels": 100, "skip": "last"})):
+        (tmp_path / name).mkdir()
+        weights = weights_of(tmp_path / name, **options)
+        expected[weights] = TorchEngine(weights, torch.get_num_threads()).logits(frame)
+    command = [sys.executable, "-c", script, str(tmp_path / "frame.npy"), *map(str, expected)]
+    subprocess.run(command, check=True, env=os.environ | AVX2, timeout=300)
+    for weights, scores_of_torch in expected.items():
+        assert_alike(np.load(f"{weights}.npy"), scores_of_torch)
 
 
 def test_weights_are_packed_in_the_order_in_which_they_are_read() -> None:
