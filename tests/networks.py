@@ -1,6 +1,8 @@
 """A tiny random network for tests, varied enough that frames get many labels."""
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -42,13 +44,22 @@ def make_network(seed: int = 0, classes: int = CLASSES, pool: Literal["sliding",
     return model
 
 
+@cache
+def _contents(seed: int, label_set: LabelSet) -> dict[str, bytes]:
+    """Returns the bytes of the files of `write_weights` by their endings. An export takes seconds, and is always the same."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "any.safetensors"
+        model = make_network(seed, len(label_set))
+        description = save(model, path, label_set, (96, 160), training={"seed": seed})
+        export_onnx(model, path.with_suffix(".onnx"), description)
+        return {file.suffix: file.read_bytes() for file in Path(folder).iterdir()}
+
+
 def write_weights(folder: Path, name: str = "tiny", seed: int = 0, label_set: LabelSet = LABEL_SET) -> Path:
     """Writes NAME.safetensors and NAME.onnx into the folder; returns the path of the first."""
-    path = folder / f"{name}.safetensors"
-    model = make_network(seed, len(label_set))
-    description = save(model, path, label_set, (96, 160), training={"seed": seed})
-    export_onnx(model, path.with_suffix(".onnx"), description)
-    return path
+    for ending, content in _contents(seed, label_set).items():
+        (folder / f"{name}{ending}").write_bytes(content)
+    return folder / f"{name}.safetensors"
 
 
 @pytest.fixture(scope="session")

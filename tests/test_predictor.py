@@ -129,7 +129,8 @@ def test_the_size_that_weights_name_is_the_default(tiny_weights: Path, tmp_path:
     assert changed == [path, path.with_suffix(".onnx")]
     before, after = (read_description(weights) for weights in (tiny_weights, path))
     assert after == replace(before, long_side=80)
-    assert all(torch.equal(tensor, load(tiny_weights).state_dict()[name]) for name, tensor in load(path).state_dict().items())
+    tensors = load(tiny_weights).state_dict()
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in load(path).state_dict().items())
     frame = make_frame(90, 120)
     expected = Predictor.load(tiny_weights, engine="openvino", size=(64, 80))(frame)
     for weights, engine in ((path, "openvino"), (path, "fused"), (path.with_suffix(".onnx"), "onnxruntime")):

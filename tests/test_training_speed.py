@@ -10,6 +10,7 @@ from torch import nn
 
 from seg.models import LRASPP
 from seg.models.blocks import ConvNorm
+from seg.training import memory
 from seg.training.layers import speed_up
 
 
@@ -96,15 +97,18 @@ def test_what_the_fast_layers_are_not_for_goes_torchs_way() -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's setting")
 def test_freed_memory_is_kept() -> None:
-    code = ("import resource, torch\n{}\n"
+    # Importing the package `seg.training` would take longer than all the rest.
+    code = (f"import resource, runpy, torch\nkeep_freed_memory = runpy.run_path({memory.__file__!r})['keep_freed_memory']\n"
             "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-            "for _ in range(12): torch.ones(2**24)\n"  # the first allocations may leave a hole that is too small
-            "before = faults()\n"
-            "for _ in range(5): torch.ones(2**24)\n"
-            "print(faults() - before)")
-    told = "from seg.training.memory import keep_freed_memory; assert keep_freed_memory()"
-    without, with_it = (int(subprocess.run([sys.executable, "-c", code.format(line)], capture_output=True, text=True,
-                                           check=True).stdout) for line in ("", told))
+            "def taken():\n"
+            "    for _ in range(12): torch.ones(10**7)\n"  # the first allocations may leave a hole that is too small
+            "    before = faults()\n"
+            "    for _ in range(5): torch.ones(10**7)\n"
+            "    return faults() - before\n"
+            "print(taken(), keep_freed_memory(), taken())")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    without, with_it = int(done[0]), int(done[2])
+    assert done[1] == "True"
     if not without:
         pytest.skip("this C library keeps it by itself")
     assert with_it < without / 10
