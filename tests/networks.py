@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from frames import make_frame as make_frame
 
 from seg.export.onnx_export import export_onnx
 from seg.label_sets import LabelSet
@@ -16,13 +17,6 @@ from seg.models import LRASPP, save
 CLASSES = 5
 LABEL_SET = LabelSet("tiny", ("sky", "road", "car", "tree", "person"),
                      ((0, 0, 255), (90, 90, 90), (255, 0, 0), (0, 128, 0), (255, 255, 0)), tuple(range(CLASSES)))
-
-
-def make_frame(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Returns a (H, W, 3) uint8 BGR frame of coloured blobs and a little noise."""
-    random = np.random.default_rng(seed)
-    blobs = random.integers(0, 230, (height // 16 + 1, width // 16 + 1, 3)).repeat(16, 0).repeat(16, 1)[:height, :width]
-    return (blobs + random.integers(0, 25, (height, width, 3))).astype(np.uint8)
 
 
 def make_network(seed: int = 0, classes: int = CLASSES, pool: Literal["sliding", "global"] = "global") -> LRASPP:

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from networks import make_frame
+from frames import make_frame
 
 from seg.runtime import Predictor
 
