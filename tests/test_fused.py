@@ -218,7 +218,7 @@ def test_defaults_are_the_networks() -> None:
 
 
 @pytest.mark.parametrize("network", [RASPP("mobilenet_v3_small_rf2", classes=CLASSES),
-                                     LRASPP("resnet18", classes=CLASSES, pool="global")])
+                                     LRASPP("tu-mobilenetv3_small_050", classes=CLASSES, pool="global")])
 def test_refuses_other_networks_and_auto_passes_over_them(network: SegmentationNetwork, tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     description = save(network.eval(), path, LABEL_SET, (64, 64))
