@@ -269,6 +269,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     base: Settings = read_settings(arguments.config, missing=f"There is no settings file {arguments.config}.")
     base["data"]["root"] = arguments.root
+    for other in base["data"].get("others", []):
+        other.setdefault("root", arguments.root)  # as training takes it
     if arguments.pictures < base["data"]["batch_size"]:
         raise SegError(f"--pictures is {arguments.pictures}; a step takes {base['data']['batch_size']}.")
     learnt = without_unseen(base, arguments.unseen)

@@ -80,7 +80,7 @@ def test_means_and_ranges() -> None:
 def test_runs_are_made_once_and_scored(tmp_path: Path) -> None:
     root = make_camvid(tmp_path / "camvid")
     settings = yaml.safe_load(CONFIG)
-    settings["data"] |= {"dataset": "camvid", "others": [{"root": str(root), "dataset": "camvid", "share": 1.0}]}
+    settings["data"] |= {"dataset": "camvid", "others": [{"dataset": "camvid", "share": 1.0}]}
     settings.pop("pictures")
     settings["trainer"].pop("num_sanity_val_steps")
     config = tmp_path / "tiny.yaml"
