@@ -21,6 +21,7 @@ from datasets.folder import Folder
 from datasets.folder.__main__ import main
 from datasets.folder.check import check
 from datasets.folder.classes import read_classes
+from datasets.folder.corrections import read_corrections
 from datasets.folder.masks import read_mask
 from datasets.folder.splits import split_names
 from datasets.module import SegmentationData
@@ -38,6 +39,7 @@ IDS: dict[str, Any] = {"classes": [{"name": "road", "value": 0}, {"name": "rail"
 IN_COLORS = {"classes": [{"name": name, "color": COLORS[i].tolist()} for i, name in enumerate(("road", "rail", "other"))],
              "ignore": [[0, 0, 0]]}
 VALUES = np.array([0, 7, 200, 255], np.uint8)
+CORRECTIONS = sorted((Path(train_seg.__file__).parent / "configs" / "corrections").glob("*.yaml"))
 
 
 def which(seed: int) -> np.ndarray:
@@ -267,6 +269,63 @@ def test_classes_that_can_not_be(root: Path, text: str, message: str) -> None:
     (root / "classes.yaml").write_text(text)
     with pytest.raises(SegError, match=rf"^{root}/classes\.yaml.*{message}"):
         read_classes(root)
+
+
+def correct(root: Path, text: str) -> None:
+    (root / "corrections.yaml").write_text(text)
+
+
+def test_wrong_masks_are_set_right_where_they_are_read(root: Path) -> None:
+    before = {sample.name: Folder(root, "train").read(i)[1] for i, sample in enumerate(Folder(root, "train").samples)}
+    name = next(iter(before))
+    correct(root, f"of: [road, rail]\nelsewhere: {{road: other, rail: ignored}}\npictures:\n"
+                  f"  {name}: [[8, 0, 40, 24, rail], [24, 8, 64, 99, ignored], [30, 10, 34, 14, other]]\n")
+    reader = Folder(root, "train")
+    for i, sample in enumerate(reader.samples):
+        truth = before[sample.name]
+        expected = np.choose(truth, [2, 255, 2], out=truth.copy(), mode="clip")
+        expected[truth == 255] = 255
+        if sample.name == name:
+            for y, x in np.ndindex(SIZE_HW):
+                if truth[y, x] in (0, 1):
+                    if 8 <= x < 40 and y < 24:
+                        expected[y, x] = 1
+                    if x >= 24 and y >= 8:
+                        expected[y, x] = 255
+                    if 30 <= x < 34 and 10 <= y < 14:
+                        expected[y, x] = 2
+        np.testing.assert_array_equal(reader.read(i)[1], expected)
+
+
+@pytest.mark.parametrize("path", CORRECTIONS, ids=lambda path: path.stem)
+def test_shipped_corrections_fit_cityscapes_classes(path: Path, tmp_path: Path) -> None:
+    correct(tmp_path, path.read_text())
+    assert len(read_corrections(tmp_path, CITYSCAPES).rectangles) > 100
+
+
+def test_corrections_are_a_part_of_what_labels_mean(root: Path) -> None:
+    """A cache of the labels before is not taken for that of the corrected ones."""
+    before = Folder(root, "train").meaning()
+    correct(root, "of: [road]\nelsewhere: {road: rail}\n")
+    assert Folder(root, "train").meaning() != before
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("[1]", "must be a mapping with of"), ("pictures: {}", "must be a mapping with of"), ("of: road", "of is 'road'"),
+    ("of: [raod]", "of names 'raod'.*road"), ("of: [road]\nels: {}", "unknown key 'els'.*elsewhere"),
+    ("of: [road]\nelsewhere: {rail: road}", "elsewhere changes 'rail', which is not in of"),
+    ("of: [road]\nelsewhere: [rail]", r"elsewhere is \['rail'\]; it must be a mapping"),
+    ("of: [road]\nelsewhere: {road: tree}", "elsewhere names 'tree'"),
+    ("of: [road]\npictures: {p0: 3}", "p0 has 3; it must have a list"),
+    ("of: [road]\npictures: {p0: [[0, 0, 8, rail]]}", r"\[left, top, right, bottom, class\]"),
+    ("of: [road]\npictures: {p0: [[8, 0, 8, 9, rail]]}", r"\[left, top, right, bottom, class\]"),
+    ("of: [road]\npictures: {p0: [[0, 0, 8, 9, tree]]}", "a rectangle of p0 names 'tree'"),
+    ("of: [road]\npictures: {p99: [[0, 0, 8, 9, rail]]}", "corrects p99, which .*masks does not hold"),
+    ("of: [", "corrections.yaml")])
+def test_corrections_that_can_not_be(root: Path, text: str, message: str) -> None:
+    correct(root, text)
+    with pytest.raises(SegError, match=f"corrections.yaml.*{message}" if message != "corrections.yaml" else message):
+        Folder(root, "train")
 
 
 def test_without_classes_the_command_that_makes_them_is_named(root: Path) -> None:

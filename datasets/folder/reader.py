@@ -1,7 +1,8 @@
 """Any folder: `images/`, `masks/` with the same names and folders, and `classes.yaml` next to them.
 
 Masks are PNGs (or BMP, TIFF, PGM, PPM) that hold ids, indices into a palette, or colours; `classes.py` says what is in
-`classes.yaml`, `splits.py` how pictures are divided into training, validation and test.
+`classes.yaml`, `splits.py` how pictures are divided into training, validation and test, and `corrections.py` how wrong masks are
+set right.
 """
 
 from pathlib import Path
@@ -11,6 +12,8 @@ from datasets.base import Found, Reader, UInt8Array, check_root, entries_in, loc
 from datasets.colors import ColorTable
 from datasets.faults import listing
 from datasets.folder.classes import FILE, read_classes
+from datasets.folder.corrections import FILE as CORRECTIONS
+from datasets.folder.corrections import read_corrections
 from datasets.folder.masks import masks_below, read_mask
 from datasets.folder.splits import split_names
 from seg.errors import SegError
@@ -53,10 +56,12 @@ class Folder(Reader):
         """
         self._classes = read_classes(self.root)
         label_set = self.label_set
+        self._corrections = read_corrections(self.root, label_set)
         ids = dict(zip(label_set.colors, range(len(label_set)), strict=True))
         self._to_train_ids = ColorTable({**ids, **dict.fromkeys(self._classes.ignored_colors, IGNORE)},
                                         f"{self.table_name} has others") if self._classes.in_colors else None
         images, masks = pictures_below(self.root / "images"), masks_below(self.root / "masks")
+        self._names = {path: name for name, path in masks.items()}
         splits = split_names(self.root, sorted(images.keys() | masks.keys()), self._classes.shares)
         if self.split not in splits:
             needed = " Training needs it to validate on." if self.split == "val" else ""
@@ -66,6 +71,8 @@ class Folder(Reader):
                             {name: masks[name] for name in names if name in masks}, self.split, self.root / "masks")
         absent = [f"{self.root / self.split}.txt names {name}, which {self.root / 'images'} does not hold."
                   for name in names if name not in images and name not in masks]
+        absent += [f"{self.root / CORRECTIONS} corrects {name}, which {self.root / 'masks'} does not hold."
+                   for name in self._corrections.rectangles if name not in masks]
         return Found(found.samples, absent + found.faults)
 
     @property
@@ -74,8 +81,9 @@ class Folder(Reader):
         return str(self.root / FILE)
 
     def meaning(self) -> dict[str, Any]:
-        """Returns the label set, and which colours are ignored."""
-        return {**super().meaning(), "ignored_colors": [list(color) for color in self._classes.ignored_colors]}
+        """Returns the label set, which colours are ignored, and the corrections."""
+        return {**super().meaning(), "ignored_colors": [list(color) for color in self._classes.ignored_colors],
+                "corrections": self._corrections.meaning()}
 
     def read_labels(self, path: Path) -> UInt8Array:
         """Reads a mask: ids (H, W), or colours (H, W, 3) RGB where `classes.yaml` gives no values.
@@ -94,11 +102,10 @@ class Folder(Reader):
                        "class has its color there and no value.")
 
     def to_train_ids(self, labels: UInt8Array, path: Path) -> UInt8Array:
-        """Turns what `read_labels` gave into train ids (H, W).
+        """Turns what `read_labels` gave into train ids (H, W), and corrects them.
 
         Raises:
             SegError: a value or a colour is not in `classes.yaml`.
         """
-        if self._to_train_ids is not None:
-            return self._to_train_ids(labels, path)
-        return super().to_train_ids(labels, path)
+        convert = self._to_train_ids or super().to_train_ids
+        return self._corrections.apply(self._names.get(path, ""), convert(labels, path))
