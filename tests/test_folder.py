@@ -21,7 +21,7 @@ from datasets.folder import Folder
 from datasets.folder.__main__ import main
 from datasets.folder.check import check
 from datasets.folder.classes import read_classes
-from datasets.folder.corrections import read_corrections
+from datasets.folder.corrections import Corrections
 from datasets.folder.masks import read_mask
 from datasets.folder.splits import split_names
 from datasets.module import SegmentationData
@@ -278,8 +278,9 @@ def correct(root: Path, text: str) -> None:
 def test_wrong_masks_are_set_right_where_they_are_read(root: Path) -> None:
     before = {sample.name: Folder(root, "train").read(i)[1] for i, sample in enumerate(Folder(root, "train").samples)}
     name = next(iter(before))
-    correct(root, f"of: [road, rail]\nelsewhere: {{road: other, rail: ignored}}\npictures:\n"
-                  f"  {name}: [[8, 0, 40, 24, rail], [24, 8, 64, 99, ignored], [30, 10, 34, 14, other]]\n")
+    correct(root, f"- of: [road, rail]\n  elsewhere: {{road: other, rail: ignored}}\n  pictures:\n"
+                  f"    {name}: [[8, 0, 40, 24, rail], [24, 8, 64, 99, ignored], [30, 10, 34, 14, other]]\n"
+                  f"- of: [other]\n  pictures: {{{name}: [[0, 0, 16, 16, road]]}}\n")
     reader = Folder(root, "train")
     for i, sample in enumerate(reader.samples):
         truth = before[sample.name]
@@ -287,6 +288,8 @@ def test_wrong_masks_are_set_right_where_they_are_read(root: Path) -> None:
         expected[truth == 255] = 255
         if sample.name == name:
             for y, x in np.ndindex(SIZE_HW):
+                if truth[y, x] == 2 and x < 16 and y < 16:
+                    expected[y, x] = 0
                 if truth[y, x] in (0, 1):
                     if 8 <= x < 40 and y < 24:
                         expected[y, x] = 1
@@ -300,28 +303,29 @@ def test_wrong_masks_are_set_right_where_they_are_read(root: Path) -> None:
 @pytest.mark.parametrize("path", CORRECTIONS, ids=lambda path: path.stem)
 def test_shipped_corrections_fit_cityscapes_classes(path: Path, tmp_path: Path) -> None:
     correct(tmp_path, path.read_text())
-    assert len(read_corrections(tmp_path, CITYSCAPES).rectangles) > 100
+    assert len(Corrections(tmp_path, CITYSCAPES).names) > 100
 
 
 def test_corrections_are_a_part_of_what_labels_mean(root: Path) -> None:
     """A cache of the labels before is not taken for that of the corrected ones."""
     before = Folder(root, "train").meaning()
-    correct(root, "of: [road]\nelsewhere: {road: rail}\n")
+    correct(root, "- of: [road]\n  elsewhere: {road: rail}\n")
     assert Folder(root, "train").meaning() != before
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("[1]", "must be a mapping with of"), ("pictures: {}", "must be a mapping with of"), ("of: road", "of is 'road'"),
-    ("of: [raod]", "of names 'raod'.*road"), ("of: [road]\nels: {}", "unknown key 'els'.*elsewhere"),
-    ("of: [road]\nelsewhere: {rail: road}", "elsewhere changes 'rail', which is not in of"),
-    ("of: [road]\nelsewhere: [rail]", r"elsewhere is \['rail'\]; it must be a mapping"),
-    ("of: [road]\nelsewhere: {road: tree}", "elsewhere names 'tree'"),
-    ("of: [road]\npictures: {p0: 3}", "p0 has 3; it must have a list"),
-    ("of: [road]\npictures: {p0: [[0, 0, 8, rail]]}", r"\[left, top, right, bottom, class\]"),
-    ("of: [road]\npictures: {p0: [[8, 0, 8, 9, rail]]}", r"\[left, top, right, bottom, class\]"),
-    ("of: [road]\npictures: {p0: [[0, 0, 8, 9, tree]]}", "a rectangle of p0 names 'tree'"),
-    ("of: [road]\npictures: {p99: [[0, 0, 8, 9, rail]]}", "corrects p99, which .*masks does not hold"),
-    ("of: [", "corrections.yaml")])
+    ("3", "it is 3; it must be a list"), ("- 1", "entry 1 is 1; it must have of"), ("- pictures: {}", "it must have of"),
+    ("- of: road", "it must have of, the list"), ("- of: [raod]", "of in entry 1 names 'raod'.*road"),
+    ("- {of: [road]}\n- {of: [rail, road]}", "of has 'road' twice"), ("- {of: [road], els: {}}", "unknown key 'els'.*elsewhere"),
+    ("- {of: [road], elsewhere: {rail: road}}", "elsewhere in entry 1 changes 'rail', which is not in of"),
+    ("- {of: [road], elsewhere: [rail]}", r"elsewhere in entry 1 is \['rail'\]; it must be a mapping"),
+    ("- {of: [road], elsewhere: {road: tree}}", "elsewhere in entry 1 names 'tree'"),
+    ("- {of: [road], pictures: {p0: 3}}", "p0 has 3; it must have a list"),
+    ("- {of: [road], pictures: {p0: [[0, 0, 8, rail]]}}", r"\[left, top, right, bottom, class\]"),
+    ("- {of: [road], pictures: {p0: [[8, 0, 8, 9, rail]]}}", r"\[left, top, right, bottom, class\]"),
+    ("- {of: [road], pictures: {p0: [[0, 0, 8, 9, tree]]}}", "a rectangle of p0 names 'tree'"),
+    ("- {of: [road], pictures: {p99: [[0, 0, 8, 9, rail]]}}", "corrects p99, which .*masks does not hold"),
+    ("- of: [", "corrections.yaml")])
 def test_corrections_that_can_not_be(root: Path, text: str, message: str) -> None:
     correct(root, text)
     with pytest.raises(SegError, match=f"corrections.yaml.*{message}" if message != "corrections.yaml" else message):

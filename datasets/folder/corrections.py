@@ -1,16 +1,18 @@
 """`corrections.yaml`: where the masks of a folder are wrong, and what is right there. The masks stay as they are.
 
-    of: [car, truck, bus]                                  # the classes that are corrected; pixels of others stay
-    elsewhere: {truck: car, bus: ignored}                  # what they are outside the rectangles; others stay
-    pictures:
-      train/0001TP_006690: [[275, 130, 290, 205, bus], [385, 160, 480, 235, ignored]]
+    - of: [car, truck, bus]                                # classes that were taken for each other; pixels of others stay
+      elsewhere: {truck: car, bus: ignored}                # what they are outside the rectangles; others stay
+      pictures:
+        train/0001TP_006690: [[275, 130, 290, 205, bus], [385, 160, 480, 235, ignored]]
+    - of: [person, rider]
+      pictures: ...
 
 Each rectangle is [left, top, right, bottom, class] in the mask's pixels, right and bottom not included; `ignored` is no class.
 All look at the mask as it is; where rectangles overlap, the last one counts.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,90 +25,120 @@ from seg.label_sets import IGNORE, LabelSet
 FILE = "corrections.yaml"
 IGNORED = "ignored"
 
+Rectangle = tuple[int, int, int, int, int]  # left, top, right, bottom in pixels, and the train id there
+
 
 @dataclass(frozen=True)
-class Corrections:
-    """What a `corrections.yaml` says, in train ids.
+class Confusion:
+    """What a section of `corrections.yaml` says, in train ids.
 
     Attributes:
-        of: the train ids that are corrected.
-        elsewhere: (256,) uint8, the train id of each train id outside the rectangles.
-        rectangles: of each picture's name: left, top, right, bottom in pixels, and the train id there.
+        of: the train ids that were taken for each other.
+        elsewhere: what each of them is outside the rectangles.
+        rectangles: of each picture, by its name.
     """
 
-    of: tuple[int, ...] = ()
-    elsewhere: tuple[int, ...] = tuple(range(256))
-    rectangles: Mapping[str, tuple[tuple[int, int, int, int, int], ...]] = field(default_factory=dict)
+    of: tuple[int, ...]
+    elsewhere: Mapping[int, int]
+    rectangles: Mapping[str, tuple[Rectangle, ...]]
 
-    def apply(self, name: str, train_ids: UInt8Array) -> UInt8Array:
-        """Returns the corrected train ids (H, W) of a picture."""
-        if not self.of:
-            return train_ids
-        corrected = np.array(self.elsewhere, np.uint8)[train_ids]
-        corrigible = np.isin(train_ids, self.of)
+    def apply(self, name: str, before: UInt8Array, corrected: UInt8Array) -> None:
+        """Corrects train ids (H, W) of a picture in place, by what they were before all corrections."""
+        corrigible = np.isin(before, self.of)
+        for train_id, right in self.elsewhere.items():
+            corrected[before == train_id] = right
         for left, top, right, bottom, train_id in self.rectangles.get(name, ()):
             inside = slice(top, bottom), slice(left, right)
             corrected[inside][corrigible[inside]] = train_id
+
+    def meaning(self) -> list[Any]:
+        """Returns all of it as plain types."""
+        return [list(self.of), list(self.elsewhere.items()), {name: list(found) for name, found in self.rectangles.items()}]
+
+
+class Corrections:
+    """What is wrong in the masks below a root.
+
+    Args:
+        root: of the folder; without its corrections.yaml, nothing is wrong.
+        label_set: of the masks.
+
+    Attributes:
+        names: of the pictures that have rectangles.
+
+    Raises:
+        SegError: the file isn't YAML, or says something that can't be; the message names the entry.
+    """
+
+    def __init__(self, root: Path, label_set: LabelSet) -> None:
+        path = root / FILE
+        content = read_yaml(path, missing="") if path.is_file() else []
+        try:
+            self._confusions = _parse(content, label_set)
+        except SegError as error:
+            raise SegError(f"{path}: {error}") from None
+        self.names = frozenset(name for confusion in self._confusions for name in confusion.rectangles)
+
+    def apply(self, name: str, train_ids: UInt8Array) -> UInt8Array:
+        """Returns the corrected train ids (H, W) of a picture."""
+        if not self._confusions:
+            return train_ids
+        corrected = train_ids.copy()
+        for confusion in self._confusions:
+            confusion.apply(name, train_ids, corrected)
         return corrected
 
     def meaning(self) -> list[Any]:
         """Returns all of it as plain types."""
-        return [list(self.of), list(self.elsewhere), {name: list(map(list, found)) for name, found in self.rectangles.items()}]
+        return [confusion.meaning() for confusion in self._confusions]
 
 
-def read_corrections(root: Path, label_set: LabelSet) -> Corrections:
-    """Reads ROOT/corrections.yaml; without the file nothing is corrected.
-
-    Raises:
-        SegError: it isn't YAML, or says something that can't be; the message names the entry.
-    """
-    path = root / FILE
-    if not path.is_file():
-        return Corrections()
-    content = read_yaml(path, missing=f"There is no {path}.")
-    try:
-        return _parse(content, label_set)
-    except SegError as error:
-        raise SegError(f"{path}: {error}") from None
+def _parse(content: Any, label_set: LabelSet) -> tuple[Confusion, ...]:
+    if not isinstance(content, list):
+        raise SegError(f"it is {content!r:.60}; it must be a list of entries with of, and elsewhere or pictures.")
+    confusions = tuple(_confusion(entry, f"entry {number}", label_set) for number, entry in enumerate(content, 1))
+    of = [train_id for confusion in confusions for train_id in confusion.of]
+    twice = [label_set.classes[train_id] for train_id in of if of.count(train_id) > 1]
+    if twice:
+        raise SegError(f"of has {twice[0]!r} twice; each class can be in one list only.")
+    return confusions
 
 
-def _parse(content: Any, label_set: LabelSet) -> Corrections:
+def _confusion(entry: Any, what: str, label_set: LabelSet) -> Confusion:
     known = ("of", "elsewhere", "pictures")
-    if not isinstance(content, dict) or not content.get("of"):
-        raise SegError("it must be a mapping with of, the list of classes that are corrected, and elsewhere or pictures.")
-    for key in content:
+    if not isinstance(entry, dict) or not isinstance(entry.get("of"), list) or not entry["of"]:
+        raise SegError(f"{what} is {entry!r:.60}; it must have of, the list of classes that are corrected.")
+    for key in entry:
         if key not in known:
-            raise SegError(f"it has the unknown key {key!r}. {did_you_mean(str(key), known)}")
-    if not isinstance(content["of"], list):
-        raise SegError(f"of is {content['of']!r}; it must be a list of classes.")
-    of = tuple(_train_id(name, "of", label_set.classes) for name in content["of"])
-    elsewhere = list(range(256))
-    for source, target in _mapping(content, "elsewhere").items():
-        if source not in content["of"]:
-            raise SegError(f"elsewhere changes {source!r}, which is not in of.")
-        elsewhere[label_set.classes.index(source)] = _train_id(target, "elsewhere", (*label_set.classes, IGNORED))
-    rectangles = {}
-    for name, entries in _mapping(content, "pictures").items():
-        if not isinstance(entries, list):
-            raise SegError(f"{name} has {entries!r:.60}; it must have a list of rectangles.")
-        rectangles[str(name)] = tuple(_rectangle(entry, str(name), label_set) for entry in entries)
-    return Corrections(of, tuple(elsewhere), rectangles)
+            raise SegError(f"{what} has the unknown key {key!r}. {did_you_mean(str(key), known)}")
+    of = {name: _train_id(name, f"of in {what}", label_set.classes) for name in entry["of"]}
+    elsewhere = _mapping(entry, "elsewhere", what)
+    for name in elsewhere:
+        if name not in of:
+            raise SegError(f"elsewhere in {what} changes {name!r}, which is not in of.")
+    with_ignored = (*label_set.classes, IGNORED)
+    rectangles = dict[str, tuple[Rectangle, ...]]()
+    for name, found in _mapping(entry, "pictures", what).items():
+        if not isinstance(found, list):
+            raise SegError(f"{name} has {found!r:.60}; it must have a list of rectangles.")
+        rectangles[str(name)] = tuple(_rectangle(sides, f"a rectangle of {name}", with_ignored) for sides in found)
+    return Confusion(tuple(of.values()), {of[name]: _train_id(right, f"elsewhere in {what}", with_ignored)
+                                          for name, right in elsewhere.items()}, rectangles)
 
 
-def _mapping(content: dict[str, Any], key: str) -> dict[str, Any]:
-    found = content.get(key) or {}
+def _mapping(entry: dict[str, Any], key: str, what: str) -> dict[str, Any]:
+    found = entry.get(key) or {}
     if not isinstance(found, dict):
-        raise SegError(f"{key} is {found!r:.60}; it must be a mapping.")
+        raise SegError(f"{key} in {what} is {found!r:.60}; it must be a mapping.")
     return found
 
 
-def _rectangle(entry: Any, name: str, label_set: LabelSet) -> tuple[int, int, int, int, int]:
-    what = f"a rectangle of {name}"
-    if not (isinstance(entry, list) and len(entry) == 5 and all(type(side) is int and side >= 0 for side in entry[:4])
-            and entry[0] < entry[2] and entry[1] < entry[3]):
-        raise SegError(f"{what} is {entry!r:.60}; it must be [left, top, right, bottom, class], in whole pixels.")
-    left, top, right, bottom = entry[:4]
-    return left, top, right, bottom, _train_id(entry[4], what, (*label_set.classes, IGNORED))
+def _rectangle(sides: Any, what: str, classes: tuple[str, ...]) -> Rectangle:
+    if not (isinstance(sides, list) and len(sides) == 5 and all(type(side) is int and side >= 0 for side in sides[:4])
+            and sides[0] < sides[2] and sides[1] < sides[3]):
+        raise SegError(f"{what} is {sides!r:.60}; it must be [left, top, right, bottom, class], in whole pixels.")
+    left, top, right, bottom = sides[:4]
+    return left, top, right, bottom, _train_id(sides[4], what, classes)
 
 
 def _train_id(name: Any, where: str, known: tuple[str, ...]) -> int:

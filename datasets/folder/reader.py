@@ -13,7 +13,7 @@ from datasets.colors import ColorTable
 from datasets.faults import listing
 from datasets.folder.classes import FILE, read_classes
 from datasets.folder.corrections import FILE as CORRECTIONS
-from datasets.folder.corrections import read_corrections
+from datasets.folder.corrections import Corrections
 from datasets.folder.masks import masks_below, read_mask
 from datasets.folder.splits import split_names
 from seg.errors import SegError
@@ -56,7 +56,7 @@ class Folder(Reader):
         """
         self._classes = read_classes(self.root)
         label_set = self.label_set
-        self._corrections = read_corrections(self.root, label_set)
+        self._corrections = Corrections(self.root, label_set)
         ids = dict(zip(label_set.colors, range(len(label_set)), strict=True))
         self._to_train_ids = ColorTable({**ids, **dict.fromkeys(self._classes.ignored_colors, IGNORE)},
                                         f"{self.table_name} has others") if self._classes.in_colors else None
@@ -72,7 +72,7 @@ class Folder(Reader):
         absent = [f"{self.root / self.split}.txt names {name}, which {self.root / 'images'} does not hold."
                   for name in names if name not in images and name not in masks]
         absent += [f"{self.root / CORRECTIONS} corrects {name}, which {self.root / 'masks'} does not hold."
-                   for name in self._corrections.rectangles if name not in masks]
+                   for name in sorted(self._corrections.names - masks.keys())]
         return Found(found.samples, absent + found.faults)
 
     @property
