@@ -7,12 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from datasets.scenes.catalog import catalog
 from datasets.scenes.write import SHEETS, SPLITS, write_sheet, write_split, write_video
 from seg.cli.common import Parser, parse_size, run
+from seg.cli.progress import progress_bar
 from seg.errors import SegError
 from seg.files import is_image
 from seg.machine import check_threads
@@ -54,10 +52,8 @@ def _main(argv: Sequence[str] | None) -> None:
                        "folder.")
     if not write and (arguments.out.suffix.lower() in OTHER_FILES or is_image(arguments.out)):
         raise SegError(f"{arguments.out} can't be written: a drive is an .mp4, a sheet a .jpg or .png, a data set a folder.")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("Rendering", total=arguments.frames)
+    with progress_bar() as progress:
+        task = progress.add_task("", total=arguments.frames)
 
         def on_frame() -> None:
             progress.advance(task)

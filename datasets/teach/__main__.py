@@ -13,15 +13,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from datasets import READERS
 from datasets.base import Reader
 from datasets.pictures import Pictures
 from datasets.teach.write import TaughtFolder
 from seg import weights
 from seg.cli.common import Interruption, Parser, read_class_map, run
+from seg.cli.progress import progress
 from seg.errors import SegError, did_you_mean
 from seg.label_sets import LabelSet, map_classes
 
@@ -78,11 +76,8 @@ def _main(argv: Sequence[str] | None) -> None:
     folder = TaughtFolder(arguments.output, description.label_set, record)
     waiting = [index for index, sample in enumerate(reader.samples) if not folder.has(sample)]
     done, faults = 0, list[str]()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Interruption() as interruption, Progress(*columns, console=console, transient=True,
-                                                  disable=not console.is_terminal) as progress:
-        for index in progress.track(waiting, description="Labelling"):
+    with Interruption() as interruption:
+        for index in progress(waiting, len(waiting), what="pictures"):
             if interruption.wished:
                 break
             try:

@@ -1,11 +1,9 @@
 """What the modes of `infer.py` share: loading the network, telling the user what happens, reports."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from seg.cli.infer_options import InferOptions
 from seg.document import Origin, show
@@ -20,7 +18,6 @@ from seg.runtime import Predictor
 from seg.video import Show
 
 DRAWN: tuple[Show, ...] = ("overlay", "color")  # kinds of output that are drawn, and can be a video; the others are data
-_T = TypeVar("_T")
 
 
 def load(options: InferOptions, kinds: Sequence[str]) -> Predictor:
@@ -90,19 +87,3 @@ def finish(options: InferOptions, result: Result, examples: Sequence[ExampleColl
 def say(options: InferOptions, text: str) -> None:
     if not options.quiet:
         print(text)
-
-
-def progress(items: Iterable[_T], total: int | None, quiet: bool, what: str = "frames") -> Iterator[_T]:
-    """Yields the items; shows the progress on standard error if that is a terminal."""
-    with progress_bar(quiet, what) as bar:
-        task = bar.add_task("", total=total)
-        for item in items:
-            yield item
-            bar.advance(task)
-
-
-def progress_bar(quiet: bool, what: str = "frames") -> Progress:
-    """Returns a progress bar on standard error; it shows nothing if that is not a terminal."""
-    console = Console(stderr=True)
-    return Progress(BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn(), console=console,
-                    refresh_per_second=4, transient=True, disable=quiet or not console.is_terminal)

@@ -8,10 +8,11 @@ from typing import Any
 from seg import weights
 from seg.cli import ways
 from seg.cli.common import Interruption, read_class_map
-from seg.cli.infer_common import all_of, choose, examples_for, finish, load, look, progress, say
+from seg.cli.infer_common import all_of, choose, examples_for, finish, load, look, say
 from seg.cli.infer_options import InferOptions
 from seg.cli.inputs import DataSet, PictureFiles
 from seg.cli.outputs import PictureWriter, Submission, output_names, parse_kinds
+from seg.cli.progress import progress
 from seg.document import check_paths, show
 from seg.document.words import count
 from seg.errors import SegError, did_you_mean

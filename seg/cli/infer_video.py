@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Self
 
 from seg.cli.common import Interruption
-from seg.cli.infer_common import DRAWN, all_of, examples_for, finish, load, look, progress_bar, say
+from seg.cli.infer_common import DRAWN, all_of, examples_for, finish, load, look, say
 from seg.cli.infer_options import InferOptions
 from seg.cli.outputs import PictureWriter, parse_kinds
+from seg.cli.progress import progress_bar
 from seg.document import check_paths
 from seg.document.words import count
 from seg.errors import SegError
