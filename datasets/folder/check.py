@@ -68,6 +68,7 @@ def check(root: Path, track: Callable[[Iterable[int]], Iterable[int]] = iter) ->
     if left_out:
         summary.notes.append(f"{len(left_out)} of the {len(images)} pictures are in none of the splits: {listing(left_out, 3)}.")
     _look_at_classes(summary)
+    summary.faults = list(dict.fromkeys(summary.faults))  # each split reports what is wrong with all of the folder
     return summary
 
 

@@ -56,7 +56,7 @@ def read_classes(root: Path) -> Classes:
 
 
 def _parse(content: Any, default_name: str) -> Classes:
-    _check_keys("the file", content, ("name", "classes", "ignore", "split"), {"classes"})
+    check_keys("the file", content, ("name", "classes", "ignore", "split"), {"classes"})
     name = content.get("name", default_name)
     if not isinstance(name, str) or not name:
         raise SegError(f"name is {name!r}; it must be text, in quotes if need be.")
@@ -64,7 +64,7 @@ def _parse(content: Any, default_name: str) -> Classes:
     if not isinstance(entries, list) or not entries:
         raise SegError("classes must be a list with an entry for each class, such as - {name: road, value: 0}.")
     for number, entry in enumerate(entries, 1):
-        _check_keys(f"class {number}", entry, ("name", "value", "color"), {"name"})
+        check_keys(f"class {number}", entry, ("name", "value", "color"), {"name"})
         if not isinstance(entry["name"], str) or not entry["name"]:
             raise SegError(f"class {number} has the name {entry['name']!r}; it must be text, in quotes if need be.")
     names = tuple(entry["name"] for entry in entries)
@@ -93,7 +93,12 @@ def _parse(content: Any, default_name: str) -> Classes:
                    _shares(content.get("split")))
 
 
-def _check_keys(what: str, mapping: Any, known: tuple[str, ...], needed: set[str]) -> None:
+def check_keys(what: str, mapping: Any, known: tuple[str, ...], needed: set[str]) -> None:
+    """Checks the keys of a part of a settings file.
+
+    Raises:
+        SegError: `mapping` is none, has a key that is not known, or lacks a needed one; the message begins with `what`.
+    """
     if not isinstance(mapping, dict):
         raise SegError(f"{what} is {mapping!r:.60}; it must be a mapping with {', '.join(known)}.")
     for key in mapping:
@@ -124,7 +129,7 @@ def _color(color: Any, what: str) -> Color:
 def _shares(split: Any) -> dict[str, float]:
     if split is None:
         return {}
-    _check_keys("split", split, HELD_BACK, {"val"})
+    check_keys("split", split, HELD_BACK, {"val"})
     for name, share in split.items():
         if type(share) not in (int, float) or not 0 < share < 1:
             raise SegError(f"split gives {name} the share {share!r}; it must be above 0 and below 1, such as 0.2.")

@@ -11,13 +11,16 @@ Each rectangle is [left, top, right, bottom, class] in the mask's pixels, right 
 All look at the mask as it is; where rectangles overlap, the last one counts.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from datasets.folder.classes import check_keys
 from seg.errors import SegError, did_you_mean
 from seg.files import UInt8Array, read_yaml
 from seg.label_sets import IGNORE, LabelSet
@@ -43,13 +46,19 @@ class Confusion:
     rectangles: Mapping[str, tuple[Rectangle, ...]]
 
     def apply(self, name: str, before: UInt8Array, corrected: UInt8Array) -> None:
-        """Corrects train ids (H, W) of a picture in place, by what they were before all corrections."""
-        corrigible = np.isin(before, self.of)
-        for train_id, right in self.elsewhere.items():
-            corrected[before == train_id] = right
+        """Corrects train ids (H, W) of a picture in place, by what they were before all corrections.
+
+        Raises:
+            SegError: a rectangle lies outside of the mask.
+        """
+        height, width = before.shape
+        for train_id, correct_id in self.elsewhere.items():
+            corrected[before == train_id] = correct_id
         for left, top, right, bottom, train_id in self.rectangles.get(name, ()):
+            if left >= width or top >= height:
+                raise SegError(f"a rectangle of {name} begins at {left}, {top}, outside of its mask of {height}x{width}.")
             inside = slice(top, bottom), slice(left, right)
-            corrected[inside][corrigible[inside]] = train_id
+            corrected[inside][np.isin(before[inside], self.of)] = train_id
 
     def meaning(self) -> list[Any]:
         """Returns all of it as plain types."""
@@ -71,26 +80,38 @@ class Corrections:
     """
 
     def __init__(self, root: Path, label_set: LabelSet) -> None:
-        path = root / FILE
-        content = read_yaml(path, missing="") if path.is_file() else []
-        try:
+        self._path = root / FILE
+        there = os.path.lexists(self._path)  # also as a link to nothing: wrong masks would go unnoticed
+        content = read_yaml(self._path, f"{self._path} leads to no file.") if there else []
+        with self._named():
             self._confusions = _parse(content, label_set)
-        except SegError as error:
-            raise SegError(f"{path}: {error}") from None
         self.names = frozenset(name for confusion in self._confusions for name in confusion.rectangles)
 
     def apply(self, name: str, train_ids: UInt8Array) -> UInt8Array:
-        """Returns the corrected train ids (H, W) of a picture."""
+        """Returns the corrected train ids (H, W) of a picture.
+
+        Raises:
+            SegError: a rectangle lies outside of them.
+        """
         if not self._confusions:
             return train_ids
         corrected = train_ids.copy()
-        for confusion in self._confusions:
-            confusion.apply(name, train_ids, corrected)
+        with self._named():
+            for confusion in self._confusions:
+                confusion.apply(name, train_ids, corrected)
         return corrected
 
     def meaning(self) -> list[Any]:
         """Returns all of it as plain types."""
         return [confusion.meaning() for confusion in self._confusions]
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Puts the file's path before the message of an error."""
+        try:
+            yield
+        except SegError as error:
+            raise SegError(f"{self._path}: {error}") from None
 
 
 def _parse(content: Any, label_set: LabelSet) -> tuple[Confusion, ...]:
@@ -105,12 +126,9 @@ def _parse(content: Any, label_set: LabelSet) -> tuple[Confusion, ...]:
 
 
 def _confusion(entry: Any, what: str, label_set: LabelSet) -> Confusion:
-    known = ("of", "elsewhere", "pictures")
     if not isinstance(entry, dict) or not isinstance(entry.get("of"), list) or not entry["of"]:
         raise SegError(f"{what} is {entry!r:.60}; it must have of, the list of classes that are corrected.")
-    for key in entry:
-        if key not in known:
-            raise SegError(f"{what} has the unknown key {key!r}. {did_you_mean(str(key), known)}")
+    check_keys(what, entry, ("of", "elsewhere", "pictures"), {"of"})
     of = {name: _train_id(name, f"of in {what}", label_set.classes) for name in entry["of"]}
     elsewhere = _mapping(entry, "elsewhere", what)
     for name in elsewhere:
@@ -119,9 +137,11 @@ def _confusion(entry: Any, what: str, label_set: LabelSet) -> Confusion:
     with_ignored = (*label_set.classes, IGNORED)
     rectangles = dict[str, tuple[Rectangle, ...]]()
     for name, found in _mapping(entry, "pictures", what).items():
+        if not isinstance(name, str):
+            raise SegError(f"pictures in {what} has the name {name!r}; it must be text, in quotes if need be.")
         if not isinstance(found, list):
             raise SegError(f"{name} has {found!r:.60}; it must have a list of rectangles.")
-        rectangles[str(name)] = tuple(_rectangle(sides, f"a rectangle of {name}", with_ignored) for sides in found)
+        rectangles[name] = tuple(_rectangle(sides, f"a rectangle of {name}", with_ignored) for sides in found)
     return Confusion(tuple(of.values()), {of[name]: _train_id(right, f"elsewhere in {what}", with_ignored)
                                           for name, right in elsewhere.items()}, rectangles)
 
