@@ -299,7 +299,7 @@ def test_validation_at_another_size_scores_as_inference_does_at_that_size(folder
     from datasets import READERS
 
     assert run(folder, "--name", "scaled", "--data.val_long_side", "96", "--trainer.max_epochs", "1",
-               "--model.init_from", "camvid_small", "--model.network.init_args.decoder_channels", "128") == 0
+               "--model.init_from", "camvid_small_scratch", "--model.network.init_args.decoder_channels", "128") == 0
     weights = folder / "runs" / "scaled" / "scaled.safetensors"
     reader = READERS["camvid"](folder / "camvid", "val")
 
