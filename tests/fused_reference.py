@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from seg.architecture import NORM_EPS, find_variant, sliding_pool
 from seg.ranges import Range
+from seg.runtime.fused.formats import expanded_format_in
 from seg.runtime.fused.program import DEFAULTS
 from seg.weights import read_description, read_tensors
 
@@ -31,7 +32,8 @@ ROUNDINGS: dict[str, Round] = {"fp32": lambda values: values, "bf16": bfloat16}
 _ACTIVATIONS: dict[str, Round] = {"relu": F.relu, "relu6": F.relu6, "hard_swish": F.hardswish}
 
 
-def scores(path: Path, frame_bgr: np.ndarray, precision: str, ranges: Mapping[str, Range] = MappingProxyType({})) -> np.ndarray:
+def scores(path: Path, frame_bgr: np.ndarray, precision: str, ranges: Mapping[str, Range] = MappingProxyType({}),
+           expanded: str | None = None) -> np.ndarray:
     """Returns the scores (C, h, w) of a frame.
 
     Args:
@@ -39,8 +41,10 @@ def scores(path: Path, frame_bgr: np.ndarray, precision: str, ranges: Mapping[st
         frame_bgr: (H, W, 3) uint8.
         precision: "fp32" or "bf16", for the parts that int8 leaves unchanged.
         ranges: input ranges of the convolutions that are computed in int8.
+        expanded: precision of the inputs and weights of depthwise convolutions; the default is this processor's.
     """
-    return _Reference(path, ROUNDINGS[precision], ranges).scores(frame_bgr)
+    expanded = expanded or expanded_format_in(precision).precision
+    return _Reference(path, ROUNDINGS[precision], ROUNDINGS[expanded], ranges).scores(frame_bgr)
 
 
 def ranges_of(path: Path, frame_bgr: np.ndarray) -> dict[str, Range]:
@@ -48,7 +52,7 @@ def ranges_of(path: Path, frame_bgr: np.ndarray) -> dict[str, Range]:
 
     They are coarse, so float32 hardly ever reaches another level than float64, and each is too narrow at one end.
     """
-    reference = _Reference(path, ROUNDINGS["fp32"], {})
+    reference = _Reference(path, ROUNDINGS["fp32"], ROUNDINGS["fp32"], {})
     reference.scores(frame_bgr)
     found = {}
     for i, (part, (lowest, highest)) in enumerate(reference.extremes.items()):
@@ -60,13 +64,13 @@ def ranges_of(path: Path, frame_bgr: np.ndarray) -> dict[str, Range]:
 class _Reference:
     """Weights and activations are rounded; sums, gates and scores aren't."""
 
-    def __init__(self, path: Path, rounded: Round, ranges: Mapping[str, Range]) -> None:
+    def __init__(self, path: Path, rounded: Round, expanded: Round, ranges: Mapping[str, Range]) -> None:
         self._description = read_description(path)
         self._tensors = {name: torch.from_numpy(tensor.astype(np.float64)) for name, tensor in read_tensors(path).items()}
         self._given: dict[str, Any] = DEFAULTS | self._description.arguments
         self._eps = self._given["encoder_norm_eps"] or NORM_EPS
         self._variant = find_variant(self._given["encoder_name"])
-        self._round, self._ranges = rounded, ranges
+        self._round, self._round_expanded, self._ranges = rounded, expanded, ranges
         self.extremes: dict[str, tuple[float, float]] = {}  # of each layer's inputs
 
     def scores(self, frame_bgr: np.ndarray) -> np.ndarray:
@@ -78,7 +82,7 @@ class _Reference:
         padded = self._round(mean - 127.5).repeat(1, 1, height + 2, width + 2)  # the mean colour
         padded[:, :, 1:-1, 1:-1] = image
         stem_activation = _ACTIVATIONS[self._variant.stem_activation]
-        x = self._round(stem_activation(F.conv2d(padded - (mean - 127.5), self._round(weight / std), bias, 2)))
+        x = self._round_expanded(stem_activation(F.conv2d(padded - (mean - 127.5), self._round(weight / std), bias, 2)))
 
         moves = self._variant.steps(self._given["encoder_output_stride"], self._given["dilate_first"])
         at_8 = [i for i, stride in enumerate(self._variant.strides()[1:]) if stride == 8]
@@ -104,9 +108,9 @@ class _Reference:
         """Returns an inverted residual's output, and the input of its projection."""
         spec, part = self._variant.blocks[i], f"encoder.blocks.{i}"
         activation = _ACTIVATIONS[spec.activation]
-        expanded = self._round(activation(self._layer(f"{part}.expand", x, self._eps))) if i else x
+        expanded = self._round_expanded(activation(self._layer(f"{part}.expand", x, self._eps))) if i else x
         weight, bias = self._folded(f"{part}.depthwise", self._eps)
-        middle = activation(F.conv2d(expanded, self._round(weight), bias, stride, spec.kernel // 2 * dilation, dilation,
+        middle = activation(F.conv2d(expanded, self._round_expanded(weight), bias, stride, spec.kernel // 2 * dilation, dilation,
                                      len(weight)))
         gate = None
         if spec.squeeze:

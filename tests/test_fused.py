@@ -137,6 +137,28 @@ def test_scores_are_torchs_in_shorter_vectors(lanes: int, tmp_path: Path) -> Non
         assert_alike(np.load(f"{weights}.npy"), scores_of_torch)
 
 
+@pytest.mark.skipif(not processor.TILES, reason="this processor multiplies no tiles, and the tests above run without them")
+def test_scores_in_bfloat16_are_those_of_the_same_roundings_without_tiles(tmp_path: Path) -> None:
+    """As on processors that have bfloat16 for vectors alone; there the expanded rows are bfloat16, too."""
+    weights = weights_of(tmp_path)
+    frames = [make_frame(*size_hw, seed) for seed, size_hw in enumerate([(32, 35), (33, 47), (41, 32)])]
+    np.savez(tmp_path / "frames.npz", *frames)
+    script = ("import pathlib, sys, numpy as np; from seg.runtime.fused import processor; assert not processor.TILES; "
+              "from seg.runtime.engines.fused_engine import FusedEngine; "
+              "engine = FusedEngine(pathlib.Path(sys.argv[1]), 2, precision='bf16'); "
+              "np.savez(sys.argv[3], *[engine.logits(frame).copy() for frame in np.load(sys.argv[2]).values()])")
+    features = {"NUMBA_CPU_NAME": "cooperlake", "NUMBA_CPU_FEATURES": ",".join(
+        f"+{name}" for name in sorted(processor.FEATURES) if not name.startswith("amx"))}
+    command = [sys.executable, "-c", script, str(weights), str(tmp_path / "frames.npz"), str(tmp_path / "scores.npz")]
+    subprocess.run(command, check=True, env=os.environ | features, timeout=300)
+    differences = []
+    for frame, found in zip(frames, np.load(tmp_path / "scores.npz").values(), strict=True):
+        expected, exact = scores(weights, frame, "bf16", expanded="bf16"), scores(weights, frame, "fp32")
+        assert np.sqrt(np.mean((found - expected)**2)) < 0.6 * np.sqrt(np.mean((expected - exact)**2))
+        differences.append(np.abs(found - expected).max() / exact.std())
+    assert min(differences) <= TOLERANCE
+
+
 def test_weights_are_packed_in_the_order_in_which_they_are_read() -> None:
     matrix = np.arange(8 * 3 * LANES).reshape(8, 3 * LANES)
     assert pack(matrix, depth=2)[:4].tolist() == [0, 3 * LANES, 1, 3 * LANES + 1]  # two inputs next to each other
@@ -164,15 +186,16 @@ def test_scores_are_torchs_at_a_size_that_is_cut_into_many_tasks(tmp_path: Path)
 
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
-def test_nothing_is_read_that_this_frame_has_not_written(threads: int, precision: str, tiny_weights: Path) -> None:
+def test_nothing_counts_that_this_frame_has_not_written(threads: int, precision: str, tiny_weights: Path) -> None:
+    """With tiles some of it is read, and multiplied by zero: so in bfloat16 it is large, and not NaN."""
     engine, frame = FusedEngine(tiny_weights, threads, precision=precision), make_frame(101, 203)
     expected = engine.logits(frame).copy()
     workspace = engine._workspaces((101, 203))
     numbers, arrays = workspace.program.numbers, workspace.arrays
-    nothing = numbers.round(np.array([np.nan], np.float32))[0]
+    nothing = np.float32(np.nan if precision == "fp32" else 1e30)
     for array in (arrays.maps, arrays.floats, *(part for own in workspace.scratch for part in own if part is not None),
                   workspace.scores):
-        array.fill(np.nan if array.dtype == np.float32 else nothing)
+        array.fill(nothing if array.dtype == np.float32 else numbers.round(np.array([nothing]))[0])
     np.testing.assert_array_equal(engine.logits(frame), expected)
     if precision == "fp32":
         other = FusedEngine(tiny_weights, 1).logits(frame)  # which sums up for squeeze-and-excite in another order
@@ -207,8 +230,8 @@ def test_each_step_is_timed(tiny_weights: Path) -> None:
 def test_memory_is_what_is_said(tmp_path: Path) -> None:
     weights = weights_of(tmp_path, encoder_name="mobilenet_v3_large", encoder_output_stride=8)
     found = program.plan(read_description(weights), read_tensors(weights), (1024, 2048), 4)
-    taken = 4 * (found.maps_size + found.floats_size + 4 * (found.rows_size + found.lines_size) + len(found.constants)
-                 + len(found.weights))
+    own = found.ring_size + found.rows_size + found.lines_size
+    taken = 4 * (found.maps_size + found.floats_size + 4 * own + len(found.constants) + len(found.weights) + len(found.taps))
     assert taken < ENGINES["fused"].bytes_per_pixel * 1024 * 2048
 
 

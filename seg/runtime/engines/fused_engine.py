@@ -92,9 +92,10 @@ class FusedEngine:
         load(self.precision)
         program = plan(self._description, self._tensors, size_hw, self.threads, self.precision, self._ranges)
         dtype = program.numbers.dtype
-        arrays = Arrays(program.constants, program.weights, program.whole, program.tables, _aligned(program.maps_size, dtype),
-                        _aligned(program.floats_size, np.float32))
-        scratch = [Scratch(_aligned(program.rows_size, dtype), _aligned(program.lines_size, np.float32),
+        arrays = Arrays(program.constants, program.weights, program.taps, program.whole, program.tables,
+                        _aligned(program.maps_size, dtype), _aligned(program.floats_size, np.float32))
+        scratch = [Scratch(_aligned(program.ring_size, program.expanded.dtype), _aligned(program.rows_size, dtype),
+                           _aligned(program.lines_size, np.float32),
                            None if program.whole is None else _aligned(program.levels_size, INT8.dtype))
                    for _ in range(self.threads)]
         return _Workspace(program, arrays, scratch, np.empty(program.scores_shape, np.float32))

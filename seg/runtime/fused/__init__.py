@@ -11,6 +11,7 @@ bytes to the scores.
         kernels    the steps, where their values lie, and how threads share them
         products   matrix products and depthwise convolutions of rows
         vectors    their innermost loops, tile by tile, as LLVM instructions
+        tiles      products on tiles of the processor's own, where it has them
         emit       helpers for writing these instructions
         formats    how the numbers of a precision lie in memory, and how they are multiplied
         processor  how wide this processor's vectors are, and which precisions it supports

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from seg.runtime.fused.packing import ceil_div
-from seg.runtime.fused.processor import LANES
+from seg.runtime.fused.processor import LANES, TILES
 from seg.runtime.fused.products import PIXELS as _PIXELS
 
-CACHE_BYTES = 160 * 1024  # for a task's rows: a part of the 256 KiB or more of cache that each core has for itself
+# For a task's rows: a part of the cache that each core has for itself, 256 KiB or more, and 2 MiB in processors with tiles.
+CACHE_BYTES = (800 if TILES else 160) * 1024
 
-# Estimates for a processor with AVX2, in multiply-adds of a product. They only need to be roughly right:
+# Estimates for a processor with AVX2, in multiply-adds of a product there. They only need to be roughly right:
+_TILED_COST = 0.1  # of a multiply-add in a product on tiles
+_VALUE_COST = 10.0  # of an expanded value, apart from its product, where that runs on tiles; otherwise the product hides it
 _DEPTHWISE_COST = 1.3  # of a multiply-add in a depthwise convolution
 _READ_COST = 8.0  # of an input that is read from beyond a core's own cache
 _TASK_COST = 1e5  # of starting a task
@@ -27,6 +30,7 @@ class Work(NamedTuple):
         stride, kernel, reach: of the depthwise convolution; reach is the number of rows and columns that it spans.
         outputs: output channels of the projection; 0 if it isn't a part of the block.
         number_bytes: bytes of an expanded value.
+        tiled: whether products run on tiles.
     """
 
     height: int
@@ -39,6 +43,7 @@ class Work(NamedTuple):
     reach: int
     outputs: int
     number_bytes: int
+    tiled: bool = False
 
 
 class Cut(NamedTuple):
@@ -105,7 +110,10 @@ def _cuts(work: Work) -> Iterator[Cut]:
 def _cost_of_task(work: Work, one: Cut) -> float:
     rows = work.height / one.bands
     columns = min((one.strip - 1) * work.stride + work.reach, work.in_width)
-    expanded = ceil_div(columns, _PIXELS) * _PIXELS * (rows * work.stride + work.reach - work.stride) * work.inputs
+    values = ceil_div(columns, _PIXELS) * _PIXELS * (rows * work.stride + work.reach - work.stride)
+    read = values * work.inputs
     convolved = one.strip * rows * work.kernel**2 * _DEPTHWISE_COST
-    projected = ceil_div(one.strip, _PIXELS) * _PIXELS * rows * work.outputs
-    return (expanded + convolved + projected) * one.chunk + expanded * _READ_COST + _TASK_COST
+    multiplied = read + ceil_div(one.strip, _PIXELS) * _PIXELS * rows * work.outputs
+    if work.tiled:
+        multiplied = multiplied * _TILED_COST + values * _VALUE_COST
+    return (multiplied + convolved) * one.chunk + read * _READ_COST + _TASK_COST

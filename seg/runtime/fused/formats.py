@@ -29,11 +29,17 @@ class Format:
         precision: its name.
         dtype: type of arrays in this format.
         depth: how many numbers a word holds.
+        tiled: whether this processor multiplies such numbers tile by tile, see `tiles`.
+        tile_dot: LLVM's name for that; empty for a format that is never multiplied so.
+        starts_with_bias: whether a sum begins with the bias; an integer sum begins at 0.
     """
 
     precision = "fp32"
     dtype: npt.DTypeLike = np.float32
     depth = 1
+    tiled = False
+    tile_dot = ""
+    starts_with_bias = True
     _element: Any = emit.FLOAT
     _bytes = 4
 
@@ -64,6 +70,10 @@ class Format:
     def first_sum(self, build: Any, bias: Any) -> Any:
         """Returns the initial value of a sum."""
         return bias
+
+    def load_sums(self, build: Any, pointer: Any) -> Any:
+        """Loads a vector of sums."""
+        return instructions.load(build, pointer, emit.FLOATS, 4)
 
     def sum_as_floats(self, build: Any, total: Any, scale: Any, bias: Any) -> Any:
         """Returns a sum as floats; an integer sum is multiplied by the scale, and then the bias is added."""
@@ -115,6 +125,8 @@ class BFloat16(Format):
     precision = "bf16"
     dtype = np.uint16
     depth = 2
+    tiled = processor.TILES
+    tile_dot = "llvm.x86.tdpbf16ps"
     _element = ir.IntType(16)
     _bytes = 2
     _number = _BFloat()
@@ -156,6 +168,9 @@ class Int8(Format):
     dtype = np.uint8
     weights_dtype: npt.DTypeLike = np.int8
     depth = 4
+    tiled = processor.TILES
+    tile_dot = "llvm.x86.tdpbusd"
+    starts_with_bias = False
     _element = ir.IntType(8)
     _bytes = 1
 
@@ -170,6 +185,9 @@ class Int8(Format):
 
     def first_sum(self, build: Any, bias: Any) -> Any:
         return ir.Constant(emit.WORDS, [0] * LANES)
+
+    def load_sums(self, build: Any, pointer: Any) -> Any:
+        return instructions.load(build, pointer, emit.WORDS, 4)
 
     def sum_as_floats(self, build: Any, total: Any, scale: Any, bias: Any) -> Any:
         return emit.fma(build, build.sitofp(total, emit.FLOATS), scale, bias)
@@ -189,6 +207,15 @@ _BY_TYPE: dict[Any, Format] = {types.float32: FLOAT32, types.uint16: FORMATS["bf
 def format_in(precision: str) -> Format:
     """Returns the format of activations in a precision."""
     return FORMATS[processor.beside_int8() if precision == "int8" else precision]
+
+
+def expanded_format_in(precision: str) -> Format:
+    """Returns the format of expanded rows, which stay in the cache, in a precision.
+
+    With tiles it is float32: processors with tiles multiply vectors of bfloat16 no faster than vectors of float32, so bfloat16
+    would only make depthwise convolutions slower.
+    """
+    return FLOAT32 if processor.TILES else format_in(precision)
 
 
 def format_of(holder: Any) -> Format:

@@ -7,16 +7,18 @@ left, and when all tasks are done, all threads go on to the next step.
 Where values lie:
 
     constants   float32   biases, gates' weights, fractions of resizing, as `program` packs them
-        weights     format    weights of products and depthwise convolutions
+        weights     format    weights of products
+        taps        expanded  weights of depthwise convolutions
         whole       int8      weights of products in int8
         maps        format    activations, channels last; gated weights
         floats      float32   sums for means, gates, scores
-        rows        format    a thread's own, in its cache: lines of the frame, expanded rows, the depthwise convolution's output
+        ring        expanded  a thread's own, in its cache: expanded rows
+        rows        format    a thread's own: lines of the frame, the depthwise convolution's output, features of the decoder
         lines       float32   a thread's own: sums, resized rows
         levels      uint8     a thread's own: inputs of a product in int8
 
-The format is one of `formats`. Each precision has its own `run`, which Numba compiles from the same functions for the arrays'
-types. Except in int8, `whole` and `levels` are None, and Numba omits the code that uses them.
+"format" and "expanded" are each one of `formats`, mostly the same. Each precision has its own `run`, which Numba compiles from
+the same functions for the arrays' types. Except in int8, `whole` and `levels` are None, and Numba omits the code that uses them.
 """
 
 import hashlib
@@ -29,10 +31,21 @@ import numba
 import numpy as np
 
 from seg import compiled, instructions
-from seg.runtime.fused import emit, formats, processor, products, vectors
-from seg.runtime.fused.formats import INT8, format_in
+from seg.runtime.fused import emit, formats, processor, products, tiles, vectors
+from seg.runtime.fused.formats import INT8, expanded_format_in, format_in
 from seg.runtime.fused.processor import LANES
-from seg.runtime.fused.products import depthwise, fill, panel_width, product, run_of, stem_product, taps_of
+from seg.runtime.fused.products import (
+    STEM_RUN,
+    depthwise,
+    fill,
+    panel_width,
+    product,
+    run_of,
+    stem_product,
+    stem_run_of,
+    taps_of,
+)
+from seg.runtime.fused.tiles import release_tiles, use_tiles
 from seg.runtime.fused.vectors import (
     LINEAR,
     RELU,
@@ -74,9 +87,10 @@ _FIELDS = """
     pool_rows pool_columns intervals grid_width row_axis row_fraction column_axis column_fraction
 """
 # Numba identifies what it kept on disk by this file and by the argument types of `run`. So the name of the last field depends on
-# the contents of the other files.
-_MADE_OF = instructions, emit, formats, processor, products, vectors
-_OTHERS = hashlib.sha256(b"".join(Path(str(each.__file__)).read_bytes() for each in _MADE_OF) + bytes([LANES])).hexdigest()[:16]
+# the contents of the other files, and on what `processor` found out.
+_MADE_OF = instructions, emit, formats, processor, products, tiles, vectors
+_SOURCES = b"".join(Path(str(each.__file__)).read_bytes() for each in _MADE_OF)
+_OTHERS = hashlib.sha256(_SOURCES + bytes([LANES, processor.TILES])).hexdigest()[:16]
 STEP = np.dtype([(name, np.int64) for name in [*_FIELDS.split(), f"others_{_OTHERS}"]])
 
 
@@ -85,6 +99,7 @@ class Arrays(NamedTuple):
 
     constants: Any
     weights: Any
+    taps: Any
     whole: Any
     tables: Any  # int64: where resizing and pooling find their pixels
     maps: Any
@@ -94,6 +109,7 @@ class Arrays(NamedTuple):
 class Scratch(NamedTuple):
     """Arrays of one thread; see the module."""
 
+    ring: Any
     rows: Any
     lines: Any
     levels: Any
@@ -211,7 +227,7 @@ def _part(s: Any, task: int) -> _Part:
 @_compile
 def _expand(s: Any, frame: Any, arrays: Arrays, scratch: Scratch, part: _Part, row: int, lines_at: int) -> None:
     """Makes an expanded row and puts it into the ring. In the first block it is a row of the first convolution."""
-    place = at(scratch.rows, row % part.reach * part.row_size + (part.in_begin - part.ring_begin) * part.channels)
+    place = at(scratch.ring, row % part.reach * part.row_size + (part.in_begin - part.ring_begin) * part.channels)
     bias = at(arrays.constants, s.expand_bias + part.first_channel)
     count = part.in_end - part.in_begin
     if s.from_frame:
@@ -221,7 +237,8 @@ def _expand(s: Any, frame: Any, arrays: Arrays, scratch: Scratch, part: _Part, r
         for r in range(3):
             begin = lines_at + r * length
             frame_line(s, frame, arrays.constants, 2 * row - 1 + r, first, last, scratch.rows[begin:begin + length])
-        fill(scratch.rows, lines_at + 3 * length, lines_at + 3 * length + depth_of(arrays.weights) - 1, 0)  # the rest of a word
+        end = lines_at + 3 * length
+        fill(scratch.rows, end, end + stem_run_of(arrays.weights) - STEM_RUN, 0)  # a run reads more than its inputs
         line = at(scratch.rows, lines_at)
         stem_product(Product(line, 6, 3, length, at(arrays.weights, s.expand_weights), bias, bias, s.source_activation, line, 0,
                              0, place, part.channels, 0), count, part.channels)
@@ -242,19 +259,18 @@ def _block(s: Any, frame: Any, arrays: Arrays, scratch: Scratch, task: int) -> N
     Expanded rows are made when the depthwise convolution first needs them. They stay in a ring of as many rows as it spans. So
     the expanded rows never leave the cache, and without a gate the convolution's output doesn't either.
     """
-    part, rows, floats = _part(s, task), scratch.rows, scratch.lines
+    part, ring, floats = _part(s, task), scratch.ring, scratch.lines
     channels, size = part.channels, part.row_size
-    # Rows: the ring, a row of zeros, the depthwise convolution's output, lines of the frame. Lines: the channels' sums of one
-    # row, and of all rows.
-    nothing_at, middle_at = part.reach * size, (part.reach + 1) * size
-    lines_at, totals_at = middle_at + (part.x_end - part.x_begin) * channels, channels
+    # Ring: the expanded rows, a row of zeros. Rows: the depthwise convolution's output, lines of the frame. Lines: the channels'
+    # sums of one row, and of all rows.
+    nothing_at, lines_at, totals_at = part.reach * size, (part.x_end - part.x_begin) * channels, channels
     for row in range(part.reach):  # outside the map it is zero
-        fill(rows, row * size, row * size + (part.in_begin - part.ring_begin) * channels, 0)
-        fill(rows, (row + 1) * size - (part.ring_end - part.in_end) * channels, (row + 1) * size, 0)
-    fill(rows, nothing_at, middle_at, 0)
+        fill(ring, row * size, row * size + (part.in_begin - part.ring_begin) * channels, 0)
+        fill(ring, (row + 1) * size - (part.ring_end - part.in_end) * channels, (row + 1) * size, 0)
+    fill(ring, nothing_at, nothing_at + size, 0)
     fill(floats, totals_at, 2 * channels, 0.0)
     row_offsets = np.full(8, nothing_at, np.int64)
-    depth_weights = at(arrays.weights, s.depth_weights + taps_of(s.kernel, arrays.weights) * part.first_channel)
+    depth_weights = at(arrays.taps, s.depth_weights + taps_of(s.kernel, arrays.taps) * part.first_channel)
     depth_bias = at(arrays.constants, s.depth_bias + part.first_channel)
 
     following = max(part.y_begin * s.stride - part.padding, 0)
@@ -268,33 +284,39 @@ def _block(s: Any, frame: Any, arrays: Arrays, scratch: Scratch, task: int) -> N
             row = top + tap * s.dilation
             row_offsets[tap] = row % part.reach * size if 0 <= row < s.in_height else nothing_at
         out_pixel = y * s.out_width + part.x_begin
-        out, out_stride = at(rows, middle_at), channels
+        out, out_stride = at(scratch.rows, 0), channels
         if s.squeezes:
             out, out_stride = at(arrays.maps, s.target + out_pixel * s.expanded + part.first_channel), s.expanded
             fill(floats, 0, totals_at, 0.0)
         count = part.x_end - part.x_begin
-        depthwise(Depthwise(at(rows, 0), at(row_offsets, 0), channels, depth_weights, channels * depth_of(arrays.weights),
+        depthwise(Depthwise(at(ring, 0), at(row_offsets, 0), channels, depth_weights, channels * depth_of(arrays.taps),
                             depth_bias, s.activation, out, out_stride, s.squeezes * s.streams, at(floats, 0), s.squeezes),
                   s.kernel, s.stride, s.dilation, count, channels)
         if s.squeezes:
             for c in range(channels):
                 floats[totals_at + c] += floats[c]
             continue
-        added, added_stride = at(arrays.maps, s.source + out_pixel * s.in_channels), s.in_channels
-        if s.from_frame:
-            added, added_stride = at(rows, y % part.reach * size + part.padding * channels), channels
-        bias = at(arrays.constants, s.project_bias)
-        _multiply(Product(out, channels, s.middle_runs, run_of(arrays.weights), at(arrays.weights, s.project_weights), bias, bias,
-                          LINEAR, added, added_stride, s.adds, at(arrays.maps, s.target + out_pixel * s.out_channels),
-                          s.out_channels, s.streams),
-                  _Whole(s.project_weights, s.project_scales, at(arrays.constants, s.project_factors), channels, 0),
-                  arrays, scratch.levels, count, s.out_channels)
+        if s.from_frame and s.adds:
+            _project(s, arrays, scratch, at(ring, y % part.reach * size + part.padding * channels), channels, out_pixel, count)
+        else:
+            _project(s, arrays, scratch, at(arrays.maps, s.source + out_pixel * s.in_channels), s.in_channels, out_pixel, count)
         if s.skip_target != NONE:
             _classified(s, arrays, out, channels, s.middle_runs, s.skip_target + out_pixel * s.classes, count)
     if s.squeezes:
         place = s.sums + part.number * s.expanded + part.first_channel
         for c in range(channels):
             arrays.floats[place + c] = floats[totals_at + c]
+
+
+@_compile
+def _project(s: Any, arrays: Arrays, scratch: Scratch, added: Any, added_stride: int, out_pixel: int, count: int) -> None:
+    """Projects a depthwise convolution's output, which is at the start of `rows`, to some pixels of the block's output."""
+    bias = at(arrays.constants, s.project_bias)
+    _multiply(Product(at(scratch.rows, 0), s.expanded, s.middle_runs, run_of(arrays.weights),
+                      at(arrays.weights, s.project_weights), bias, bias, LINEAR, added, added_stride, s.adds,
+                      at(arrays.maps, s.target + out_pixel * s.out_channels), s.out_channels, s.streams),
+              _Whole(s.project_weights, s.project_scales, at(arrays.constants, s.project_factors), s.expanded, 0),
+              arrays, scratch.levels, count, s.out_channels)
 
 
 @_compile
@@ -326,7 +348,8 @@ def _gate(s: Any, arrays: Arrays) -> None:
     """
     constants, depth = arrays.constants, depth_of(arrays.weights)
     means, reduced = np.zeros(s.expanded, np.float32), np.zeros(s.reduced, np.float32)
-    gate = np.zeros(s.expanded, np.float32)
+    inputs = s.middle_runs * run_of(arrays.weights)
+    gate = np.zeros(max(s.expanded, inputs), np.float32)  # beyond the channels, where weights are 0
     for part in range(s.parts):
         for c in range(s.expanded):
             means[c] += arrays.floats[s.sums + part * s.expanded + c]
@@ -335,7 +358,7 @@ def _gate(s: Any, arrays: Arrays) -> None:
     _dense(means, constants[s.reduce_weights:], reduced)
     for r in range(s.reduced):
         reduced[r] = max(reduced[r] + constants[s.reduce_bias + r], np.float32(0))
-    _dense(reduced, constants[s.gate_weights:], gate)
+    _dense(reduced, constants[s.gate_weights:], gate[:s.expanded])
     for c in range(s.expanded):
         gate[c] = _hard_sigmoid(gate[c] + constants[s.gate_bias + c])
     if s.project_scales != NONE:
@@ -343,9 +366,9 @@ def _gate(s: Any, arrays: Arrays) -> None:
             arrays.floats[s.gated_factors + c] = gate[c] * constants[s.project_factors + c]
         arrays.floats[s.gated_factors + s.expanded] = constants[s.project_factors + s.expanded]
         return
-    begin, inputs = 0, s.middle_runs * run_of(arrays.weights)
+    begin = 0
     while begin < s.out_channels:
-        size = panel_width((s.out_channels - begin) // LANES) * LANES
+        size = panel_width((s.out_channels - begin) // LANES, depth) * LANES
         for c in range(0, inputs, depth):
             place = begin * inputs + c * size
             for i in range(size):
@@ -472,6 +495,7 @@ def run(steps: Any, frame: Any, arrays: Arrays, scratch: Scratch, scores: Any, c
         scores: (classes, h, w) float32, written.
         counters: `COUNTERS` for each step, zero at the start of a frame.
     """
+    use_tiles(at(arrays.weights, 0))
     for index in range(len(steps)):
         s = steps[index]
         taken, done = index * COUNTERS, index * COUNTERS + _DONE
@@ -495,6 +519,7 @@ def run(steps: Any, frame: Any, arrays: Arrays, scratch: Scratch, scores: Any, c
             task = take(counters, taken)
         while look(counters, done) < s.tasks:
             rest()
+    release_tiles(at(arrays.weights, 0))
 
 
 @cache
@@ -510,6 +535,8 @@ def state(precision: str) -> compiled.State:
 
 def _try_out(precision: str, made: Callable[..., None]) -> None:
     values, floats = np.zeros(1, format_in(precision).dtype), np.zeros(1, np.float32)
+    expanded = np.zeros(1, expanded_format_in(precision).dtype)
     whole, levels = ((np.zeros(1, dtype) for dtype in (INT8.weights_dtype, INT8.dtype)) if precision == "int8" else (None, None))
-    made(np.zeros(0, STEP), np.zeros((1, 3), np.uint8), Arrays(floats, values, whole, np.zeros(1, np.int64), values, floats),
-         Scratch(values, floats, levels), np.zeros((1, 1, 1), np.float32), np.zeros(1, np.int64))
+    made(np.zeros(0, STEP), np.zeros((1, 3), np.uint8), Arrays(floats, values, expanded, whole, np.zeros(1, np.int64), values,
+                                                                       floats),
+         Scratch(expanded, values, floats, levels), np.zeros((1, 1, 1), np.float32), np.zeros(1, np.int64))

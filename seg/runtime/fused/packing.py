@@ -71,7 +71,7 @@ def pack(matrix: Array, chunk: int | None = None, depth: int = 1) -> Array:
     for first in range(0, matrix.shape[1], chunk):
         block, begin = matrix[:, first:first + chunk], 0
         while begin < block.shape[1]:
-            size = panel((block.shape[1] - begin) // LANES) * LANES
+            size = panel((block.shape[1] - begin) // LANES, depth) * LANES
             words = block[:, begin:begin + size].reshape(-1, depth, size)
             parts.append(words.transpose(0, 2, 1).ravel())
             begin += size

@@ -5,6 +5,9 @@ or those that Numba's variables NUMBA_CPU_NAME and NUMBA_CPU_FEATURES set; so lo
 tested.
 """
 
+import ctypes
+import platform
+
 import numba  # the whole package, and first: if two threads import parts of it at once, one finds them unfinished
 
 # Numba uses these as a part of the keys of what it keeps on disk.
@@ -15,6 +18,15 @@ IS_ARM = _TRIPLE.startswith(("aarch64", "arm64"))
 LANES = 16 if "avx512f" in FEATURES else 8 if "avx" in FEATURES else 4  # 32-bit numbers in a vector
 REGISTERS = 32 if IS_ARM or "avx512f" in FEATURES else 16  # vector registers
 
+def _may_use_tiles() -> bool:
+    """Returns whether products can run on tiles (AMX). On Linux a process must ask for such large registers before their use."""
+    if not {"amx-tile", "amx-bf16", "amx-int8"} <= FEATURES or platform.system() != "Linux":
+        return False
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18  # from Linux's asm/unistd_64.h, asm/prctl.h and asm/fpu/types.h
+    return int(ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data)) == 0
+
+
+TILES = _may_use_tiles()
 LOWEST_LEVEL = -128 if IS_ARM else 0  # of a byte: Arm's dot product takes two signed factors, x86's one unsigned and one signed
 
 # What each precision needs: the name of the processor's feature, and its makers' name.

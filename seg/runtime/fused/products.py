@@ -5,7 +5,8 @@ from typing import Any
 
 import numba
 
-from seg.runtime.fused.processor import LANES, REGISTERS
+from seg.runtime.fused.processor import LANES, REGISTERS, TILES
+from seg.runtime.fused.tiles import ROWS
 from seg.runtime.fused.vectors import depth_of, depthwise_tile, product_of_rows, stand_alone
 
 _RUN = 4  # words that a product sums up in one iteration; fewer if they hold more than
@@ -15,12 +16,15 @@ STEM_RUN = 9  # inputs in an iteration of the first convolution: three pixels of
 _TILES = {1: 8, 2: 8, 3: 8, 4: 6} if REGISTERS == 32 else {1: 8, 2: 6, 3: 4}
 PIXELS = _TILES[2]
 _WIDEST = max(_TILES)
+_TILED = {1: 4, 2: 2}  # on the processor's own tiles: how many of 16 pixels are computed at once, by the width of the panel
 _ROW = 8  # pixels of a depthwise convolution's tile
 _compile = numba.njit(nogil=True)
 
 
-def panel(vectors_left: int) -> int:
+def panel(vectors_left: int, depth: int) -> int:
     """Returns how many of the remaining vectors of channels a product computes at once; weights are packed in the same way."""
+    if TILES and depth > 1:
+        return min(vectors_left, 2)
     if vectors_left <= _WIDEST:
         return vectors_left
     if _WIDEST == 3:
@@ -33,16 +37,9 @@ panel_width = _compile(panel)
 
 def run(depth: int) -> int:
     """Returns how many inputs a product sums up in one iteration, if a word holds `depth` numbers."""
+    if TILES and depth > 1:
+        return ROWS * depth
     return min(_RUN * depth, _RUN_NUMBERS)
-
-
-_run = _compile(run)
-
-
-@_compile
-def run_of(weights: Any) -> int:
-    """Returns how many inputs a product with such weights sums up in one iteration."""
-    return _run(depth_of(weights))
 
 
 @_compile
@@ -54,20 +51,37 @@ def taps_of(kernel: int, weights: Any) -> int:
 
 def stem_run(depth: int) -> int:
     """Returns how many numbers the first convolution sums up in one iteration, in whole words."""
+    if TILES and depth > 1:
+        return ROWS * depth
     return -(-STEM_RUN // depth) * depth
+
+
+_run, _stem_run = _compile(run), _compile(stem_run)
+
+
+@_compile
+def run_of(weights: Any) -> int:
+    """Returns how many inputs a product with such weights sums up in one iteration."""
+    return _run(depth_of(weights))
+
+
+@_compile
+def stem_run_of(weights: Any) -> int:
+    """Returns how many numbers the first convolution with such weights sums up in one iteration."""
+    return _stem_run(depth_of(weights))
 
 
 def _product_by(words_of_run: Callable[[int], int]) -> Any:
     """Makes the product of pixels with weights in panels; see `Product` and `product_of_rows`."""
-    one, two, three = (product_of_rows(_TILES[width], width, words_of_run) for width in (1, 2, 3))
-    four = product_of_rows(_TILES[4], 4, words_of_run) if _WIDEST == 4 else three
+    one, two, three = (product_of_rows(_TILES[width], width, words_of_run, _TILED.get(width, 0)) for width in (1, 2, 3))
+    four = product_of_rows(_TILES[4], 4, words_of_run, 0) if _WIDEST == 4 else three
 
     @_compile
     def product(job: Any, count: int, channels: int) -> None:
         stand_alone()
         c = 0
         while c < channels:
-            width = panel_width((channels - c) // LANES)
+            width = panel_width((channels - c) // LANES, depth_of(job.weights))
             if width == 2:
                 two(job, c, count)
             elif width == 3:

@@ -12,11 +12,12 @@ from seg.errors import SegError
 from seg.ranges import Range
 from seg.runtime.fused import kernels
 from seg.runtime.fused.cutting import CACHE_BYTES, Work, cut
-from seg.runtime.fused.formats import INT8, Format, format_in
+from seg.runtime.fused.formats import INT8, Format, expanded_format_in, format_in
 from seg.runtime.fused.kernels import NONE
 from seg.runtime.fused.packing import Array, Blob, Map, ceil_div, line, pack, pack_taps, padded, place, with_channels
-from seg.runtime.fused.processor import LANES, LOWEST_LEVEL
+from seg.runtime.fused.processor import LANES, LOWEST_LEVEL, TILES
 from seg.runtime.fused.products import STEM_RUN, run, stem_run
+from seg.runtime.fused.tiles import ROWS
 from seg.runtime.fused.vectors import HARD_SWISH, RELU, RELU6
 from seg.runtime.protocol import UnavailablePrecision
 from seg.runtime.upsample import positions
@@ -30,7 +31,7 @@ DEFAULTS: dict[str, Any] = {  # of `seg.models.LRASPP`; a description may omit a
 LAST_STEP = "sum of scores"
 _ACTIVATIONS = {"relu": RELU, "relu6": RELU6, "hard_swish": HARD_SWISH}
 _STREAMED_BYTES = 4 * 2**20  # larger maps don't stay in the cache that the cores share
-_HEAD_PIXELS = 48  # pixels that the decoder's steps process at once; a multiple of the pixels of a product's tile
+_HEAD_PIXELS = 96 if TILES else 48  # that the decoder's steps process at once; a multiple of the pixels of a product's tile
 _LARGEST_WEIGHT = 127  # in int8
 _TASKS_PER_THREAD = 6  # for a step whose tasks share no borders
 
@@ -42,23 +43,26 @@ class Program:
     Attributes:
         steps: records of `STEP`.
         names: names of the steps, for people.
-        numbers: the format of the arrays marked "format" in `kernels`.
-        constants, weights, tables: see `kernels`.
+        numbers, expanded: the formats of the arrays that are marked "format" and "expanded" in `kernels`.
+        constants, weights, taps, tables: see `kernels`.
         whole: see `kernels`; None except in int8.
         maps_size, floats_size: lengths of the shared arrays.
-        rows_size, lines_size, levels_size: lengths of each thread's own arrays.
+        ring_size, rows_size, lines_size, levels_size: lengths of each thread's own arrays.
         scores_shape: (classes, h, w).
     """
 
     steps: Array
     names: tuple[str, ...]
     numbers: Format
+    expanded: Format
     constants: npt.NDArray[np.float32]
     weights: Array
+    taps: Array
     whole: Array | None
     tables: npt.NDArray[np.int64]
     maps_size: int
     floats_size: int
+    ring_size: int
     rows_size: int
     lines_size: int
     levels_size: int
@@ -120,25 +124,26 @@ def plan(description: Description, tensors: Mapping[str, Array], size_hw: tuple[
     Raises:
         SegError: a tensor is missing or has another shape.
     """
-    return _Planner(description, tensors, threads, format_in(precision), ranges).plan(size_hw)
+    return _Planner(description, tensors, threads, format_in(precision), expanded_format_in(precision), ranges).plan(size_hw)
 
 
 class _Planner:
     def __init__(self, description: Description, tensors: Mapping[str, Array], threads: int, numbers: Format,
-                 ranges: Mapping[str, Range] | None) -> None:
-        self._numbers, self._number_bytes = numbers, np.dtype(numbers.dtype).itemsize
+                 expanded: Format, ranges: Mapping[str, Range] | None) -> None:
+        self._numbers, self._number_bytes, self._expanded = numbers, np.dtype(numbers.dtype).itemsize, expanded
         self._ranges, self._whole = ranges or {}, Blob(INT8.weights_dtype)
         self._arguments, self._tensors, self._threads = DEFAULTS | description.arguments, tensors, threads
         self._mean = np.array(description.mean[::-1]) * 255 - float(kernels.CENTER)  # BGR, for bytes centred around 0
         self._std = np.array(description.std[::-1]) * 255
         self._variant = find_variant(self._arguments["encoder_name"])
         self._encoder_eps = self._arguments["encoder_norm_eps"] or NORM_EPS
-        self._constants, self._weights, self._tables = Blob(np.float32), Blob(numbers.dtype), Blob(np.int64)
+        self._constants, self._tables = Blob(np.float32), Blob(np.int64)
+        self._weights, self._taps = Blob(numbers.dtype), Blob(expanded.dtype)
         self._steps: list[dict[str, int]] = []
         self._map_fields: list[dict[str, _Feature]] = []  # by step, its maps by field
         self._names: list[str] = []
         self._maps: dict[bool, list[Map]] = {False: [], True: []}  # by whether they are floats
-        self._rows, self._lines, self._levels = 0, 0, 0
+        self._ring, self._rows, self._lines, self._levels, self._widest = 0, 0, 0, 0, 0
 
     def plan(self, size_hw: tuple[int, int]) -> Program:
         moves = self._variant.steps(self._arguments["encoder_output_stride"], self._arguments["dilate_first"])
@@ -163,9 +168,11 @@ class _Planner:
             where = {name: places[feature.floats][feature.map] for name, feature in features.items()}
             for name, value in (fields | where).items():
                 step[name] = value
-        return Program(steps, tuple(self._names), self._numbers, self._constants.join(), self._weights.join(),
-                       self._whole.join() if self._ranges else None, self._tables.join(), sizes[False], sizes[True],
-                       self._rows, self._lines, self._levels + line(INT8.dtype),  # a product may read one word beyond them
+        # A product may read beyond its inputs: whole runs of a pixel, and with tiles as many pixels as a tile has.
+        beyond = ROWS * (self._widest + line(INT8.dtype)) if TILES else line(INT8.dtype)
+        return Program(steps, tuple(self._names), self._numbers, self._expanded, self._constants.join(), self._weights.join(),
+                       self._taps.join(), self._whole.join() if self._ranges else None, self._tables.join(),
+                       sizes[False] + beyond, sizes[True], self._ring, self._rows + beyond, self._lines, self._levels + beyond,
                        (self._arguments["classes"], *skip.hw))
 
     def _first_block(self, size_hw: tuple[int, int], stride: int, dilation: int) -> _Feature:
@@ -201,13 +208,14 @@ class _Planner:
         spec, part, name = self._variant.blocks[i], f"encoder.blocks.{i}", f"block {i}"
         channels, stored = spec.expansion, padded(spec.expansion)
         out = self._new_map((ceil_div(source.height, stride), ceil_div(source.width, stride)), spec.out_channels)
+        self._widest = max(self._widest, stored)
         work = Work(*out.hw, source.width, 27 if stem else source.channels, stored, stride, spec.kernel,
                     (spec.kernel - 1) * dilation + 1, 0 if spec.squeeze else out.stored,
-                    self._number_bytes)
+                    np.dtype(self._expanded.dtype).itemsize, self._numbers.tiled)
         parts = cut(work, self._threads)
         strips, chunks = parts.strips(work), parts.chunks(work)
-        frame_lines = 9 * (2 * parts.columns(work) + 1) + self._numbers.depth if stem else 0
-        self._need(rows=parts.ring(work) + parts.row(work) + parts.strip * parts.chunk + frame_lines, lines=2 * parts.chunk,
+        frame_lines = 9 * (2 * parts.columns(work) + 1) + stem_run(self._numbers.depth) if stem else 0
+        self._need(ring=parts.ring(work) + parts.row(work), rows=parts.strip * parts.chunk + frame_lines, lines=2 * parts.chunk,
                    levels=max(min(parts.columns(work), source.width) * source.stored, parts.strip * parts.chunk))
         expansion = stem
         if expansion is None:
@@ -224,8 +232,8 @@ class _Planner:
             in_height=source.height, in_width=source.width, in_channels=source.stored, expanded=stored,
             middle_runs=self._runs(channels), out_height=out.height, out_width=out.width, out_channels=out.stored,
             squeezes=int(spec.squeeze), adds=adds, streams=int(whole_lines and self._bytes(out.hw, written) > _STREAMED_BYTES),
-            skip_target=NONE, depth_weights=self._weights.add(self._numbers.round(
-                pack_taps(with_channels(depth, stored), parts.chunk, self._numbers.depth))), depth_bias=self._bias(depth_bias),
+            skip_target=NONE, depth_weights=self._taps.add(self._expanded.round(
+                pack_taps(with_channels(depth, stored), parts.chunk, self._expanded.depth))), depth_bias=self._bias(depth_bias),
             activation=_ACTIVATIONS[spec.activation]) | expansion
         read = None if stem else source
         skip = self._new_map(out.hw, self._arguments["classes"], floats=True) if skips else None
@@ -405,13 +413,14 @@ class _Planner:
         return hw[0] * hw[1] * channels * self._number_bytes
 
     def _new_map(self, hw: tuple[int, int], channels: int, floats: bool = False) -> _Feature:
-        maps = self._maps[floats]
+        maps, self._widest = self._maps[floats], max(self._widest, padded(channels))
         maps.append(Map(hw[0] * hw[1] * padded(channels), len(self._steps), len(self._steps)))
         return _Feature(len(maps) - 1, *hw, channels, floats)
 
-    def _need(self, rows: int = 0, lines: int = 0, levels: int = 0) -> None:
+    def _need(self, ring: int = 0, rows: int = 0, lines: int = 0, levels: int = 0) -> None:
         """Makes sure that a thread's own arrays hold at least so many numbers."""
-        self._rows, self._lines, self._levels = max(self._rows, rows), max(self._lines, lines), max(self._levels, levels)
+        self._ring, self._rows = max(self._ring, ring), max(self._rows, rows)
+        self._lines, self._levels = max(self._lines, lines), max(self._levels, levels)
 
     def _add(self, name: str, fields: dict[str, int], **maps: _Feature | None) -> None:
         """Adds a step, and keeps its maps in memory until then."""

@@ -19,18 +19,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
 from seg import instructions
 from seg.instructions import element, intrinsic
-from seg.runtime.fused import emit
+from seg.runtime.fused import emit, tiles
 from seg.runtime.fused.emit import INT, Values, number
 from seg.runtime.fused.formats import FLOAT32, format_of
 from seg.runtime.fused.processor import LANES, LOWEST_LEVEL
 
 LINEAR, RELU, RELU6, HARD_SWISH = range(4)  # activations
+_FINISHED = 4  # pixels whose sums on tiles are finished at once
 _WHOLE = 1.5 * 2**23  # float32 of this size are integers: adding a number rounds it and puts it into the lowest bits
 
 
@@ -288,7 +290,7 @@ def add_pixels(typing_context: Any, source: Any, pixels: Any, channels: Any, sum
     return types.void(source, types.intp, types.intp, sums), emit_it
 
 
-def product_of_rows(pixels: int, width: int, words_of_run: Callable[[int], int]) -> Any:
+def product_of_rows(pixels: int, width: int, words_of_run: Callable[[int], int], tile_count: int) -> Any:
     """Makes the product of pixels with a panel of weights that is `width` vectors of channels wide.
 
     It works in tiles of some pixels. The last tile overlaps the one before it; if there are fewer pixels than in a tile, the last
@@ -298,6 +300,8 @@ def product_of_rows(pixels: int, width: int, words_of_run: Callable[[int], int])
         pixels: pixels of a tile.
         width: width of the panel in vectors.
         words_of_run: gives the words of a run for the number of values in a word.
+        tile_count: for numbers that are multiplied on the processor's own tiles (see `tiles`): how many of 16 pixels are computed
+            at once; 0 if such numbers have no panels of that width.
     """
 
     @intrinsic
@@ -307,12 +311,15 @@ def product_of_rows(pixels: int, width: int, words_of_run: Callable[[int], int])
             kinds = Product(*job.types)
             given = Product(*(build.extract_value(args[0], i) for i in range(len(job))))
             channel, count = args[1:]
-            numbers, target = format_of(kinds.source), format_of(kinds.target)
+            numbers = format_of(kinds.source)
+            if numbers.tiled:
+                if tile_count:
+                    _product_on_tiles(build, kinds, given, channel, count, width, tile_count)
+                return context.get_dummy_value()
             run = words_of_run(numbers.depth)
             inputs = build.mul(given.runs, number(run * numbers.depth))
             weights = build.gep(given.weights, [build.mul(inputs, channel)])
-            bias, scales = ([FLOAT32.load(build, build.gep(place, [build.add(channel, number(v * LANES))])) for v in range(width)]
-                            for place in (given.bias, given.scales))
+            bias, scales = (_of_channels(build, place, channel, width) for place in (given.bias, given.scales))
             first_sums = [numbers.first_sum(build, value) for value in bias]
             last = build.sub(count, number(1))
 
@@ -337,18 +344,7 @@ def product_of_rows(pixels: int, width: int, words_of_run: Callable[[int], int])
 
                 sums = emit.loop(build, given.runs, first_sums * pixels, turn)
                 sums = [numbers.sum_as_floats(build, total, scales[i % width], bias[i % width]) for i, total in enumerate(sums)]
-                sums = _activate(build, given.activation, sums)
-
-                def add() -> Values:
-                    beside = [build.gep(given.added, [build.add(build.mul(given.added_stride, place), channel)])
-                              for place in places]
-                    return [build.fadd(sums[p * width + v],
-                                       format_of(kinds.added).load(build, build.gep(beside[p], [number(v * LANES)])))
-                            for p in range(pixels) for v in range(width)]
-
-                sums = emit.either(build, build.icmp_signed("!=", given.adds, number(0)), add, sums)
-                out = [build.gep(given.target, [build.add(build.mul(given.target_stride, place), channel)]) for place in places]
-                _store(build, target, sums, out, given.streams)
+                _finish(build, kinds, given, channel, places, sums)
                 return nothing
 
             emit.loop(build, build.sdiv(build.add(count, number(pixels - 1)), number(pixels)), [], tile)
@@ -357,6 +353,70 @@ def product_of_rows(pixels: int, width: int, words_of_run: Callable[[int], int])
         return types.void(job, types.intp, types.intp), emit_it
 
     return product
+
+
+def _product_on_tiles(build: Any, kinds: Product, given: Product, channel: Any, count: Any, width: int, tile_count: int) -> None:
+    """Emits a product on the processor's own tiles; the arguments are those of `product_of_rows`.
+
+    The last tiles overlap those before them. If there are fewer pixels than in a tile, it reads beyond them, for which `program`
+    leaves room, and only the pixels' own sums are used.
+    """
+    numbers = format_of(kinds.source)
+    number_bytes, run = number(np.dtype(numbers.dtype).itemsize), number(tiles.ROWS * numbers.depth)
+    weights = build.gep(given.weights, [build.mul(build.mul(given.runs, run), channel)])
+    bias, scales = (_of_channels(build, place, channel, width) for place in (given.bias, given.scales))
+    highest = build.sub(count, number(tiles.ROWS))
+    rows = emit.smaller_int(build, count, number(tiles.ROWS))
+    last = build.sub(rows, number(1))
+
+    def several(index: Any, nothing: Values) -> Values:
+        first = build.mul(index, number(tiles.ROWS * tile_count))
+        wanted = [build.add(first, number(tiles.ROWS * t)) for t in range(tile_count)]
+        starts = [emit.smaller_int(build, start, highest) for start in wanted]
+        starts = [build.select(build.icmp_signed("<", start, number(0)), number(0), start) for start in starts]
+        sums = tiles.multiply(build, numbers, given.source, build.mul(given.source_stride, number_bytes),
+                              build.mul(given.run_stride, number_bytes), weights, given.runs, starts, width,
+                              build.gep(given.bias, [channel]))
+
+        def finish(t: int, done: Any, group: Any, nothing: Values) -> Values:
+            begin = build.add(done, build.mul(group, number(_FINISHED)))
+            lines = [emit.smaller_int(build, build.add(begin, number(i)), last) for i in range(_FINISHED)]
+            totals = [numbers.load_sums(build, tiles.sum_at(build, sums, t * width + v, line))
+                      for line in lines for v in range(width)]
+            totals = [numbers.sum_as_floats(build, total, scales[i % width], bias[i % width]) for i, total in enumerate(totals)]
+            _finish(build, kinds, given, channel, [build.add(starts[t], line) for line in lines], totals)
+            return nothing
+
+        for t in range(tile_count):
+            done = build.sub(wanted[t], starts[t])  # rows that the tile before has, too
+            left = build.sub(rows, done)
+            with build.if_then(build.icmp_signed(">", left, number(0))):
+                groups = build.sdiv(build.add(left, number(_FINISHED - 1)), number(_FINISHED))
+                emit.loop(build, groups, [], partial(finish, t, done))
+        return nothing
+
+    size = tiles.ROWS * tile_count
+    emit.loop(build, build.sdiv(build.add(count, number(size - 1)), number(size)), [], several)
+
+
+def _of_channels(build: Any, place: Any, channel: Any, width: int) -> Values:
+    """Loads the floats of a panel's channels."""
+    return [FLOAT32.load(build, build.gep(place, [build.add(channel, number(v * LANES))])) for v in range(width)]
+
+
+def _finish(build: Any, kinds: Product, given: Product, channel: Any, places: Values, sums: Values) -> None:
+    """Emits what follows the sums of some pixels: activation, addend, writing."""
+    width = len(sums) // len(places)
+    sums = _activate(build, given.activation, sums)
+
+    def add() -> Values:
+        beside = [build.gep(given.added, [build.add(build.mul(given.added_stride, place), channel)]) for place in places]
+        return [build.fadd(total, format_of(kinds.added).load(build, build.gep(beside[i // width], [number(i % width * LANES)])))
+                for i, total in enumerate(sums)]
+
+    sums = emit.either(build, build.icmp_signed("!=", given.adds, number(0)), add, sums)
+    out = [build.gep(given.target, [build.add(build.mul(given.target_stride, place), channel)]) for place in places]
+    _store(build, format_of(kinds.target), sums, out, given.streams)
 
 
 def depthwise_tile(pixels: int, kernel: int, stride: int, dilation: int) -> Any:
