@@ -34,10 +34,7 @@ def confusion_matrix(truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.ui
 
 
 def frame_miou(matrix: npt.NDArray[np.int64]) -> float:
-    """Returns the mean IoU of the classes that a frame's truth has; NaN without truth.
-
-    In `Scores.miou` a class that is only predicted, by mistake, counts as 0; for a single frame that would say little.
-    """
+    """Returns `Scores.present_miou` of a frame."""
     iou, there = np.array(_iou(*_parts(matrix))), matrix.sum(1) > 0
     return float(iou[there].mean()) if there.any() else float("nan")
 
@@ -121,6 +118,15 @@ class Scores:
     per_class_iiou: dict[str, float] | None = None
     category_iiou: float | None = None
     per_category_iiou: dict[str, float] | None = None
+
+    @property
+    def present_miou(self) -> float:
+        """Mean IoU of the classes that the truth has; NaN without truth.
+
+        In `miou` a class that is only predicted, by mistake, counts as 0, be it a single pixel. With few frames, many classes are
+        absent, and chance decides which of them get a pixel. So results on one frame or a few are compared by this mean.
+        """
+        return _mean({name: self.per_class_iou[name] for name, share in self.per_class_share.items() if share > 0})
 
     @classmethod
     def from_confusion(cls, matrix: npt.ArrayLike, label_set: LabelSet, instances: InstanceCounts | None = None) -> Self:

@@ -48,13 +48,13 @@ def compare_sizes(predictor: Predictor, reader: Any, indices: Sequence[int], *, 
 
 
 def best_long_side(results: dict[int, Result]) -> int:
-    """Returns the smallest long side whose mIoU is at most 0.3 points below the highest.
+    """Returns the smallest long side whose mIoU of the classes in the truth is at most 0.3 points below the highest.
 
     Raises:
         SegError: there is no score.
     """
-    scores = {side: result.scores.miou for side, result in results.items()
-              if result.scores is not None and not np.isnan(result.scores.miou)}
+    scores = {side: result.scores.present_miou for side, result in results.items()
+              if result.scores is not None and not np.isnan(result.scores.present_miou)}
     if not scores:
         raise SegError("No pixel has truth at any size, so no size is the best.")
     return min(side for side, miou in scores.items() if miou >= max(scores.values()) - SIZE_TOLERANCE)

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling as evaluator
@@ -11,7 +12,8 @@ import pytest
 from cityscapes_tree import Frame, make_frame, predict, write_frame
 
 from seg.label_sets import CAMVID, CITYSCAPES, LabelSet
-from seg.metrics import InstanceCounts, Scores, confusion_matrix
+from seg.metrics import InstanceCounts, Scores, confusion_matrix, frame_miou
+from seg.sizes import best_long_side
 
 
 def test_iou_is_cityscapesscripts_iou() -> None:
@@ -44,15 +46,28 @@ def test_by_hand() -> None:
 
 
 def test_predicted_but_absent_counts_as_zero() -> None:
-    scores = Scores.from_confusion(confusion_matrix(np.zeros((1, 2), np.uint8), np.array([[0, 3]], np.uint8), 11), CAMVID)
+    confusion = confusion_matrix(np.zeros((1, 2), np.uint8), np.array([[0, 3]], np.uint8), 11)
+    scores = Scores.from_confusion(confusion, CAMVID)
     assert scores.per_class_iou["road"] == 0
     assert scores.miou == 0.25
+    assert scores.present_miou == frame_miou(confusion) == 0.5, "of the classes in the truth"
+
+
+def test_a_pixel_of_an_absent_class_decides_no_size() -> None:
+    """Of two sizes one is better in all classes that the truth has, and wrong in one pixel of another."""
+    truth = np.array([[0] * 50, [1] * 50], np.uint8)
+    worse, better = truth.copy(), truth.copy()
+    worse[:, :10], better[0, 0] = 1 - truth[:, :10], 3
+    results: Any = {side: SimpleNamespace(scores=Scores.from_confusion(confusion_matrix(truth, found, 11), CAMVID))
+                    for side, found in ((64, worse), (96, better))}
+    assert results[64].scores.miou > results[96].scores.miou
+    assert best_long_side(results) == 96
 
 
 def test_nothing_to_score_is_nan() -> None:
     nothing = np.full((2, 2), 255, np.uint8)
     scores = Scores.from_confusion(confusion_matrix(nothing, np.zeros_like(nothing), 11), CAMVID)
-    assert math.isnan(scores.miou)
+    assert math.isnan(scores.miou) and math.isnan(scores.present_miou)
     assert scores.to_dict()["miou"] is None
 
 

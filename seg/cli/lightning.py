@@ -218,8 +218,8 @@ class TrainCLI(LightningCLI):
         describe_anew(weights, long_side=best)
         scores = results[best].scores
         assert scores is not None
-        return (f"Most accurate on frames whose longer side is scaled to {best} px: mIoU {scores.miou:.4f} on {len(chosen)} "
-                "of the validation frames. infer.py scales them so by itself.")
+        return (f"Most accurate on frames whose longer side is scaled to {best} px: mIoU {scores.present_miou:.4f}, "
+                f"of the classes that occur, on {len(chosen)} of the validation frames. infer.py scales them so by itself.")
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -49,10 +49,13 @@ def evaluation_report(result: Result, origin: Origin, examples: Sequence[Example
 
 def sizes_report(results: dict[int, Result], best: int) -> Document:
     """Returns scores and latency by the long side [px] to which frames were scaled; the best one is marked."""
-    rows = [(side, size(result.network_sizes[0]), result.scores.miou if result.scores else None,
-             result.latency.summary()["p50"], "best" if side == best else "") for side, result in results.items()]
+    rows = []
+    for side, result in results.items():
+        scores = (result.scores.miou, result.scores.present_miou) if result.scores else (None, None)
+        mark = "best" if side == best else ""
+        rows.append((side, size(result.network_sizes[0]), *scores, result.latency.summary()["p50"], mark))
     columns = [number("long side"), number("first frames at"), number("mIoU [%]", percent),
-               number("latency p50 [ms]", milliseconds), Column("")]
+               number("of the truth's classes [%]", percent), number("latency p50 [ms]", milliseconds), Column("")]
     return Document("The right size", [Table(columns, rows)])
 
 

@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from seg.errors import SegError, did_you_mean
 
-MONITOR = "val/miou"
+MONITOR = "val/present_miou"  # not mIoU: on a small split a single pixel of a class without truth would decide
 _ASK_EVERY = 10  # batches between checks whether a signal came to any process: at each check they wait for each other
 
 
@@ -25,7 +25,7 @@ class TrainingStopped(Exception):
 
 
 class Checkpoints(Checkpoint):
-    """Writes `best.ckpt` when val/miou rises, and `last.ckpt` at intervals, at the end of each epoch and on Ctrl-C or SIGTERM.
+    """Writes `best.ckpt` when val/present_miou rises, and `last.ckpt` at intervals, after each epoch and on Ctrl-C or SIGTERM.
 
     Lightning's ModelCheckpoint could write both names, but if it takes a checkpoint between the last batch and the
     validation after it, the resumed run skips that validation. Here no checkpoint is taken at such moments.

@@ -35,7 +35,7 @@ class RunRecord:
 
     def add(self, step: int, epoch: int, scores: Scores) -> None:
         """Records a validation."""
-        self.curve.append({"step": step, "epoch": epoch, **scores.to_dict()})
+        self.curve.append({"step": step, "epoch": epoch, "present_miou": scores.present_miou, **scores.to_dict()})
 
     def state_dict(self) -> dict[str, Any]:
         """Returns plain types, for a checkpoint."""

@@ -332,6 +332,7 @@ class SegmentationTask(LightningModule):
         self.scores = Scores.from_confusion(confusion.cpu().numpy(), self.label_set)
         split = "test" if self.trainer.testing else "val"
         self.log(f"{split}/miou", self.scores.miou, prog_bar=True)
+        self.log(f"{split}/present_miou", self.scores.present_miou)
         self.log(f"{split}/pixel_accuracy", self.scores.pixel_accuracy)
         self.log_dict({f"{split}/iou/{name}": iou for name, iou in self.scores.per_class_iou.items()})
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
