@@ -14,7 +14,7 @@ from seg.runtime import Predictor
 from seg.runtime.preprocess import GRID
 
 SIZE_STEPS = (0.5, 0.625, 0.75, 0.875, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5)  # relative to the frames' long side
-SIZE_TOLERANCE = 0.003  # of mIoU, by which the smaller and faster of two sizes may be worse
+SIZE_TOLERANCE = 0.003  # of mIoU over the truth's classes, by which the smaller and faster of two sizes may be worse
 
 
 def long_sides_to_try(frame_hw: tuple[int, int]) -> list[int]:

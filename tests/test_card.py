@@ -19,9 +19,20 @@ def test_a_card_is_written_beside_the_weights(tmp_path: Path) -> None:
     assert card.main([str(path)]) == 0
     text = path.with_suffix(".md").read_text()
     for words in ("# mine", "mobilenet_v3_small_rf2", "| road | 75.0 |", "| sky | – |", "| **mean** | **50.0** |",
-                  "| 1 | 10 | 12.5 |", "32x64 crops", "For nothing", "2 min", "10, the best of 12", "2030-01-02", "torch 9.9",
+                  "| 1 | 10 | 12.5 |", "32x64 crops", "For nothing", "2 min", "10 of 12", "2030-01-02", "torch 9.9",
                   "train_seg.py fit --config c.yaml", "max_epochs: 3"):
         assert words in text, words
+
+
+def test_the_course_shows_what_the_checkpoint_was_chosen_by(tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    curve = [{"epoch": 0, "step": 10, "miou": 0.125, "present_miou": 0.25},
+             {"epoch": 1, "step": 20, "miou": 0.5, "present_miou": None}]
+    save(LRASPP("mobilenet_v3_small_rf2", classes=2), path, LABEL_SET, (32, 64), metrics={"val/miou": 0.5, "curve": curve})
+    assert card.main([str(path)]) == 0
+    text = path.with_suffix(".md").read_text()
+    assert "| 1 | 10 | 12.5 | 25.0 |" in text and "| 2 | 20 | 50.0 | – |" in text
+    assert "best in the classes that the labels have" in text
 
 
 def test_weights_without_a_history_have_a_card_too(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def model_card(name: str, description: Description) -> Document:
     if metrics.get("val/per_class_iou"):
         blocks += [Heading("Accuracy on the validation split"), _scores(description)]
     if metrics.get("curve"):
-        blocks += [Heading("Course of training"), Text("Validation mIoU of the averaged weights."), _curve(metrics["curve"])]
+        blocks += [Heading("Course of training"), Text("Validation mIoU of the averaged weights."), *_curve(metrics["curve"])]
     if training.get("settings"):
         import yaml  # installed with training only; inference alone must work without it
 
@@ -58,7 +58,7 @@ def _facts(description: Description) -> list[tuple[str, str]]:
         ("licence", description.license),
     ]
     if training:
-        pairs += [("steps", f"{training.get('step', '?')}, the best of {training.get('steps', '?')}"),
+        pairs += [("steps", f"{training.get('step', '?')} of {training.get('steps', '?')}"),
                   ("duration", f"{training.get('duration_seconds', 0) / 60:.0f} min"),
                   ("date", str(training.get("date", "?"))[:10]),
                   ("versions", ", ".join(f"{package} {version}" for package, version in training.get("versions", {}).items()))]
@@ -72,9 +72,15 @@ def _scores(description: Description) -> Table:
     return Table([Column("class"), number("IoU [%]", percent)], rows, ("mean", metrics["val/miou"]))
 
 
-def _curve(curve: list[dict[str, Any]]) -> Table:
-    rows = [(entry["epoch"] + 1, entry["step"], entry["miou"]) for entry in curve]
-    return Table([number("epoch"), number("step"), number("mIoU [%]", percent)], rows)
+def _curve(curve: list[dict[str, Any]]) -> list[Block]:
+    columns = [number("epoch"), number("step"), number("mIoU [%]", percent)]
+    rows: list[tuple[Any, ...]] = [(entry["epoch"] + 1, entry["step"], entry["miou"]) for entry in curve]
+    if all(entry.get("present_miou") is None for entry in curve):  # an older file
+        return [Table(columns, rows)]
+    rows = [(*row, entry["present_miou"]) for row, entry in zip(rows, curve, strict=True)]
+    remark = Text("The best checkpoint is the best in the classes that the labels have; in the mIoU of all, a class that they "
+                  "lack counts 0 as soon as it is predicted.")
+    return [remark, Table([*columns, number("of the labels' classes [%]", percent)], rows)]
 
 
 if __name__ == "__main__":

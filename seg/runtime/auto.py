@@ -25,7 +25,7 @@ from seg.runtime.once import timed
 from seg.runtime.protocol import Cell, Engine, Frame, Scores
 from seg.weights import sha256
 
-_RULES = 2  # version of the rules of the choice; choices made under other rules don't count
+_RULES = 3  # version of the rules of the choice; choices made under other rules don't count
 
 
 class AutoEngine:

@@ -68,9 +68,10 @@ def export_run(folder: Path, output: Path | None = None) -> str:
     chosen, latest = checkpoints[0], max(checkpoints, key=lambda checkpoint: checkpoint["global_step"])
     saved, record = chosen[CHECKPOINT_KEY], latest[CHECKPOINT_KEY]["record"]
     scores: dict[str, Any] = next((entry for entry in saved["record"]["curve"] if entry["step"] == chosen["global_step"]), {})
-    metrics = {"val/miou": scores.get("miou"), "val/pixel_accuracy": scores.get("pixel_accuracy"),
+    metrics = {"val/miou": scores.get("miou"), "val/present_miou": scores.get("present_miou"),
+               "val/pixel_accuracy": scores.get("pixel_accuracy"),
                "val/per_class_iou": scores.get("per_class_iou", {}),
-               "curve": [{key: entry[key] for key in ("step", "epoch", "miou")} for entry in record["curve"]]}
+               "curve": [{key: entry.get(key) for key in ("step", "epoch", "miou", "present_miou")} for entry in record["curve"]]}
     settings = _settings(folder / "config.yaml")
     command = record["command"] or "python train_seg.py fit --config config.yaml --data.root DIR"
     training = {"command": command, "settings": settings, "duration_seconds": round(record["seconds"]),

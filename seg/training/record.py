@@ -3,6 +3,7 @@
 It is stored in every checkpoint, as plain types, and finally in the weights' metadata.
 """
 
+import math
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,7 +36,8 @@ class RunRecord:
 
     def add(self, step: int, epoch: int, scores: Scores) -> None:
         """Records a validation."""
-        self.curve.append({"step": step, "epoch": epoch, "present_miou": scores.present_miou, **scores.to_dict()})
+        present = None if math.isnan(scores.present_miou) else scores.present_miou
+        self.curve.append({"step": step, "epoch": epoch, "present_miou": present, **scores.to_dict()})
 
     def state_dict(self) -> dict[str, Any]:
         """Returns plain types, for a checkpoint."""

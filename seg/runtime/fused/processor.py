@@ -18,9 +18,10 @@ IS_ARM = _TRIPLE.startswith(("aarch64", "arm64"))
 LANES = 16 if "avx512f" in FEATURES else 8 if "avx" in FEATURES else 4  # 32-bit numbers in a vector
 REGISTERS = 32 if IS_ARM or "avx512f" in FEATURES else 16  # vector registers
 
+
 def _may_use_tiles() -> bool:
     """Returns whether products can run on tiles (AMX). On Linux a process must ask for such large registers before their use."""
-    if not {"amx-tile", "amx-bf16", "amx-int8", "avx512bf16"} <= FEATURES or platform.system() != "Linux":
+    if not {"amx-tile", "amx-bf16", "amx-int8", "avx512bf16", "avx512f"} <= FEATURES or platform.system() != "Linux":
         return False
     arch_prctl, request_permission, tile_data = 158, 0x1023, 18  # from Linux's asm/unistd_64.h, asm/prctl.h and asm/fpu/types.h
     return int(ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data)) == 0

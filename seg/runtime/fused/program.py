@@ -225,7 +225,8 @@ class _Planner:
         project = self._layer("project", f"{part}.project", self._encoder_eps, (spec.out_channels, channels), gated=spec.squeeze)
         adds = int(stride == 1 and source.channels == spec.out_channels)
         written = stored if spec.squeeze else out.stored
-        whole_lines = spec.squeeze or written <= 3 * LANES  # if there are more channels, a product writes only a part at a time
+        together = 2 if self._numbers.tiled else 3  # vectors; of more channels, a product writes only a part at a time
+        whole_lines = spec.squeeze or written <= together * LANES
         fields = _fields(
             kind=kernels.BLOCK, tasks=strips * chunks * parts.bands, strips=strips, bands=parts.bands, chunks=chunks,
             strip=parts.strip, chunk=parts.chunk, kernel=spec.kernel, stride=stride, dilation=dilation,

@@ -7,7 +7,8 @@ products to a tile of sums:
     weights  a word of inputs in each row, for 16 outputs, as `packing.pack` packs them
     sums     a pixel in each row: 32 bits for each of 16 outputs
 
-Four of the eight tiles hold sums, two inputs and two weights; so one loaded tile is used twice, and as fast as it is loaded.
+Four of the eight tiles hold sums, two inputs and two weights. For four multiplications four or five tiles are loaded, and loading
+one takes half as long as multiplying.
 """
 
 from typing import Any
@@ -67,8 +68,8 @@ def multiply(build: Any, numbers: Any, source: Any, pixel_bytes: Any, run_bytes:
         weights: address of the panel.
         runs: number of runs, at least 1.
         starts: the first pixel of each tile.
-        bias: address of the outputs' biases, with which sums in floats begin.
         width: vectors of outputs in the panel; together with the pixels there are at most `SUMS` tiles of sums.
+        bias: address of the outputs' biases, with which sums in floats begin.
 
     Returns:
         The address of the sums, 32 bits each: tile by tile, all outputs of the first pixels first, row by row.
