@@ -25,9 +25,10 @@ class First(NamedTuple):
 
     Attributes:
         seconds: from starting Python to the label map, including imports, loading and compiling; the frame is in memory.
-        peak_mib: the process's peak memory, including Python and its packages.
+        peak_mib: the process's peak memory, including Python and its packages, and that of the process that held its trial.
         held_mib: its memory at the end.
-        cpu_s: processor time of all threads until the label map; other load on the machine changes it least.
+        cpu_s: processor time of all threads and of the trial's process until the label map; other load on the machine changes
+            it least.
         ran: the engine and precision, if they are known.
     """
 
@@ -68,18 +69,19 @@ def start(module: str, arguments: Sequence[str], caches: Path) -> First:
 def tell(run: Callable[[], object], runs_in: Callable[[], str]) -> None:
     """Runs something for the first time and then a few more times, and sends `start` the measured values.
 
-    It waits for what is compiled in the background, so that the next start finds it.
+    It waits for what is compiled and tried in the background when a program has ended, so that the next start finds it.
     """
     run()
-    cpu_s = time.process_time()
+    cpu_s = sum(os.times()[:4])
     print("first", flush=True)
     for _ in range(_MORE_RUNS):
         run()
     held_mib = _memory_mib("VmRSS")
-    print(max(held_mib, _memory_mib("VmHWM")), held_mib, cpu_s, runs_in())  # Linux may be a page behind with the peak
-    from seg.runtime import compile_ahead
+    peak_mib = max(held_mib, _memory_mib("VmHWM"))  # Linux may be a page behind with the peak
+    print(peak_mib + _resource_mib(resource.RUSAGE_CHILDREN), held_mib, cpu_s, runs_in())
+    from seg.runtime import apart
 
-    compile_ahead.wait()
+    apart.finish()
 
 
 def _memory_mib(field: str) -> float:
@@ -87,4 +89,8 @@ def _memory_mib(field: str) -> float:
         status = Path("/proc/self/status").read_text()
         return int(status.partition(f"{field}:")[2].split()[0]) / 2**10
     except (OSError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts bytes, and only knows the peak
+        return _resource_mib(resource.RUSAGE_SELF)  # only the peak
+
+
+def _resource_mib(whose: int) -> float:
+    return resource.getrusage(whose).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

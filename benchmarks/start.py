@@ -4,8 +4,8 @@
     python -m benchmarks.start --engines openvino fused             others, each in float32
 
 Each engine is started three times: the first start on a machine, the next one, and a later one. What "auto" compiles in the
-background in the first start, it tries in the second. The memory of "auto" in the end is compared with that of its chosen engine,
-started by name.
+background in the first start, it tries when that program has ended. The memory of "auto" in the end is compared with that of its
+chosen engine, started by name.
 """
 
 import sys
@@ -69,7 +69,7 @@ def _main(argv: Sequence[str] | None) -> None:
     show(Document(f"What a start of {arguments.weights} costs", [
         Text(*origin.sentence()),
         Text(f"{count(threads, 'thread')}. Seconds count from starting Python. Processor seconds are those of all threads; they "
-             "change least with other load on the machine."),
+             "change least with other load on the machine. Processor seconds and the peak include the process of the trial."),
         Table.of(HEAD, rows, left=4)], origin, {}))
 
 

@@ -62,7 +62,7 @@ def _cgroup_folders(controller: str) -> list[Path]:
 @cache
 def _cpu_info() -> tuple[str, tuple[str, ...]]:
     """The processor's name and those of its features that decide which precisions are fast."""
-    name, flags = platform.processor() or platform.machine(), set[str]()
+    name, flags = "", set[str]()
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             key, _, value = line.partition(":")
@@ -73,7 +73,7 @@ def _cpu_info() -> tuple[str, tuple[str, ...]]:
     except OSError:
         pass
     telling = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
-    return name, tuple(flag for flag in telling if flag in flags)
+    return name or platform.processor() or platform.machine(), tuple(flag for flag in telling if flag in flags)
 
 
 def _memory_gib() -> float:

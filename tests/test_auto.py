@@ -1,5 +1,8 @@
 """What "auto" chooses: the fastest that keeps the labels; tested on fakes with known speed and faults."""
 
+import os
+import subprocess
+import sys
 import time
 import weakref
 from collections.abc import Iterator
@@ -82,9 +85,9 @@ def said(engine: AutoEngine) -> str:
 
 @pytest.fixture(autouse=True)
 def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Prevents compiling in the background; the list records when it would have started."""
+    """Prevents work in the background; the list records when it would have started."""
     starts: list[str] = []
-    monkeypatch.setattr("seg.runtime.compile_ahead.start", lambda: starts.append("start"))
+    monkeypatch.setattr("seg.runtime.apart.later", lambda job: starts.append("start"))
     return starts
 
 
@@ -408,6 +411,24 @@ def test_one_engine_alone_leaves_nothing_to_choose(tiny_weights: Path) -> None:
     assert (predictor.engine, predictor.precision, predictor.choice, predictor.notes) == ("onnxruntime", "fp32", None, [])
 
 
+def test_what_was_only_tried_is_not_loaded_here(tiny_weights: Path, tmp_path: Path) -> None:
+    """The trial's process ends with the libraries of the engines that lost."""
+    code = """
+import sys
+import numpy as np
+from seg.runtime import Predictor
+predictor = Predictor.load(sys.argv[1], threads=1)
+predictor(np.random.default_rng(0).integers(0, 255, (80, 100, 3), np.uint8))
+print(len({trial.engine for trial in predictor.choice.trials}), predictor.engine,
+      *(name for name in ("openvino", "onnxruntime") if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code, tiny_weights], capture_output=True, text=True, check=True,
+                          env=os.environ | {"LRASPP_CACHE_DIR": str(tmp_path)})
+    tried, engine, *loaded = done.stdout.split()
+    assert int(tried) >= 2
+    assert set(loaded) <= {ENGINES[engine].package}
+
+
 def test_an_engine_that_is_installed_and_broken_is_passed_over(tiny_weights: Path, compiled: None,
                                                                monkeypatch: pytest.MonkeyPatch) -> None:
     def engine_and_note(engine: str = "auto") -> tuple[str, str]:
@@ -416,6 +437,7 @@ def test_an_engine_that_is_installed_and_broken_is_passed_over(tiny_weights: Pat
         made.logits(FRAME)
         return made.choice.trials[0].engine if made.choice else "", said(made)
 
+    monkeypatch.setattr(auto, "_hold_apart", trial.hold)  # another process would find the engine unbroken
     monkeypatch.setitem(ENGINES, "openvino", replace(ENGINES["openvino"], module="seg.runtime.engines.not_there"))
     reference, note = engine_and_note()
     assert reference == "fused"

@@ -1,8 +1,8 @@
 """The engine "auto": at the first frame it becomes the fastest engine that is right on this machine.
 
-The choice is kept in the cache for the same networks, size, threads, processor and versions, so a trial is held only once;
-processes that start at the same time wait for the one that holds it. Before the first frame nothing is imported, compiled or
-built.
+The choice is kept in the cache for the same networks, size, threads, processor and versions, so a trial is held only once, in a
+process of its own; processes that start at the same time wait for the one that holds it. Before the first frame nothing is
+imported, compiled or built.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from seg.errors import SegError
-from seg.runtime import compile_ahead, trial
+from seg.runtime import apart, compile_ahead, trial
 from seg.runtime.cache import Cache, this_machine
 from seg.runtime.choice import Choice, choose
 from seg.runtime.engines.candidates import candidates
 from seg.runtime.engines.make import engine_class, make
 from seg.runtime.engines.model_files import fixed_size
 from seg.runtime.engines.table import AUTO, ENGINES, check_names
-from seg.runtime.memory import check_memory
 from seg.runtime.once import timed
 from seg.runtime.protocol import Cell, Engine, Frame, Scores
 from seg.weights import sha256
+
+Hold = Callable[..., trial.TrialOutcome]
+Again = Callable[[Sequence[Frame]], None]
 
 _RULES = 3  # version of the rules of the choice; choices made under other rules don't count
 
@@ -38,15 +40,18 @@ class AutoEngine:
         facts: what a choice depends on, except for the frames' size.
         threads: number of threads of each engine.
         fixed_size_hw: (H, W) of the only frames that the network was exported for; None for any size.
+        hold: holds a trial, see `trial.hold`.
+        again: chooses again on frames, for a later start; it is left to a process that outlives this program.
 
     Attributes:
         choice: None until a frame came.
     """
 
     def __init__(self, cells: Sequence[Cell], make: Callable[[Cell], Engine], cache: Cache, facts: Mapping[str, Any],
-                 threads: int, fixed_size_hw: tuple[int, int] | None = None) -> None:
+                 threads: int, fixed_size_hw: tuple[int, int] | None = None, hold: Hold = trial.hold,
+                 again: Again | None = None) -> None:
         self._cells, self._make, self._cache, self._facts = list(cells), make, cache, facts
-        self._threads, self._fixed_size_hw = threads, fixed_size_hw
+        self._threads, self._fixed_size_hw, self._hold, self._again = threads, fixed_size_hw, hold, again
         self._engine: Engine | None = None
         self._trial_ms: dict[str, float] = {}
         self.choice: Choice | None = None
@@ -95,12 +100,14 @@ class AutoEngine:
         if complete and self._has_to_compile(facts):
             with timed(self._trial_ms, "trial"):
                 compile_ahead.compile_all()
+        tried = [first]
         if not self._take_earlier(facts):
             with self._cache.lock("trial"):
                 if not self._take_earlier(facts):
-                    self._hold_trial(facts, first, frames)
-        if self.choice is not None and self.choice.pending:
-            compile_ahead.start()
+                    tried = self._hold_trial(facts, first, frames)
+        if self.choice is not None and self.choice.pending and not complete:
+            small = first.shape[0] * first.shape[1] <= trial.MOST_PIXELS  # larger ones were cropped, or take long to hand over
+            apart.later(partial(self._again, tried) if self._again is not None and small else None)
 
     def _has_to_compile(self, facts: Mapping[str, Any]) -> bool:
         """Returns whether a cell that was not tried yet needs loops that aren't compiled."""
@@ -129,17 +136,13 @@ class AutoEngine:
         except (ValueError, TypeError, KeyError, StopIteration):
             return None
 
-    def _hold_trial(self, facts: Mapping[str, Any], first: Frame, others: Iterable[Frame]) -> None:
+    def _hold_trial(self, facts: Mapping[str, Any], first: Frame, others: Iterable[Frame]) -> list[Frame]:
+        """Chooses by a trial; returns the frames that were tried."""
         frames, sizes_hw = [], set()
         for frame in chain([first], others):
             sizes_hw.add((frame.shape[0], frame.shape[1]))
             frames += trial.same_size([frame], trial.MOST_PIXELS) if self._fixed_size_hw is None else [frame]
         largest_hw = max(sizes_hw, key=lambda size_hw: size_hw[0] * size_hw[1])
-
-        def make_fitting(cell: Cell) -> Engine:
-            check_memory(largest_hw, cell.engine)
-            return self._make(cell)
-
         cells, earlier = self._cells, self._earlier(facts)
         if earlier is not None and earlier.pending and earlier.cell in cells:  # the others were tried earlier
             cells = [cell for cell in cells if cell in (earlier.trials[0].cell, earlier.cell, *earlier.pending)]
@@ -147,7 +150,7 @@ class AutoEngine:
         at_each_start = [cell for cell in cells if _state(cell) == "unkeepable"]
         reserves = [*pending, *at_each_start, *(cell for cell in cells if ENGINES[cell.engine].last_resort)]
         with timed(self._trial_ms, "trial"):
-            found = trial.hold([cell for cell in cells if cell not in reserves], reserves, make_fitting, frames,
+            found = self._hold([cell for cell in cells if cell not in reserves], reserves, self._make, frames, largest_hw,
                                self._fixed_size_hw)
             chosen, reasons = choose(found.trials)
             tried = {each.cell for each in found.trials}
@@ -157,6 +160,7 @@ class AutoEngine:
                                  tuple(found.trials), tuple(left_out), tuple(pending))
             self._engine = self._make(chosen.cell)
         self._cache.write("choice", facts, self.choice.to_json())
+        return frames
 
 
 def make_engine(engine: str, precision: str, weights: Path, threads: int, cache: Cache) -> tuple[Engine, list[str]]:
@@ -188,8 +192,19 @@ def make_engine(engine: str, precision: str, weights: Path, threads: int, cache:
     facts = {"networks": {str(cell): hashes[path] for cell, path in paths.items()}, "threads": threads,
              **this_machine(*{ENGINES[cell.engine].package for cell in cells})}
     made = AutoEngine(cells, partial(make, weights=weights, threads=threads, cache=cache), cache, facts, threads,
-                      fixed_size(paths[cells[0]]))
+                      fixed_size(paths[cells[0]]), _hold_apart,
+                      None if cache.folder is None else partial(_choose_again, engine, precision, weights, threads, cache))
     return made, notes
+
+
+def _hold_apart(*arguments: Any) -> trial.TrialOutcome:
+    return apart.call(partial(trial.hold, *arguments))
+
+
+def _choose_again(engine: str, precision: str, weights: Path, threads: int, cache: Cache, frames: Sequence[Frame]) -> None:
+    made, _ = make_engine(engine, precision, weights, threads, cache)
+    if isinstance(made, AutoEngine):
+        made.choose(frames, complete=True)
 
 
 def _state(cell: Cell) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from seg.architecture import MIN_SIZE
 from seg.errors import SegError
 from seg.runtime.choice import MOST_CHANGED, Trial
+from seg.runtime.memory import check_memory
 from seg.runtime.preprocess import GRID
 from seg.runtime.protocol import Cell, Engine, Frame, MissingEngine, UnavailablePrecision
 from seg.runtime.upsample import upsample_argmax
@@ -48,7 +49,7 @@ class TrialOutcome:
     left_out: list[str]
 
 
-def hold(cells: Sequence[Cell], reserves: Sequence[Cell], make: Make, frames_bgr: Sequence[Frame],
+def hold(cells: Sequence[Cell], reserves: Sequence[Cell], make: Make, frames_bgr: Sequence[Frame], largest_hw: tuple[int, int],
          fixed_size_hw: tuple[int, int] | None = None) -> TrialOutcome:
     """Tries cells on frames.
 
@@ -58,13 +59,19 @@ def hold(cells: Sequence[Cell], reserves: Sequence[Cell], make: Make, frames_bgr
         reserves: tried only if none of the others runs, until one runs.
         make: makes the engine of a cell, or raises a `SegError` that says why it can't.
         frames_bgr: (H, W, 3) uint8, at least one.
+        largest_hw: (H, W) of the largest frame that the engine will run on; a cell with too little memory for it isn't tried.
         fixed_size_hw: (H, W) of the only frames that the network takes; None for any size.
 
     Raises:
         SegError: none of them runs; the message says what is wrong with the first.
     """
     shown = with_picture(frames_bgr)
-    trial = _Trial(make, fixed_size_hw, shown if fixed_size_hw else same_size(shown, MOST_PIXELS))
+
+    def make_fitting(cell: Cell) -> Engine:
+        check_memory(largest_hw, cell.engine)
+        return make(cell)
+
+    trial = _Trial(make_fitting, fixed_size_hw, shown if fixed_size_hw else same_size(shown, MOST_PIXELS))
     for cell in cells:
         trial.visit(cell)
     for cell in reserves:
