@@ -137,18 +137,24 @@ LEVERS: Mapping[str, Callable[[Settings], None]] = {
 }
 
 
-def chosen_levers(names: Sequence[str], base: Settings, teacher: str | None) -> dict[str, Callable[[Settings], None]]:
+def chosen_levers(names: Sequence[str], base: Settings, teacher: str | None = None,
+                  encoder: str | None = None) -> dict[str, Callable[[Settings], None]]:
     """Returns the levers that are to be tried on a recipe, the recipe itself first.
 
     Args:
         names: of levers; none for those of the street recipe that change something of this one.
         base: the recipe.
         teacher: weights whose teaching is a lever too.
+        encoder: weights from which the encoder starts, as a lever too.
 
     Raises:
         SegError: there is no such lever, or it changes nothing.
     """
-    levers = dict(LEVERS) | ({"with a teacher": _in("model", teacher=teacher)} if teacher else {})
+    levers = dict(LEVERS)
+    if teacher:
+        levers["with a teacher"] = _in("model", teacher=teacher)
+    if encoder:
+        levers["with an ImageNet start"] = _in("model", "network", "init_args", encoder_weights=encoder)
     plain = settings_of(base, levers[BASELINE], 1000, 1)
     idle = [name for name in levers if name != BASELINE and settings_of(base, levers[name], 1000, 1) == plain]
     for name in names:
@@ -263,7 +269,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                              f"{', '.join(repr(name) for name in LEVERS if name != BASELINE)}")
     parser.add_argument("--unseen", nargs="+", default=[], metavar="WORD",
                         help="no run learns from data sets whose root contains the word; they are scored all the same")
-    parser.add_argument("--teacher", metavar="FILE", help="weights of a teacher, as a further lever")
+    parser.add_argument("--teacher", metavar="FILE", help="weights of a teacher, as the lever 'with a teacher'")
+    parser.add_argument("--encoder", metavar="FILE", help="weights of the encoder, as the lever 'with an ImageNet start'")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "levers", metavar="DIR", help="default: runs/levers")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
     arguments = parser.parse_args(argv)
@@ -274,7 +281,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.pictures < base["data"]["batch_size"]:
         raise SegError(f"--pictures is {arguments.pictures}; a step takes {base['data']['batch_size']}.")
     learnt = without_unseen(base, arguments.unseen)
-    levers = chosen_levers(arguments.levers, learnt, arguments.teacher)
+    levers = chosen_levers(arguments.levers, learnt, arguments.teacher, arguments.encoder)
     check_writable_folder(arguments.output)
     check_writable_folder(arguments.runs)
     origin = Origin.here("python", "-m", "benchmarks.levers", *(sys.argv[1:] if argv is None else argv))

@@ -46,15 +46,17 @@ def test_levers_keep_what_they_do_not_change() -> None:
 
 
 def test_levers_are_chosen_by_name() -> None:
-    assert list(chosen_levers(["with SGD"], STREET, None)) == ["everything", "with SGD"]
+    assert list(chosen_levers(["with SGD"], STREET)) == ["everything", "with SGD"]
     assert list(chosen_levers([], STREET, "large.safetensors")) == [*STREETS, "with a teacher"]
     camvid = read_settings(ROOT / "configs" / "camvid_small_scratch.yaml", "missing")
-    usual = chosen_levers([], camvid, None)
+    usual = chosen_levers([], camvid)
+    started = chosen_levers(["with an ImageNet start"], camvid, encoder="encoder.safetensors")["with an ImageNet start"]
+    assert settings_of(camvid, started, 800, 1)["model"]["network"]["init_args"]["encoder_weights"] == "encoder.safetensors"
     assert "with an auxiliary head" in usual and "without scenes" not in usual, "CamVid's recipe has no scenes to leave out"
     for names, words in ((["with SDG"], "Did you mean 'with SGD'"), (["without scenes"], "changes nothing of these settings"),
                          (["with class weights"], "changes nothing")):
         with pytest.raises(SegError, match=words):
-            chosen_levers(names, camvid, None)
+            chosen_levers(names, camvid)
 
 
 def test_unseen_data_sets_are_left_out_of_every_run() -> None:

@@ -12,18 +12,20 @@ from seg.runtime.fused.vectors import depth_of, depthwise_tile, product_of_rows,
 _RUN = 4  # words that a product sums up in one iteration; fewer if they hold more than
 _RUN_NUMBERS = 8  # this many numbers: channels come in multiples of it, so that no iteration is wasted
 STEM_RUN = 9  # inputs in an iteration of the first convolution: three pixels of three colours
-# Pixels of a tile by its width in vectors: its sums, one vector of weights for each column and one of inputs fill the registers.
-_TILES = {1: 8, 2: 8, 3: 8, 4: 6} if REGISTERS == 32 else {1: 8, 2: 6, 3: 4}
-PIXELS = _TILES[2]
-_WIDEST = max(_TILES)
+# Pixels that a product computes at once, by the width of the panel in vectors: their sums, a vector of weights for each column and
+# one of inputs fill the registers.
+_AT_ONCE = {1: 8, 2: 8, 3: 8, 4: 6} if REGISTERS == 32 else {1: 8, 2: 6, 3: 4}
+PIXELS = _AT_ONCE[2]
+_WIDEST = max(_AT_ONCE)
 _TILED = {1: 4, 2: 2}  # on the processor's own tiles: how many of 16 pixels are computed at once, by the width of the panel
+_TILED_FROM = 2 if TILES else 99  # numbers in a word whose products are computed on tiles: all but float32
 _ROW = 8  # pixels of a depthwise convolution's tile
 _compile = numba.njit(nogil=True)
 
 
 def panel(vectors_left: int, depth: int) -> int:
     """Returns how many of the remaining vectors of channels a product computes at once; weights are packed in the same way."""
-    if TILES and depth > 1:
+    if depth >= _TILED_FROM:
         return min(vectors_left, 2)
     if vectors_left <= _WIDEST:
         return vectors_left
@@ -37,7 +39,7 @@ panel_width = _compile(panel)
 
 def run(depth: int) -> int:
     """Returns how many inputs a product sums up in one iteration, if a word holds `depth` numbers."""
-    if TILES and depth > 1:
+    if depth >= _TILED_FROM:
         return ROWS * depth
     return min(_RUN * depth, _RUN_NUMBERS)
 
@@ -51,7 +53,7 @@ def taps_of(kernel: int, weights: Any) -> int:
 
 def stem_run(depth: int) -> int:
     """Returns how many numbers the first convolution sums up in one iteration, in whole words."""
-    if TILES and depth > 1:
+    if depth >= _TILED_FROM:
         return ROWS * depth
     return -(-STEM_RUN // depth) * depth
 
@@ -73,8 +75,8 @@ def stem_run_of(weights: Any) -> int:
 
 def _product_by(words_of_run: Callable[[int], int]) -> Any:
     """Makes the product of pixels with weights in panels; see `Product` and `product_of_rows`."""
-    one, two, three = (product_of_rows(_TILES[width], width, words_of_run, _TILED.get(width, 0)) for width in (1, 2, 3))
-    four = product_of_rows(_TILES[4], 4, words_of_run, 0) if _WIDEST == 4 else three
+    one, two, three = (product_of_rows(_AT_ONCE[width], width, words_of_run, _TILED.get(width, 0)) for width in (1, 2, 3))
+    four = product_of_rows(_AT_ONCE[4], 4, words_of_run, 0) if _WIDEST == 4 else three
 
     @_compile
     def product(job: Any, count: int, channels: int) -> None:
