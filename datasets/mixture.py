@@ -14,6 +14,8 @@ from datasets.base import UInt8Array
 from seg.errors import SegError
 from seg.label_sets import IGNORE, ClassMap, LabelSet, map_classes
 
+_LONGEST = 10**7  # samples in an epoch; more are a share that was mistyped
+
 
 @dataclass
 class OtherData:
@@ -98,6 +100,9 @@ def mixed_order(counts: Sequence[int], shares: Sequence[float], seed: int, epoch
     check_shares(shares)
     part = np.array(shares, np.float64) / sum(shares)
     length = round(counts[0] / part[0])
+    if length > _LONGEST:
+        raise SegError(f"One pass over the first data set's {counts[0]} samples, with its share of {part[0]:.1g}, makes an epoch "
+                       f"of {length:.1e} samples. Give it a larger share.")
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     given = np.zeros(len(counts), np.int64)
     which = np.empty(length, np.int64)

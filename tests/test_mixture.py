@@ -183,6 +183,11 @@ def test_shares_that_sum_to_nothing(roots: tuple[Path, Path]) -> None:
         make(roots, share=0.0)
 
 
+def test_an_epoch_without_end_is_refused() -> None:
+    with pytest.raises(SegError, match=r"its share of 1e-07, makes an epoch of 4.0e\+07 samples. Give it a larger share"):
+        mixed_order((4, 4), (1e-7, 1), seed=1, epoch=0)
+
+
 def test_an_empty_one_is_named(roots: tuple[Path, Path], tmp_path: Path) -> None:
     empty = make_folder(tmp_path / "empty", count=0)
     with pytest.raises(SegError, match=r"empty: no picture is in .*empty"):

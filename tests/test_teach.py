@@ -132,7 +132,8 @@ def test_a_data_set_with_coarser_labels(tmp_path: Path, capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--dataset", "foldr"], "'folder'"), (["--class-map", "map.yaml"], "needs --dataset"), (["--scales", "0"], "above 0"),
-    (["--sure", "1.5"], "sure is 1.5"), (["--size", "8"], "at least 32"),
+    (["--scales", "1", "nan"], "The scales are 1, nan"), (["--scales", "inf"], "above 0"),
+    (["--sure", "1.5"], "sure is 1.5"), (["--size", "8"], "at least 32"), (["--size", "0"], "at least 32"),
 ])
 def test_options_that_can_not_be(tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str], arguments: list[str],
                                  message: str) -> None:

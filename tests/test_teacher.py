@@ -126,8 +126,15 @@ def test_an_onnx_that_does_not_fit_says_what_it_has(tmp_path: Path, tiny_weights
     with pytest.raises(SegError, match=r"must give float32 scores \(N, 5, h, w\).* \['n', 7, "):
         load_teacher(str(write_foreign_onnx(tmp_path / "seven.onnx", classes=7)), names)
     fixed = load_teacher(str(write_foreign_onnx(tmp_path / "fixed.onnx", (1, 3, 32, 32))), names)
-    with pytest.raises(SegError, match=r"takes images \[1, 3, 32, 32\] only; training gives it \[1, 3, 32, 64\]"):
+    with pytest.raises(SegError, match=r"takes images \[1, 3, 32, 32\] only, and is given \[1, 3, 32, 64\]"):
         fixed(images(32, 64))
+    with pytest.raises(SegError, match="must have one input and an output; it has  -> y"):
+        y = onnx.helper.make_tensor_value_info("y", 1, [1, 5, 8, 8])
+        zeros = onnx.helper.make_node("Constant", [], ["y"], value=onnx.helper.make_tensor("y", 1, (1, 5, 8, 8), [0.0] * 320))
+        lone = onnx.helper.make_model(onnx.helper.make_graph([zeros], "lone", [], [y]),
+                                      opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+        onnx.save(lone, tmp_path / "lone.onnx")
+        load_teacher(str(tmp_path / "lone.onnx"), names)
     (tmp_path / "text.onnx").write_text("text")
     with pytest.raises(SegError, match="not an ONNX file"):
         load_teacher(str(tmp_path / "text.onnx"), names)

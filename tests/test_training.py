@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -26,6 +27,7 @@ from seg.evaluate import evaluate, read_sample
 from seg.label_sets import CAMVID
 from seg.metrics import Scores
 from seg.models import LRASPP
+from seg.training import checkpoints
 from seg.training.ema import EMA
 from seg.training.export import export_run
 from seg.training.progress import CurvesInCsv
@@ -312,6 +314,19 @@ def test_validation_at_another_size_scores_as_inference_does_at_that_size(folder
 
     assert read_description(weights).metrics["val/pixel_accuracy"] == pytest.approx(accuracy(96), abs=2e-3)
     assert abs(accuracy("own") - accuracy(96)) > 5e-3, "the size makes no difference here"
+
+
+def test_a_killed_worker_is_no_fault_of_the_checkpoint(tmp_path: Path) -> None:
+    """torch says it from a signal handler, wherever the program happens to be."""
+    def save_checkpoint(path: Path, weights_only: bool) -> None:
+        path.write_bytes(b"half of it")
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+    trainer: Any = SimpleNamespace(lightning_module=SimpleNamespace(check_finite=lambda: None), is_global_zero=True,
+                                   save_checkpoint=save_checkpoint)
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        checkpoints._save(trainer, tmp_path / "last.ckpt")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_checkpoint_that_can_not_be_written_leaves_the_one_before(folder: Path, monkeypatch: pytest.MonkeyPatch,

@@ -63,8 +63,8 @@ def _main(argv: Sequence[str] | None) -> None:
     )
     from seg.training.teacher import Distillation, load_teacher
 
-    looks = Looks(arguments.size or description.long_side, tuple(arguments.scales), not arguments.no_mirror, arguments.sure,
-                  arguments.sure_within)
+    looks = Looks(description.long_side if arguments.size is None else arguments.size, tuple(arguments.scales),
+                  not arguments.no_mirror, arguments.sure, arguments.sure_within)
     teacher = load_teacher(str(path), Distillation())
     if arguments.output.resolve().is_relative_to(reader.root.resolve()):
         raise SegError(f"--output {arguments.output} is in {reader.root}, where it would be taken for pictures; choose "

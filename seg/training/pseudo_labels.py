@@ -1,5 +1,6 @@
 """Labels by a teacher: averaged over several scales and mirroring; unsure pixels are ignored, a coarser truth is respected."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ class Looks:
     sure_within: float = 0.5
 
     def __post_init__(self) -> None:
-        if not self.scales or min(self.scales) <= 0:
+        if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
             raise SegError(f"The scales are {', '.join(f'{scale:g}' for scale in self.scales) or 'none'}; each must be above 0.")
         for name, value in (("sure", self.sure), ("sure_within", self.sure_within)):
             if not 0 <= value <= 1:

@@ -122,8 +122,10 @@ class OnnxTeacher:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         has = (f"it has {', '.join(f'{i.name} {i.type} {i.shape}' for i in inputs)} -> "
                f"{', '.join(f'{o.name} {o.type} {o.shape}' for o in outputs)}")
+        if len(inputs) != 1 or not outputs:
+            raise SegError(f"{path} must have one input and an output; {has}.")
         self._input, self._output = inputs[0], outputs[0]
-        if len(inputs) != 1 or len(self._input.shape) != 4 or self._input.shape[1] not in (3, "3") \
+        if len(self._input.shape) != 4 or self._input.shape[1] not in (3, "3") \
                 or self._input.type not in ("tensor(uint8)", "tensor(float)"):
             raise SegError(f"{path} must take one batch of RGB images (N, 3, H, W), uint8 or float32; {has}.")
         if len(self._output.shape) != 4 or self._output.type != "tensor(float)" or (
@@ -133,8 +135,8 @@ class OnnxTeacher:
     def __call__(self, images: Tensor) -> Told:
         """Maps uint8 RGB images (N, 3, H, W) to scores; see the class."""
         if any(isinstance(wanted, int) and wanted != side for wanted, side in zip(self._input.shape, images.shape, strict=True)):
-            raise SegError(f"{self.path} takes images {list(self._input.shape)} only; training gives it {list(images.shape)}. "
-                           "Set --data.crop_hw and --data.batch_size to that, or export it for any size.")
+            raise SegError(f"{self.path} takes images {list(self._input.shape)} only, and is given {list(images.shape)}. Export "
+                           "it for any size, or, in training, set --data.crop_hw and --data.batch_size to that.")
         x = images if self._input.type == "tensor(uint8)" else normalise(images, self._mean, self._std)
         scores = self._session.run([self._output.name], {self._input.name: x.cpu().numpy()})[0]
         return Told(torch.from_numpy(scores).to(images.device), ())
