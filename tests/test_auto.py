@@ -16,7 +16,7 @@ from networks import make_frame, write_weights
 
 from seg.errors import SegError
 from seg.export.exporter import export_weights
-from seg.runtime import Predictor, auto, trial
+from seg.runtime import Predictor, apart, auto, trial
 from seg.runtime.auto import AutoEngine, make_engine
 from seg.runtime.cache import Cache
 from seg.runtime.choice import TELLABLE, Choice, Trial, choose
@@ -332,7 +332,42 @@ def test_what_would_be_compiled_at_each_start_is_left_out(monkeypatch: pytest.Mo
     assert "fused fp32 was left out: it would be compiled at each start" in said(engine)
 
 
+def test_an_engine_that_crashes_in_the_trial_is_not_run_here() -> None:
+    """The preferred engine runs then, and the next start tries again."""
+    def hold(*arguments: object) -> trial.TrialOutcome:
+        raise apart.Killed("its process was killed by signal 11.")
+
+    slow, fast = Fake(FP32, 5), Fake(ORT)
+    engine = AutoEngine([FP32, ORT], {FP32: slow, ORT: fast}.__getitem__, Cache(None), {}, 1, hold=hold)
+    assert (chosen(engine), fast.runs) == (FP32, 0)
+    assert "The trial was given up: its process was killed by signal 11." in said(engine)
+
+
+def test_an_engine_that_can_not_be_made_again_is_a_fault_at_each_frame() -> None:
+    fake, made = Fake(FP32), list[Cell]()
+
+    def make(cell: Cell) -> Fake:
+        made.append(cell)
+        if len(made) > 1:
+            raise SegError("Gone.")
+        return fake
+
+    engine = AutoEngine([FP32], make, Cache(None), {}, 1)
+    for _ in range(2):
+        with pytest.raises(SegError, match="Gone"):
+            engine.logits(FRAME)
+    assert engine.choice is None
+
+
 # ---- remembered
+
+
+def test_a_choice_by_a_black_frame_is_not_remembered(tmp_path: Path) -> None:
+    fakes = Fake(FP32, 5), Fake(ORT)
+    automatic(*fakes, cache=Cache(tmp_path)).logits(np.zeros_like(FRAME))
+    engine = automatic(*fakes, cache=Cache(tmp_path))
+    assert chosen(engine) == ORT
+    assert engine.choice is not None and not engine.choice.earlier
 
 
 def test_a_choice_is_remembered_for_its_size_and_facts(tmp_path: Path) -> None:

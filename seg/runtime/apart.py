@@ -8,33 +8,54 @@ import os
 import pickle
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from seg.errors import SegError
 from seg.runtime import compile_ahead, loops
+from seg.runtime.cache import Cache, default_folder
 
 _ROOT = Path(__file__).resolve().parents[2]  # the folder of the package, which need not be installed
+# Its own session: Ctrl-C in the terminal is for this program. On Windows: no console window of its own.
+_ASIDE: dict[str, Any] = {"start_new_session": True, "creationflags": getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                          "stderr": subprocess.DEVNULL}
 _Result = TypeVar("_Result")
 _left: "subprocess.Popen[bytes] | None" = None
 
 
+class Killed(SegError):
+    """The process of a call was killed by a signal: it crashed, or memory was used up."""
+
+
+def possible() -> bool:
+    """Returns whether this program is a Python that can start another one; a frozen program isn't."""
+    return bool(sys.executable) and not getattr(sys, "frozen", False)
+
+
 def call(job: Callable[[], _Result]) -> _Result:
-    """Returns what the call returns, and raises its `SegError`. Where the process fails, the call is made in this one.
+    """Returns what the call returns, and raises its `SegError`. Where no process can be started, the call is made in this one.
 
     Args:
         job: can be pickled, and so can what it returns.
+
+    Raises:
+        Killed: see there.
     """
     for loop in loops.LOOPS:  # the process would compile them a second time
         loop()
     try:
-        done = subprocess.run([*_python(), "now"], env=_environment(), input=pickle.dumps(job), check=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        done = subprocess.run([*_python(), "now"], env=_environment(), input=pickle.dumps(job), stdout=subprocess.PIPE, **_ASIDE)
+    except (OSError, ValueError, AttributeError, subprocess.SubprocessError, pickle.PickleError):
+        return job()
+    try:
         succeeded, result = pickle.loads(done.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError, pickle.PickleError, EOFError):
+    except (EOFError, pickle.UnpicklingError):
+        if done.returncode < 0:
+            raise Killed(f"its process was killed by signal {-done.returncode}.") from None
         return job()
     if not succeeded:
         raise result
@@ -45,19 +66,26 @@ def call(job: Callable[[], _Result]) -> _Result:
 def later(job: Callable[[], object] | None) -> None:
     """Starts a process that compiles the loops of all engines; does nothing if this program has started it already.
 
-    If this program has ended by then, the process also makes the call. While the program runs, both would be slow.
+    If this program has ended by then, the process also makes the call. While the program runs, both would be slow. Of several
+    such processes at once only the first works.
 
     Args:
         job: can be pickled; None only compiles.
     """
     global _left
-    if _left is not None:
+    if _left is not None or not possible():
         return
-    nothing = subprocess.DEVNULL
-    with suppress(OSError, ValueError):
-        _left = subprocess.Popen([*_python(), "later"], env=_environment(), stdin=subprocess.PIPE, stdout=nothing, stderr=nothing,
-                                 start_new_session=True)
-        threading.Thread(target=_send, args=(_left, pickle.dumps(job))).start()
+    with suppress(OSError, ValueError, AttributeError, pickle.PickleError):
+        number, name = tempfile.mkstemp(prefix="lraspp-")  # the process deletes it
+        try:
+            with os.fdopen(number, "wb") as file:
+                pickle.dump(job, file)
+            # Nothing is written to its input: the system closes the pipe when this program ends.
+            _left = subprocess.Popen([*_python(), "later", name], env=_environment(), stdin=subprocess.PIPE,
+                                     stdout=subprocess.DEVNULL, **_ASIDE)
+        except BaseException:
+            os.unlink(name)
+            raise
 
 
 def finish() -> None:
@@ -67,28 +95,21 @@ def finish() -> None:
         _left.wait()
 
 
-def _send(process: "subprocess.Popen[bytes]", message: bytes) -> None:
-    """Writes the message, and leaves the pipe open: the system closes it when this program ends."""
-    assert process.stdin is not None
-    with suppress(OSError, ValueError):
-        process.stdin.write(message)
-        process.stdin.flush()
-
-
 def _python() -> list[str]:
     """Returns the beginning of a command that runs this module.
 
     Raises:
-        OSError: this program is no Python that could run one, as when it is frozen.
+        OSError: it isn't possible.
     """
-    if not sys.executable or getattr(sys, "frozen", False):
+    if not possible():
         raise OSError("no Python")
     return [sys.executable, "-P", "-m", "seg.runtime.apart"]
 
 
 def _environment() -> dict[str, str]:
     """Returns the environment of a process that finds the packages that this program finds, and in the same order."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([*(folder or os.getcwd() for folder in sys.path), str(_ROOT)])}
+    folders = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]  # Python ignores others, too
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([*folders, str(_ROOT)])}
 
 
 def _now() -> None:
@@ -103,17 +124,21 @@ def _now() -> None:
         pickle.dump(result, answer)
 
 
-def _later() -> None:
-    try:
-        job = pickle.load(sys.stdin.buffer)
-    except (EOFError, pickle.UnpicklingError):  # the program ended before it had written everything
-        job = None
+def _later(name: str) -> None:
     waiting = threading.Thread(target=os.read, args=(sys.stdin.fileno(), 1), daemon=True)  # until the program ends
     waiting.start()
-    subprocess.run([sys.executable, "-P", "-m", compile_ahead.__name__], stdin=subprocess.DEVNULL, check=True)
-    if job is not None and not waiting.is_alive():
-        job()
+    with open(name, "rb") as file:
+        job = pickle.load(file)
+    os.unlink(name)
+    with Cache(default_folder()).lock("later", patience_s=0) as alone:
+        if alone:
+            subprocess.run([sys.executable, "-P", "-m", compile_ahead.__name__], stdin=subprocess.DEVNULL, check=True)
+            if job is not None and not waiting.is_alive():
+                job()
 
 
 if __name__ == "__main__":
-    {"now": _now, "later": _later}[sys.argv[1]]()
+    if sys.argv[1] == "now":
+        _now()
+    else:
+        _later(sys.argv[2])

@@ -106,8 +106,9 @@ class AutoEngine:
                 if not self._take_earlier(facts):
                     tried = self._hold_trial(facts, first, frames)
         if self.choice is not None and self.choice.pending and not complete:
-            small = first.shape[0] * first.shape[1] <= trial.MOST_PIXELS  # larger ones were cropped, or take long to hand over
-            apart.later(partial(self._again, tried) if self._again is not None and small else None)
+            # Larger frames were cropped, or take long to hand over.
+            usable = first.shape[0] * first.shape[1] <= trial.MOST_PIXELS and any(map(trial.shows_picture, tried))
+            apart.later(partial(self._again, tried) if self._again is not None and usable else None)
 
     def _has_to_compile(self, facts: Mapping[str, Any]) -> bool:
         """Returns whether a cell that was not tried yet needs loops that aren't compiled."""
@@ -143,6 +144,7 @@ class AutoEngine:
             sizes_hw.add((frame.shape[0], frame.shape[1]))
             frames += trial.same_size([frame], trial.MOST_PIXELS) if self._fixed_size_hw is None else [frame]
         largest_hw = max(sizes_hw, key=lambda size_hw: size_hw[0] * size_hw[1])
+        keep = any(map(trial.shows_picture, frames))  # a choice by a black frame is for this time only
         cells, earlier = self._cells, self._earlier(facts)
         if earlier is not None and earlier.pending and earlier.cell in cells:  # the others were tried earlier
             cells = [cell for cell in cells if cell in (earlier.trials[0].cell, earlier.cell, *earlier.pending)]
@@ -150,16 +152,22 @@ class AutoEngine:
         at_each_start = [cell for cell in cells if _state(cell) == "unkeepable"]
         reserves = [*pending, *at_each_start, *(cell for cell in cells if ENGINES[cell.engine].last_resort)]
         with timed(self._trial_ms, "trial"):
-            found = self._hold([cell for cell in cells if cell not in reserves], reserves, self._make, frames, largest_hw,
-                               self._fixed_size_hw)
+            usual = [cell for cell in cells if cell not in reserves]
+            try:
+                found = self._hold(usual, reserves, self._make, frames, largest_hw, self._fixed_size_hw)
+            except apart.Killed as killed:  # by an engine that must not be tried here; the preferred one has to do
+                found = trial.hold(usual[:1], reserves, self._make, frames, largest_hw, self._fixed_size_hw)
+                found.left_out.append(f"The trial was given up: {killed}")
+                keep = False
             chosen, reasons = choose(found.trials)
             tried = {each.cell for each in found.trials}
             pending, at_each_start = ([cell for cell in group if cell not in tried] for group in (pending, at_each_start))
             left_out = [*reasons, *found.left_out, *_why_not(pending, at_each_start)]
+            self._engine = self._make(chosen.cell)
             self.choice = Choice(*chosen.cell, (first.shape[0], first.shape[1]), found.size_hw, found.frames,
                                  tuple(found.trials), tuple(left_out), tuple(pending))
-            self._engine = self._make(chosen.cell)
-        self._cache.write("choice", facts, self.choice.to_json())
+        if keep:
+            self._cache.write("choice", facts, self.choice.to_json())
         return frames
 
 
@@ -216,8 +224,9 @@ def _state(cell: Cell) -> str:
 def _why_not(pending: Sequence[Cell], at_each_start: Sequence[Cell]) -> list[str]:
     sentences = []
     if pending:
-        sentences.append(f"{' and '.join(map(str, pending))} {'is' if len(pending) == 1 else 'are'} compiled for this processor "
-                         "in the background now, once, and tried at a later start.")
+        names = f"{' and '.join(map(str, pending))} {'is' if len(pending) == 1 else 'are'}"
+        sentences.append(f"{names} compiled for this processor in the background now, once, and tried at a later start."
+                         if apart.possible() else f"{names} left out: not compiled yet, and this program can't start that.")
     if at_each_start:
         sentences += [f"{cell} was left out: it would be compiled at each start, for its code can't be kept; let NUMBA_CACHE_DIR "
                       "name a folder." for cell in at_each_start]

@@ -98,22 +98,29 @@ class Cache:
         self._make_room()
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Lets only one process or thread that uses the folder into the block at a time.
+    def lock(self, name: str, patience_s: float = PATIENCE_S) -> Iterator[bool]:
+        """Lets only one process or thread that uses the folder into the block at a time; gives False if there is another.
 
         The lock only saves work: if nothing is kept, or another process stays inside for too long, the block is entered anyway.
+
+        Args:
+            name: of the lock.
+            patience_s: how long to wait for another process.
         """
         if self.folder is None:
-            yield
+            yield True
             return
         from filelock import FileLock, Timeout  # here, because it takes a part of start-up and is seldom needed
 
-        lock = FileLock(self.folder / f".{name}.lock")
-        with suppress(OSError, NotImplementedError, Timeout):
+        lock, alone = FileLock(self.folder / f".{name}.lock"), True
+        with suppress(OSError, NotImplementedError):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock.acquire(PATIENCE_S)
+            try:
+                lock.acquire(patience_s)
+            except Timeout:
+                alone = False
         try:
-            yield
+            yield alone
         finally:
             lock.release()
 

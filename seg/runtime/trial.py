@@ -84,9 +84,14 @@ def hold(cells: Sequence[Cell], reserves: Sequence[Cell], make: Make, frames_bgr
     return trial.findings()
 
 
+def shows_picture(frame: Frame) -> bool:
+    """Returns whether a frame shows anything. On a black one scores tie, and rounding changes labels."""
+    return bool(cv2.meanStdDev(frame)[1].max() > _BLANK)
+
+
 def with_picture(frames_bgr: Sequence[Frame]) -> list[Frame]:
-    """Returns the frames that show a picture, or all if none does. On a black frame scores tie, and rounding changes labels."""
-    return [frame for frame in frames_bgr if cv2.meanStdDev(frame)[1].max() > _BLANK] or list(frames_bgr)
+    """Returns the frames that show a picture, or all if none does."""
+    return list(filter(shows_picture, frames_bgr)) or list(frames_bgr)
 
 
 def same_size(frames_bgr: Sequence[Frame], most_pixels: int) -> list[Frame]:

@@ -12,8 +12,8 @@ from seg.runtime.fused.vectors import depth_of, depthwise_tile, product_of_rows,
 _RUN = 4  # words that a product sums up in one iteration; fewer if they hold more than
 _RUN_NUMBERS = 8  # this many numbers: channels come in multiples of it, so that no iteration is wasted
 STEM_RUN = 9  # inputs in an iteration of the first convolution: three pixels of three colours
-# Pixels that a product computes at once, by the width of the panel in vectors: their sums, a vector of weights for each column and
-# one of inputs fill the registers.
+# Pixels that a product computes at once, by the width of the panel in vectors: their sums, a vector of weights for each column
+# and one of inputs fill the registers.
 _AT_ONCE = {1: 8, 2: 8, 3: 8, 4: 6} if REGISTERS == 32 else {1: 8, 2: 6, 3: 4}
 PIXELS = _AT_ONCE[2]
 _WIDEST = max(_AT_ONCE)
