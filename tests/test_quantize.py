@@ -72,7 +72,7 @@ def test_weights_are_int8_but_for_scores_and_gates(quantized: tuple[Path, Export
     parts = parts_of(onnx.load_model_from_string(trace(load(WEIGHTS), ExportOptions())), (256, 512))
     kept = set().union(*(parts[part] for part in quantized[1].kept_fp32))
     assert in_fp32 == {node.name for node in graph.node if node.op_type == "Conv"} & kept
-    assert {"/decoder/attention/Conv", "/decoder/Conv", "/decoder/Conv_1"} <= in_fp32
+    assert {"/decoder/attention/Conv", "/decoder/project/conv/Conv", "/decoder/Conv", "/decoder/Conv_1"} <= in_fp32
     assert "/encoder/blocks.5/expand/conv/Conv" not in in_fp32
     stored = {tensor.data_type for tensor in graph.initializer if len(tensor.dims) == 4}
     assert onnx.TensorProto.INT8 in stored
@@ -80,7 +80,8 @@ def test_weights_are_int8_but_for_scores_and_gates(quantized: tuple[Path, Export
 
 def test_parts_are_found_by_what_they_are() -> None:
     lraspp = parts_of(onnx.load_model_from_string(trace(make_network(), ExportOptions())), (256, 512))
-    assert {"/decoder/Conv", "/decoder/Conv_1", "/decoder/Add", "/decoder/Resize"} <= lraspp["scores"]
+    assert {"/decoder/project/conv/Conv", "/decoder/Conv", "/decoder/Conv_1", "/decoder/Add",
+            "/decoder/Resize"} <= lraspp["scores"]
     assert not any(name.startswith("/encoder") for name in lraspp["scores"])
     assert {"/encoder/blocks.0/squeeze_excite/reduce/Conv", "/encoder/blocks.0/squeeze_excite/Mul", "/decoder/attention/Conv",
             "/decoder/Mul"} <= lraspp["gates"]
@@ -91,7 +92,7 @@ def test_parts_are_found_by_what_they_are() -> None:
     assert "/encoder/blocks.1/depthwise/conv/Conv" not in lraspp["1/4"]  # at 1/8
 
     raspp = parts_of(onnx.load_model_from_string(trace(RASPP("mobilenet_v2_050").eval(), ExportOptions())), (256, 512))
-    assert {name for name in raspp["scores"] if name.endswith("Conv")} == {"/decoder/Conv"}
+    assert {name for name in raspp["scores"] if name.endswith("Conv")} == {"/decoder/project/conv/Conv", "/decoder/Conv"}
 
 
 def test_labels_have_the_same_scores_part() -> None:

@@ -317,7 +317,7 @@ def test_validation_at_another_size_scores_as_inference_does_at_that_size(folder
 
 
 def test_a_killed_worker_is_no_fault_of_the_checkpoint(tmp_path: Path) -> None:
-    """torch says it from a signal handler, wherever the program happens to be."""
+    """It comes from torch, from a signal handler, wherever the program happens to be."""
     def save_checkpoint(path: Path, weights_only: bool) -> None:
         path.write_bytes(b"half of it")
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")

@@ -3,10 +3,11 @@
 The result is one file that both OpenVINO and onnxruntime run in int8 and that can be shipped like the float32 one. NNCF
 measures the ranges of activations on frames that the user names, and corrects biases. Weights have a scale for each channel.
 
-Some parts always stay in float32, since eight bits would change labels there and save no time: the classifiers, their sum and
-all that follows, where many scores would become equal; and the gates (squeeze-and-excite, the decoder's attention), which are
-small. Which other parts stay is found by trying: `_ATTEMPTS` are made from the fastest on, until one keeps 99% of the labels
-on frames that weren't used for calibration.
+Some parts always stay in float32, since eight bits would change labels there and save little time: the classifiers, their sum
+and all that follows, where many scores would become equal; our decoders' projection before the classifiers, whose input has a few
+large values that rare classes consist of, beyond the range of most frames; and the gates (squeeze-and-excite, the decoder's
+attention), which are small. Which other parts stay is found by trying: `_ATTEMPTS` are made from the fastest on, until one keeps
+99% of the labels on frames that weren't used for calibration.
 """
 
 import logging
@@ -31,6 +32,7 @@ EVERY = 5  # every fifth of them is kept for the comparison
 GOAL = 0.99  # share of labels that agree; `Predictor` never chooses an export below this by itself
 _ALWAYS = ("scores", "gates")
 _ATTEMPTS: tuple[tuple[str, ...], ...] = ((), ("1/2",), ("1/2", "1/4"))  # also kept in float32: nodes at this part of the size
+_PROJECTION = "/decoder/project/"  # how the exporter names its nodes
 _SHAPES_HW = (256, 512)  # size used to tell the parts apart in a network that takes any size
 
 
@@ -123,11 +125,11 @@ class _Pictures:
 
 
 def parts_of(network: Any, size_hw: tuple[int, int]) -> dict[str, set[str]]:
-    """Returns the names of an ONNX network's nodes by part; found by what they are and not by their names.
+    """Returns the names of an ONNX network's nodes by part; but for the projection they are found by what they are.
 
-    "scores" are the last convolutions on each path to the output, and all that follows them. "gates" are the nodes with fewer
-    positions than the deepest feature, and the multiplications by them. "1/2" and "1/4" are the nodes with at least that
-    part of the frame's size.
+    "scores" are the last convolutions on each path to the output, all that follows them, and our decoders' projection. "gates"
+    are the nodes with fewer positions than the deepest feature, and the multiplications by them. "1/2" and "1/4" are the nodes
+    with at least that part of the frame's size.
     """
     import onnx
 
@@ -144,6 +146,8 @@ def parts_of(network: Any, size_hw: tuple[int, int]) -> dict[str, set[str]]:
     for node in network.graph.node:
         shape = shapes.get(node.output[0], [])
         positions = shape[2] * shape[3] if len(shape) == 4 else 0
+        if node.name.startswith(_PROJECTION):
+            parts["scores"].add(node.name)
         if node.op_type in ("Mul", "Resize") or 0 < positions < deepest:
             parts["gates"].add(node.name)
         for part, smaller in (("1/2", 4), ("1/4", 16)):
