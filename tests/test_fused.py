@@ -26,7 +26,7 @@ from seg.errors import SegError
 from seg.export.onnx_export import export_onnx
 from seg.export.torch_engine import TorchEngine
 from seg.models import LRASPP, RASPP, SegmentationNetwork, save
-from seg.runtime import Predictor
+from seg.runtime import Predictor, trial
 from seg.runtime.engines.fused_engine import FusedEngine
 from seg.runtime.engines.table import ENGINES
 from seg.runtime.fused import cutting, processor, program
@@ -273,6 +273,7 @@ def test_refuses_a_precision_that_the_processor_lacks_and_auto_passes_over_it(pr
     monkeypatch.setattr(processor, "FEATURES", frozenset({"sse2"}))
     with pytest.raises(UnavailablePrecision, match=f"no .* instructions, which the engine 'fused' needs for {precision}"):
         Predictor.load(tiny_weights, engine="fused", precision=precision)
+    monkeypatch.setattr("seg.runtime.auto._hold_apart", trial.hold)  # another process would see the real processor
     predictor = Predictor.load(tiny_weights, precision="fp32")
     predictor(make_frame(40, 40))
     assert predictor.engine != "fused"
