@@ -66,19 +66,25 @@ def start(module: str, arguments: Sequence[str], caches: Path) -> First:
     return First(seconds, float(peak_mib), float(held_mib), float(cpu_s), ran.strip())
 
 
-def tell(run: Callable[[], object], runs_in: Callable[[], str]) -> None:
+def tell(run: Callable[[], object], runs_in: Callable[[], str], trial: bool = False) -> None:
     """Runs something for the first time and then a few more times, and sends `start` the measured values.
 
     It waits for what is compiled and tried in the background when a program has ended, so that the next start finds it.
+
+    Args:
+        run: labels a frame.
+        runs_in: names the engine and precision.
+        trial: whether the first run may hold a trial in another process, whose time and memory count, too. Not for others: torch
+            starts a small process when it is imported, and Linux counts the memory of the forking process for it.
     """
     run()
-    cpu_s = sum(os.times()[:4])
+    cpu_s = sum(os.times()[:4 if trial else 2])
     print("first", flush=True)
     for _ in range(_MORE_RUNS):
         run()
     held_mib = _memory_mib("VmRSS")
     peak_mib = max(held_mib, _memory_mib("VmHWM"))  # Linux may be a page behind with the peak
-    print(peak_mib + _resource_mib(resource.RUSAGE_CHILDREN), held_mib, cpu_s, runs_in())
+    print(peak_mib + (_resource_mib(resource.RUSAGE_CHILDREN) if trial else 0.0), held_mib, cpu_s, runs_in())
     from seg.runtime import apart
 
     apart.finish()

@@ -29,13 +29,14 @@ def first(folder: Path, system: str, threads: int, classes: int, caches: Path) -
 def _main(folder: str, name: str, threads: str, classes: str) -> None:
     from benchmarks.cpu_systems import Setup, all_systems
     from seg.machine import switch_off_telemetry
+    from seg.runtime.engines.table import AUTO
 
     switch_off_telemetry()
     import numpy as np
 
     system = next(system for system in all_systems() if system.id == name)
     running = system.build(Setup(Path(folder), np.load(Path(folder) / "frame.npy"), int(threads), int(classes)))
-    tell(running.run, running.runs_in)
+    tell(running.run, running.runs_in, trial=system.precision == AUTO)
 
 
 if __name__ == "__main__":

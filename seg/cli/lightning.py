@@ -26,7 +26,7 @@ from seg.machine import check_threads, usable_cores
 from seg.runtime import Predictor
 from seg.sizes import best_long_side, compare_sizes
 from seg.training import SegmentationTask
-from seg.training.checkpoints import Checkpoints, find_checkpoint, last_good
+from seg.training.checkpoints import DEAD_WORKER, Checkpoints, find_checkpoint, last_good
 from seg.training.export import export_run, read_checkpoint
 from seg.training.pictures import PredictionPictures
 from seg.training.progress import CurvesInCsv, ProgressLines
@@ -59,7 +59,7 @@ class TrainCLI(LightningCLI):
         except BaseException as error:
             if self._made_folder and not getattr(getattr(self, "trainer", None), "global_step", 0):
                 shutil.rmtree(self.folder, ignore_errors=True)
-            dead = re.match(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)", str(error))
+            dead = DEAD_WORKER.match(str(error))
             if dead is not None and isinstance(error, RuntimeError):
                 raise self._dead_worker([int(pid) for pid in dead[1].split(",")]) from None
             raise

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -17,7 +18,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from seg.errors import SegError, did_you_mean
 
 MONITOR = "val/present_miou"  # not mIoU: on a small split a single pixel of a class without truth would decide
-_DEAD_WORKER = "DataLoader worker"  # how torch's message of a worker that was killed begins; it comes at any time, here too
+DEAD_WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)")  # torch says so at any time, also while it saves
 _ASK_EVERY = 10  # batches between checks whether a signal came to any process: at each check they wait for each other
 
 
@@ -165,7 +166,7 @@ def _save(trainer: Trainer, path: Path) -> None:
     except (OSError, RuntimeError) as error:  # torch's writer raises a RuntimeError on a full disk
         if trainer.is_global_zero:
             part.unlink(missing_ok=True)
-        if str(error).startswith(_DEAD_WORKER):
+        if DEAD_WORKER.match(str(error)):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         kept = f" The earlier one is kept; --ckpt_path {path.stem} continues from it." if path.is_file() else ""
