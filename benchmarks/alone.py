@@ -51,6 +51,7 @@ def start(module: str, arguments: Sequence[str], caches: Path) -> First:
         SegError: the process fails; the message is its last line.
     """
     environment = os.environ | {name: str(caches / name.lower()) for name in _CACHE_VARIABLES}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or each start compiles our modules anew, which a user's doesn't
     began = time.perf_counter()
     checkout = Path(__file__).resolve().parent.parent
     with TemporaryFile("w+") as errors, subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE,

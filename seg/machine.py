@@ -60,8 +60,8 @@ def _cgroup_folders(controller: str) -> list[Path]:
 
 
 @cache
-def _cpu_info() -> tuple[str, tuple[str, ...]]:
-    """The processor's name and those of its features that decide which precisions are fast."""
+def processor() -> tuple[str, tuple[str, ...]]:
+    """Returns the processor's name and those of its features that decide which precisions are fast."""
     name, flags = "", set[str]()
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -168,7 +168,7 @@ class Machine:
 
 def describe() -> Machine:
     """Describes this machine; finds versions without heavy imports."""
-    cpu, features = _cpu_info()
+    cpu, features = processor()
     return Machine(cpu, features, usable_cores(), _memory_gib(), f"{platform.system()} {platform.machine()}",
                    platform.python_version(), versions_of(_REPORTED))
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -152,10 +153,17 @@ def sha256(path: Path) -> str:
         SegError: it can't be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        file = path.stat()
+        return _sha256(path, file.st_ino, file.st_size, file.st_mtime_ns)
     except OSError as error:
         raise SegError(f"{path} can't be read: {error.strerror or error}.") from None
+
+
+@lru_cache
+def _sha256(path: Path, *_version: int) -> str:
+    """A start asks for the same file several times, once for each engine; `_version` tells apart what a file was and is."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def shipped() -> list[str]:

@@ -44,8 +44,8 @@ def default_folder() -> Path | None:
 
 def this_machine(*packages: str) -> dict[str, Any]:
     """Returns the facts on which compiled code and speed depend: the processor, and the versions of packages."""
-    here = machine.describe()
-    return {"cpu": here.cpu, "cpu_features": here.cpu_features, "cores": here.cores, "versions": machine.versions_of(packages)}
+    cpu, features = machine.processor()
+    return {"cpu": cpu, "cpu_features": features, "cores": machine.usable_cores(), "versions": machine.versions_of(packages)}
 
 
 class Cache:
