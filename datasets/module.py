@@ -238,6 +238,9 @@ class SegmentationData(pl.LightningDataModule):
             if name not in known_kinds:
                 raise SegError(f"There is no data set {name!r}. {did_you_mean(name, known_kinds)}")
         self.unlabelled = [other.root for other in self.others if other.dataset == UNLABELLED]
+        for other in self.others:
+            if other.dataset == UNLABELLED and other.classes:
+                raise SegError(f"{other.root}: pictures without labels have no classes to map; leave out its classes.")
         for name, value, least in (("batch_size", batch_size, 1), ("val_batch_size", val_batch_size, 1),
                                    ("workers", workers, 0), ("seed", seed, 0), ("overfit", 1 if overfit is None else overfit, 1)):
             if value < least:

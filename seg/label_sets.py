@@ -172,7 +172,7 @@ def map_classes(theirs: Sequence[str], ours: Sequence[str], classes: ClassMap, w
         The train ids of each of their classes, in rising order; none where it has no place here.
 
     Raises:
-        SegError: a name on either side is unknown, sets overlap, or a class is neither mapped nor of the same name.
+        SegError: a name on either side is unknown, sets overlap, a class is neither mapped nor of the same name, or none is left.
     """
     for name in classes:
         if name not in theirs:
@@ -183,6 +183,8 @@ def map_classes(theirs: Sequence[str], ours: Sequence[str], classes: ClassMap, w
             raise SegError(f"{whose} has the class {name!r}, which the network doesn't have. A map of its classes must say which "
                            f"of {', '.join(ours)} it is, or null to leave it out.")
         target = classes.get(name, name)
+        if target == []:
+            raise SegError(f"{whose}: {name!r} is mapped to an empty list; null leaves a class out.")
         names = [] if target is None else [target] if isinstance(target, str) else list(dict.fromkeys(target))
         for unknown in (n for n in names if n not in ours):
             raise SegError(f"{whose}: {name!r} is mapped to {unknown!r}, which the network doesn't have. "
@@ -193,6 +195,8 @@ def map_classes(theirs: Sequence[str], ours: Sequence[str], classes: ClassMap, w
             if shared and ids != targets[name]:
                 raise SegError(f"{whose}: both {rival!r} and {name!r} are mapped to {ours[min(shared)]!r}; sets of classes can't "
                                "overlap. Leave it out of one of them.")
+    if not any(targets.values()):
+        raise SegError(f"{whose}: the map of its classes leaves out all of them.")
     return targets
 
 

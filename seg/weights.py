@@ -34,6 +34,10 @@ _OTHERS = {".ckpt": "a checkpoint of a training", ".pt": "a file of torch", ".pt
 _NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}  # of safetensors
 
 
+class ForeignFile(SegError):
+    """A file that is not of this project, and may be a network's all the same."""
+
+
 @dataclass(frozen=True)
 class Description:
     """What a weights file says of itself.
@@ -175,13 +179,14 @@ def find(name_or_path: str | Path) -> Path:
     """Returns the file of shipped weights by name, or the path itself if it is a file.
 
     Raises:
+        ForeignFile: it is a file, but of a kind that this project makes no weights of.
         SegError: neither; the message lists the near names.
     """
     path = Path(name_or_path)
     if path.is_file():
         if path.suffix.lower() in _OTHERS:
             run = path.parent.parent if path.parent.name == "checkpoints" else "RUN"
-            raise SegError(f"{path} is {_OTHERS[path.suffix.lower()]}, and no weights file. " + (
+            raise ForeignFile(f"{path} is {_OTHERS[path.suffix.lower()]}, and no weights file. " + (
                 f"Make one of it: lraspp weights {run}" if path.suffix.lower() == ".ckpt" else
                 "Give a .safetensors, which training ends with, or an .onnx that was made of it."))
         return path
@@ -197,12 +202,13 @@ def read_description(path: str | Path) -> Description:
     """Reads what a .safetensors or .onnx file says of itself; loads no tensor and runs no code.
 
     Raises:
-        SegError: the file is missing, damaged, or of another project.
+        ForeignFile: it is of another project.
+        SegError: the file is missing or damaged.
     """
     path = Path(path)
     text = _metadata(path).get(METADATA_KEY)
     if text is None:
-        raise SegError(f"{path} is {_kind(path)}, but carries no {METADATA_KEY!r} metadata: it isn't weights of lraspp.")
+        raise ForeignFile(f"{path} is {_kind(path)}, but carries no {METADATA_KEY!r} metadata: it isn't weights of lraspp.")
     return Description.from_json(text, path)
 
 

@@ -103,8 +103,10 @@ def write_foreign_onnx(path: Path, shape: tuple[Any, ...] = ("n", 3, "h", "w"), 
 
 def test_another_tools_onnx_gets_normalised_images(tmp_path: Path) -> None:
     path = write_foreign_onnx(tmp_path / "theirs.onnx")
-    with pytest.raises(SegError, match="carries no 'lraspp' metadata"):
+    with pytest.raises(SegError, match=r"carries no 'lraspp' metadata.*needs the names of its classes.*distillation\.teacher_classes"):
         load_teacher(str(path), Distillation())
+    with pytest.raises(SegError, match="names a class twice: sky, sky"):
+        load_teacher(str(path), Distillation(teacher_classes=["sky", "sky"]))
     teacher = load_teacher(str(path), Distillation(teacher_classes=list(CLASSES), mean=[0.5, 0.5, 0.5], std=[0.25, 0.5, 1.0]))
     batch = images(4, 6)
     x = (batch / 255 - 0.5) / torch.tensor([0.25, 0.5, 1.0]).view(1, 3, 1, 1)
@@ -153,7 +155,13 @@ def test_networks_of_smp_teach(tmp_path: Path) -> None:
     with pytest.raises(SegError, match="isn't the state dict of that network"):
         load_teacher(str(tmp_path / "fpn.pth"), Distillation(smp={"arch": "unet", "encoder_name": "resnet18", "classes": 5}))
     with pytest.raises(SegError, match="doesn't describe a network"):
-        load_teacher(str(tmp_path / "fpn.pth"), Distillation(smp={"arch": "unit"}))
+        load_teacher(str(tmp_path / "fpn.pth"), Distillation(smp={"arch": "unit", "encoder_name": "resnet18"}))
+    with pytest.raises(SegError, match="smp names arch, and no encoder_name"):
+        load_teacher(str(tmp_path / "fpn.pth"), Distillation(smp={"arch": "fpn"}))
+    save_file(network.state_dict(), tmp_path / "fpn.safetensors")
+    for name in ("fpn.pth", "fpn.safetensors"):
+        with pytest.raises(SegError, match=r"describe that network in model\.distillation\.smp"):
+            load_teacher(str(tmp_path / name), Distillation())
     with pytest.raises(SegError, match=r"name them.*teacher_classes"):
         load_teacher(str(tmp_path / "fpn.pth"), Distillation(smp={"arch": "fpn", "encoder_name": "mobilenet_v2", "classes": 5}))
 
@@ -197,7 +205,8 @@ def test_an_encoder_alone_teaches_features(tmp_path: Path) -> None:
     ({"features": 1.0}, CLASSES, "no features to compare"),
     ({}, ("sky", "road", "bus"), "The teacher has the class 'bus', which the network doesn't have"),
     ({"classes": {"bus": None}}, CLASSES, "The teacher has no class 'bus'"),
-    ({"classes": dict.fromkeys(CLASSES)}, CLASSES, "leaves no class"),
+    ({"classes": dict.fromkeys(CLASSES)}, CLASSES, "leaves out all of them"),
+    ({"classes": {CLASSES[0]: []}}, CLASSES, "mapped to an empty list; null leaves a class out"),
 ])
 def test_settings_that_can_not_be(config: dict[str, Any], classes: tuple[str, ...], message: str) -> None:
     with pytest.raises(SegError, match=message):
@@ -213,6 +222,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     coarse = LabelSet("coarse", ("ground", "vehicles", "rest"), colors, (0, 1, 2))
     save(make_network(3, 3), folder / "teacher.safetensors", coarse, (64, 96))
     return folder
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    (["--model.distillation.temperature", "2"], "there is no teacher; give --model.teacher"),
+    (["--data.others", '[{"root": "ROOT", "dataset": "pictures", "classes": {"sky": "sky"}}]'],
+     "pictures without labels have no classes to map"),
+])
+def test_settings_without_effect_are_refused(folder: Path, capsys: pytest.CaptureFixture[str], settings: list[str],
+                                             message: str) -> None:
+    root = str(folder / "camvid" / "val")
+    assert run(folder, "--name", "idle", *(text.replace("ROOT", root) for text in settings)) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_run_with_a_teacher_and_pictures_without_labels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,8 +39,9 @@ class TaughtFolder:
             differing = [key for key in record if record[key] != before.get(key)]
             if differing:
                 key = differing[0]
-                raise SegError(f"The labels in {root} were made otherwise: {key} was {before.get(key)!r:.100} and is "
-                               f"{record[key]!r:.100} now. Give another --output, or the settings of then.")
+                how = ("by another teacher" if key == "teacher" else
+                       f"otherwise: {key} was {before.get(key)!r:.100} and is {record[key]!r:.100} now")
+                raise SegError(f"The labels in {root} were made {how}. Give another --output, or what was given then.")
         check_writable_folder(root)
         write_text(root / RECORD, json.dumps(record, indent=1))
         classes = [{"name": name, "value": index, "color": list(color)}

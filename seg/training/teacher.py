@@ -22,7 +22,7 @@ from seg.models import load
 from seg.models.fitting import check_whole, match_names
 from seg.models.network import full_precision, resize
 from seg.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, read_state
-from seg.weights import find, read_description, read_export
+from seg.weights import ForeignFile, find, read_description, read_export
 
 _PROBE_HW = (128, 192)  # large enough that features at 1/16 and 1/32 differ in size
 
@@ -92,6 +92,8 @@ class TorchTeacher:
 class OnnxTeacher:
     """An ONNX file in ONNX Runtime, on the processor: one from `seg.export`, or any other that maps images to scores.
 
+    If it has several outputs, the first one counts.
+
     Args:
         path: path of the file.
         classes: names, in the order of its scores; None takes those in the file.
@@ -160,17 +162,28 @@ def load_teacher(name_or_path: str, config: Distillation) -> Teacher:
     mean, std = config.mean or IMAGENET_MEAN, config.std or IMAGENET_STD
     if not len(mean) == len(std) == 3 or min(std) <= 0:
         raise SegError(f"model.distillation.mean {list(mean)} and .std {list(std)} must have three values each, std's above 0.")
+    if len(set(config.teacher_classes or ())) < len(config.teacher_classes or ()):
+        raise SegError(f"model.distillation.teacher_classes names a class twice: {', '.join(config.teacher_classes or ())}.")
     if config.smp is not None:
         return _smp_teacher(Path(name_or_path), config, mean, std)
-    path = find(name_or_path)
-    if path.suffix == ".onnx":
-        return OnnxTeacher(path, config.teacher_classes, mean, std)
-    network = load(path)
+    try:
+        path = find(name_or_path)
+        if path.suffix == ".onnx":
+            return OnnxTeacher(path, config.teacher_classes, mean, std)
+        network = load(path)
+    except ForeignFile as error:
+        raise SegError(f"{error} " + (
+            "As a teacher it also needs the names of its classes, in the order of its scores: model.distillation.teacher_classes."
+            if name_or_path.endswith(".onnx") else
+            "If it is the state dict of a network of segmentation-models-pytorch, describe that network in model.distillation.smp."
+        )) from None
     return TorchTeacher(network, network.description.label_set.classes)
 
 
 def _smp_teacher(path: Path, config: Distillation, mean: Sequence[float], std: Sequence[float]) -> TorchTeacher:
     arguments = config.smp or {}
+    if "encoder_name" not in arguments:
+        raise SegError(f"model.distillation.smp names {', '.join(arguments) or 'nothing'}, and no encoder_name, such as resnet34.")
     try:
         network: nn.Module = (smp.create_model(**arguments, encoder_weights=None) if "arch" in arguments else
                               smp.encoders.get_encoder(**{"name": arguments["encoder_name"], "weights": None} | {
@@ -285,8 +298,6 @@ def _groups(theirs: Sequence[str], label_set: LabelSet, classes: ClassMap) -> tu
     """Returns which classes of the teacher (groups, its classes) and of the student belong together."""
     targets = map_classes(theirs, label_set.classes, classes, "The teacher")
     members = list(dict.fromkeys(ids for ids in targets.values() if ids))
-    if not members:
-        raise SegError("model.distillation.classes leaves no class that the teacher could teach.")
     table = torch.zeros(len(members), len(theirs))
     for index, name in enumerate(theirs):
         if targets[name]:
