@@ -103,7 +103,7 @@ def write_foreign_onnx(path: Path, shape: tuple[Any, ...] = ("n", 3, "h", "w"), 
 
 def test_another_tools_onnx_gets_normalised_images(tmp_path: Path) -> None:
     path = write_foreign_onnx(tmp_path / "theirs.onnx")
-    with pytest.raises(SegError, match=r"carries no 'lraspp' metadata.*needs the names of its classes.*distillation\.teacher_classes"):
+    with pytest.raises(SegError, match=r"carries no 'lraspp' metadata.*the names of its classes.*distillation\.teacher_classes"):
         load_teacher(str(path), Distillation())
     with pytest.raises(SegError, match="names a class twice: sky, sky"):
         load_teacher(str(path), Distillation(teacher_classes=["sky", "sky"]))
@@ -156,11 +156,11 @@ def test_networks_of_smp_teach(tmp_path: Path) -> None:
         load_teacher(str(tmp_path / "fpn.pth"), Distillation(smp={"arch": "unet", "encoder_name": "resnet18", "classes": 5}))
     with pytest.raises(SegError, match="doesn't describe a network"):
         load_teacher(str(tmp_path / "fpn.pth"), Distillation(smp={"arch": "unit", "encoder_name": "resnet18"}))
-    with pytest.raises(SegError, match="smp names arch, and no encoder_name"):
+    with pytest.raises(SegError, match="smp names arch, but no encoder_name"):
         load_teacher(str(tmp_path / "fpn.pth"), Distillation(smp={"arch": "fpn"}))
     save_file(network.state_dict(), tmp_path / "fpn.safetensors")
     for name in ("fpn.pth", "fpn.safetensors"):
-        with pytest.raises(SegError, match=r"describe that network in model\.distillation\.smp"):
+        with pytest.raises(SegError, match=r"describe the network in model\.distillation\.smp"):
             load_teacher(str(tmp_path / name), Distillation())
     with pytest.raises(SegError, match=r"name them.*teacher_classes"):
         load_teacher(str(tmp_path / "fpn.pth"), Distillation(smp={"arch": "fpn", "encoder_name": "mobilenet_v2", "classes": 5}))
@@ -225,7 +225,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    (["--model.distillation.temperature", "2"], "there is no teacher; give --model.teacher"),
+    (["--model.distillation.temperature", "2"], "there is none; give --model.teacher"),
     (["--data.others", '[{"root": "ROOT", "dataset": "pictures", "classes": {"sky": "sky"}}]'],
      "pictures without labels have no classes to map"),
 ])

@@ -57,6 +57,8 @@ def _facts(description: Description) -> list[tuple[str, str]]:
                     "validation frames" if description.long_side else "not measured: frames run at their own size"),
         ("licence", description.license),
     ]
+    if "data" in training.get("settings", {}):
+        pairs.insert(-1, ("learnt from", _sources(training["settings"])))
     if training:
         pairs += [("steps", f"{training.get('step', '?')} of {training.get('steps', '?')}"),
                   ("duration", f"{training.get('duration_seconds', 0) / 60:.0f} min"),
@@ -64,6 +66,21 @@ def _facts(description: Description) -> list[tuple[str, str]]:
                   ("versions", ", ".join(f"{package} {version}" for package, version in training.get("versions", {}).items()))]
         pairs += [(key, training[key]) for key in ("machine", "note") if training.get(key)]
     return pairs
+
+
+def _sources(settings: dict[str, Any]) -> str:
+    """Names the data sets with their shares, the weights that the network started from, and its teacher."""
+    data, model = settings["data"], settings["model"]
+    places = [data, *(data.get("others") or [])]
+    total = sum(place.get("share", 1.0) for place in places)
+    told = []
+    for place in places:
+        share = f", {place.get('share', 1.0) / total:.0%}" if len(places) > 1 else ""
+        told.append(f"{place['root']} ({place.get('dataset', 'folder')}{share})")
+    encoder = model.get("network", {}).get("init_args", {}).get("encoder_weights")
+    told += [f"{what} {value}" for what, value in (("started from", model.get("init_from") or encoder),
+                                                   ("teacher", model.get("teacher"))) if value]
+    return "; ".join(told)
 
 
 def _scores(description: Description) -> Table:

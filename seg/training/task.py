@@ -157,7 +157,7 @@ class SegmentationTask(LightningModule):
                 self.distillation = DistillationLoss(load_teacher(self.teacher, self.distillation_config), self.label_set,
                                                      self.distillation_config, self.network)
             elif self.distillation_config != Distillation():
-                raise SegError("model.distillation says how a teacher teaches, and there is no teacher; give --model.teacher FILE.")
+                raise SegError("model.distillation says how a teacher teaches, and there is none; give --model.teacher FILE.")
             elif unlabelled:
                 raise SegError(f"The pictures in {unlabelled[0]} have no labels, so they are of no use without a teacher: "
                                "give --model.teacher FILE, or leave them out.")

@@ -175,7 +175,7 @@ def load_teacher(name_or_path: str, config: Distillation) -> Teacher:
         raise SegError(f"{error} " + (
             "As a teacher it also needs the names of its classes, in the order of its scores: model.distillation.teacher_classes."
             if name_or_path.endswith(".onnx") else
-            "If it is the state dict of a network of segmentation-models-pytorch, describe that network in model.distillation.smp."
+            "If it is the state dict of a network of segmentation-models-pytorch, describe the network in model.distillation.smp."
         )) from None
     return TorchTeacher(network, network.description.label_set.classes)
 
@@ -183,7 +183,7 @@ def load_teacher(name_or_path: str, config: Distillation) -> Teacher:
 def _smp_teacher(path: Path, config: Distillation, mean: Sequence[float], std: Sequence[float]) -> TorchTeacher:
     arguments = config.smp or {}
     if "encoder_name" not in arguments:
-        raise SegError(f"model.distillation.smp names {', '.join(arguments) or 'nothing'}, and no encoder_name, such as resnet34.")
+        raise SegError(f"model.distillation.smp names {', '.join(arguments) or 'nothing'}, but no encoder_name.")
     try:
         network: nn.Module = (smp.create_model(**arguments, encoder_weights=None) if "arch" in arguments else
                               smp.encoders.get_encoder(**{"name": arguments["encoder_name"], "weights": None} | {
