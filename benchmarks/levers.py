@@ -100,7 +100,7 @@ def _scales(power: float) -> Callable[[Settings], None]:
 
 # As configs/cityscapes_small.yaml has it.
 _SGD: Settings = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01, "momentum": 0.9, "weight_decay": 4e-5}}
-BASELINE = "everything"
+BASELINE, HALVES_AT_RANDOM = "everything", "with an ImageNet start, halved layers at random"
 STREETS: Mapping[str, Callable[[Settings], None]] = {  # which run where none are named
     BASELINE: lambda settings: None,
     "without the ImageNet start": _random_start,
@@ -138,7 +138,7 @@ LEVERS: Mapping[str, Callable[[Settings], None]] = {
 
 
 def chosen_levers(names: Sequence[str], base: Settings, teacher: str | None = None,
-                  encoder: str | None = None) -> dict[str, Callable[[Settings], None]]:
+                  encoder: str | None = None, halves: str | None = None) -> dict[str, Callable[[Settings], None]]:
     """Returns the levers that are to be tried on a recipe, the recipe itself first.
 
     Args:
@@ -146,6 +146,7 @@ def chosen_levers(names: Sequence[str], base: Settings, teacher: str | None = No
         base: the recipe.
         teacher: weights whose teaching is a lever too.
         encoder: weights from which the encoder starts, as a lever too.
+        halves: weights of `halves_at_random`, for its lever.
 
     Raises:
         SegError: there is no such lever, or it changes nothing.
@@ -155,6 +156,8 @@ def chosen_levers(names: Sequence[str], base: Settings, teacher: str | None = No
         levers["with a teacher"] = _in("model", teacher=teacher)
     if encoder:
         levers["with an ImageNet start"] = _in("model", "network", "init_args", encoder_weights=encoder)
+    if halves:
+        levers[HALVES_AT_RANDOM] = _in("model", init_from=halves)
     plain = settings_of(base, levers[BASELINE], 1000, 1)
     idle = [name for name in levers if name != BASELINE and settings_of(base, levers[name], 1000, 1) == plain]
     for name in names:
@@ -164,6 +167,29 @@ def chosen_levers(names: Sequence[str], base: Settings, teacher: str | None = No
             raise SegError(f"The lever {name!r} changes nothing of these settings; leave it out.")
     usual = [name for name in levers if name not in LEVERS or name in STREETS]
     return {name: levers[name] for name in dict.fromkeys([BASELINE, *(names or usual)]) if name not in idle}
+
+
+def halves_at_random(encoder_name: str, encoder: str, path: Path) -> Path:
+    """Writes weights whose encoder starts from a file, but for the layers that RF2 halves; these and the decoder are random.
+
+    Raises:
+        SegError: the encoder halves none, or the file doesn't fit it.
+    """
+    import torch  # here, because training runs in processes of its own and takes the memory
+
+    from seg.label_sets import LabelSet
+    from seg.models import LRASPP, save
+
+    torch.manual_seed(0)
+    network, fresh = LRASPP(encoder_name, classes=1, encoder_weights=encoder), LRASPP(encoder_name, classes=1)
+    halved = range(network.encoder.first_halved, len(network.encoder.blocks))
+    if not halved:
+        raise SegError(f"{encoder_name} has no halved layers.")
+    for ours, random in zip((*(network.encoder.blocks[i] for i in halved), network.encoder.tail),
+                            (*(fresh.encoder.blocks[i] for i in halved), fresh.encoder.tail), strict=True):
+        ours.load_state_dict(random.state_dict())
+    save(network, path, LabelSet("none", ("none",), ((0, 0, 0),), (0,)), (64, 64))
+    return path
 
 
 def without_unseen(base: Settings, words: Sequence[str]) -> Settings:
@@ -270,7 +296,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--unseen", nargs="+", default=[], metavar="WORD",
                         help="no run learns from data sets whose root contains the word; they are scored all the same")
     parser.add_argument("--teacher", metavar="FILE", help="weights of a teacher, as the lever 'with a teacher'")
-    parser.add_argument("--encoder", metavar="FILE", help="weights of the encoder, as the lever 'with an ImageNet start'")
+    parser.add_argument("--encoder", metavar="FILE", help="weights of the encoder, as the lever 'with an ImageNet start' "
+                        f"and, where it is named, {HALVES_AT_RANDOM!r}")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "levers", metavar="DIR", help="default: runs/levers")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results (default: benchmarks/results)")
     arguments = parser.parse_args(argv)
@@ -281,9 +308,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.pictures < base["data"]["batch_size"]:
         raise SegError(f"--pictures is {arguments.pictures}; a step takes {base['data']['batch_size']}.")
     learnt = without_unseen(base, arguments.unseen)
-    levers = chosen_levers(arguments.levers, learnt, arguments.teacher, arguments.encoder)
+    halves = arguments.runs / "halves_at_random.safetensors" if HALVES_AT_RANDOM in arguments.levers else None
+    if halves and not arguments.encoder:
+        raise SegError(f"The lever {HALVES_AT_RANDOM!r} needs --encoder FILE.")
+    levers = chosen_levers(arguments.levers, learnt, arguments.teacher, arguments.encoder, halves and str(halves.resolve()))
     check_writable_folder(arguments.output)
     check_writable_folder(arguments.runs)
+    if halves:
+        halves_at_random(base["model"]["network"]["init_args"]["encoder_name"], arguments.encoder, halves)
     origin = Origin.here("python", "-m", "benchmarks.levers", *(sys.argv[1:] if argv is None else argv))
     wanted = [(name, seed) for seed in arguments.seeds for name in levers]
     with Steps(len(wanted)) as steps, ThreadPoolExecutor(usable_cores()) as pool:

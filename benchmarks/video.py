@@ -4,7 +4,8 @@
 
 Each round runs the following in a new random order: only decoding, only the network, only drawing and encoding; a serial loop
 that reads and writes with OpenCV; and the pipeline in both modes. Ratios are taken within a round. After the rounds it measures
-drawing at 720x1280, and smoothing: how often labels change where the picture doesn't move, and mIoU on a rendered drive.
+drawing at 720x1280, and smoothing: how often labels change where the picture doesn't move, and mIoU on a rendered drive; and
+which labels hold for one frame alone.
 """
 
 import sys
@@ -233,6 +234,10 @@ def report(bench: Bench, measurement: Measurement, origin: Origin, rounds: int,
         Table.of(("what", "wanted", "found", ""), _targets(found, drawing_ms, smoothing)),
         Text(_words_of_drawing(drawing_ms)),
         Text(_words_of_smoothing(smoothing)),
+        Text(f"Without smoothing, {sum(flash for _, flash in smoothing.classes.values()):.2%} of all pixels have a label in one "
+             "frame alone, between two frames in which they have another one. By class, of all pixels:"),
+        Table.of(("class", "share", "in one frame alone"), [(name, f"{share:.3%}", f"{flash:.3%}")
+                                                            for name, (share, flash) in smoothing.classes.items()]),
     ]
     data = {"frames": bench.frames, "size_hw": list(bench.size_hw), "rounds": rounds,
             "weights": predictor.weights, "engine": predictor.engine, "precision": predictor.precision,

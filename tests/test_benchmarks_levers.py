@@ -5,12 +5,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
+import torch
 import yaml
+from safetensors.torch import save_file
 from training_runs import CONFIG, make_camvid
 
-from benchmarks.levers import LEVERS, ROOT, STREETS, chosen_levers, main, rows_of, settings_of, without_unseen
+from benchmarks.levers import (
+    HALVES_AT_RANDOM,
+    LEVERS,
+    ROOT,
+    STREETS,
+    chosen_levers,
+    halves_at_random,
+    main,
+    rows_of,
+    settings_of,
+    without_unseen,
+)
 from seg.errors import SegError
 from seg.files import read_settings
+from seg.models import LRASPP, load
 
 STREET = read_settings(ROOT / "configs" / "street_small.yaml", "missing")
 
@@ -77,6 +92,21 @@ def test_unseen_data_sets_are_left_out_of_every_run() -> None:
 def test_means_and_ranges() -> None:
     found = {"all": [{"a": 0.5, "b": 0.25}, {"a": 0.54, "b": 0.25}], "none": [{"a": 0.1}]}
     assert rows_of(found, ["a", "b"]) == [["all", "52.0 ± 2.0", "25.0 ± 0.0"], ["none", "10.0 ± 0.0", "–"]]
+
+
+def test_halved_layers_at_random(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    save_file(timm.create_model("mobilenetv3_small_100").state_dict(), tmp_path / "twin.safetensors")
+    twin, made = str(tmp_path / "twin.safetensors"), tmp_path / "halves.safetensors"
+    found = load(halves_at_random("mobilenet_v3_small_rf2", twin, made)).encoder
+    usual = LRASPP("mobilenet_v3_small_rf2", classes=1, encoder_weights=twin).encoder
+    for i, (block, theirs) in enumerate(zip(found.blocks, usual.blocks, strict=True)):
+        assert torch.equal(block.depthwise.conv.weight, theirs.depthwise.conv.weight) == (i < found.first_halved), i
+    assert torch.equal(found.stem.conv.weight, usual.stem.conv.weight)
+    with pytest.raises(SegError, match="has no halved layers"):
+        halves_at_random("mobilenet_v3_small", twin, made)
+    with pytest.raises(SegError, match="needs --encoder"):
+        main(["--config", str(ROOT / "configs" / "camvid_small_scratch.yaml"), "--root", "x", "--levers", HALVES_AT_RANDOM])
 
 
 def test_runs_are_made_once_and_scored(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from videos import write_video
 
 from benchmarks.measure import Measurement
 from benchmarks.video import PIPELINE, SERIAL, STAGES, main, ratios
-from benchmarks.video_smooth import changes_per_second
+from benchmarks.video_smooth import changes_per_second, flashes
 
 
 def test_ratios_are_taken_within_rounds() -> None:
@@ -44,6 +44,15 @@ def test_changes_are_counted_where_the_picture_stands_still() -> None:
     assert changes == pytest.approx(10 * 400 / (2 * 46 * 40), rel=0.05)
 
 
+def test_labels_that_hold_for_one_frame_flash() -> None:
+    labels = [np.zeros((10, 20), np.uint8) for _ in range(4)]
+    labels[1][:2, :5] = 1  # 10 of 200 pixels for one frame
+    labels[2][5:, :2] = labels[3][5:, :2] = 2  # these stay
+    assert flashes(labels, ["road", "bus", "car", "sky"]) == {
+        "road": (pytest.approx(770 / 800), 0.0), "bus": (pytest.approx(10 / 800), pytest.approx(10 / 400)),
+        "car": (pytest.approx(20 / 800), 0.0)}
+
+
 def test_the_command(tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip = write_video(tmp_path / "clip.mp4", [make_frame(48, 64, i) for i in range(8)])
     out = tmp_path / "out"
@@ -55,5 +64,7 @@ def test_the_command(tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert all(values["median"] > 0 for values in data["frames_per_second"].values())
     assert set(data["glass_to_glass_ms"]) == {"latency", "throughput"}
     assert set(data["drawing_ms"]) == {"file", "window"} and min(data["drawing_ms"].values()) > 0
+    shares = [share for share, _ in data["smoothing"]["classes"].values()]
+    assert sum(shares) == pytest.approx(1) and len(shares) > 1
     assert data["smoothing"]["miou"] is None and 0 < data["smoothing"]["share"] < 1
     assert "one after the other" in (tmp_path / "out/video.md").read_text() and "frames per second" in capsys.readouterr().out
