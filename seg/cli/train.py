@@ -124,15 +124,30 @@ def _sentence(message: str, program: str) -> str:
         package = refused[1].split(".")[0]
         return (f"The settings name {refused[1]}, which is not one of the modules that settings may name, and was not imported. "
                 f"If you trust it: --trust {package}.")
-    foreign = re.search(r"class_path '([\w.]+)\.(\w+)': Option '([\w.]+)' is not accepted", text)
+    foreign = re.search(r"class_path '([\w.]+)\.(\w+)': Option '([^']+)' is not accepted", text)
     if foreign and foreign[3].partition(".")[0] != "terms":
         known = inspect.signature(getattr(sys.modules[foreign[1]], foreign[2])).parameters
         return f"{foreign[1]}.{foreign[2]} has no setting {foreign[3]!r}. {did_you_mean(foreign[3], tuple(known))}"
     if foreign and foreign[2] == "SegmentationLoss":
         return "model.loss has no terms any more: their weights are settings of their own, as --model.loss.dice 0.5."
+    text = _misfit(text) or text
     key, value = re.search(r'Parser key "([\w.]+)"', text), re.search(r"Got value: (\S+?)\.?(?: |$)", text)
     text = text.replace("Expected a typing.Literal", "Expected one of ")
     if key and value and len(text) > 200:  # a list of all types that it is not
         text = f"{key[1]} can't be {value[1]}"
     return f"{text.rstrip('.')}. {program} fit --help lists the settings and what they take."
 
+
+def _misfit(text: str) -> str | None:
+    """Returns which value doesn't fit and what fits, from jsonargparse's message; None if it is about something else.
+
+    About a value within another one it says both; the last one is at fault.
+    """
+    keys = list(re.finditer(r'Parser key "([\w.]+)": ', text))
+    fault = r"(?:Subtypes: \[(.+?)\] Errors: .*?Given|Expected a (<class '\w+'>)\. Got) value: (.+?)\.?(?: - |$)"
+    found = keys and re.search(fault, text[keys[-1].end():])
+    if not found:
+        return None
+    kinds = re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", re.sub(r"<class '([\w.]+)'>", r"\1", found[1] or found[2]))
+    where = keys[0][1] if len(keys) == 1 else f"{keys[-1][1]} in {keys[0][1]}"
+    return f"{where} is {found[3]}; it takes {kinds.replace(', NoneType', ' or null')}"
