@@ -7,6 +7,7 @@ optimizer, averaged weights. All contestants do steps in turn, each in a separat
 """
 
 import multiprocessing
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +58,12 @@ def start(job: Job, stack: ExitStack) -> Callable[[], Mapping[str, float]]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(job, theirs), daemon=True)
+    before = os.environ.copy()
+    if job.way == "ours":
+        machine.let_waiting_threads_sleep()  # as train_seg.py does; the process inherits it
     process.start()
+    os.environ.clear()
+    os.environ.update(before)
     theirs.close()
     stack.callback(_end, process, ours)
 

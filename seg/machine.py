@@ -205,3 +205,12 @@ def switch_off_telemetry() -> None:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime's would keep an identity below the home folder, too
     # OpenVINO and NNCF have no switch of their own, but both do without this package where it can't be imported.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+
+def let_waiting_threads_sleep() -> None:
+    """Lets torch's threads sleep soon after their work, so that our own loops get the cores; call it before torch is imported.
+
+    Its OpenMP library on Linux (libgomp) otherwise lets them spin for milliseconds. Whoever has set how they wait is obeyed.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # iterations, some tenths of a millisecond

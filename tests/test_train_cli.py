@@ -1,5 +1,6 @@
 """The command line of training: what it refuses, in one sentence and with exit code 2, and what it must not import."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,18 @@ def test_refusals_are_one_sentence(folder: Path, tmp_path: Path, capsys: pytest.
     message = refusal(capsys, folder, "--runs", str(tmp_path / "runs"), *arguments)
     assert all(word in message for word in words), message
     assert not (tmp_path / "runs" / "tiny").exists(), "a run that fails at its start leaves nothing"
+
+
+@pytest.mark.parametrize("policy", [None, "active"])
+def test_waiting_threads_leave_the_cores(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+                                         policy: str | None) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that it is as before in the end
+        monkeypatch.delenv(name)
+    if policy:
+        monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+    refusal(capsys, folder, "--data.root", "nowhere")
+    assert ("GOMP_SPINCOUNT" in os.environ) == (policy is None), "whoever has set how they wait is obeyed"
 
 
 def test_wrong_keys_in_a_file_are_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

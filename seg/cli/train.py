@@ -22,6 +22,7 @@ from seg.cli.common import check_not_empty, run
 from seg.cli.trust import split_trust
 from seg.errors import SegError, did_you_mean
 from seg.files import read_settings
+from seg.machine import let_waiting_threads_sleep
 
 PROGRAM = "python train_seg.py"
 
@@ -44,6 +45,7 @@ def _main(argv: Sequence[str], data_class: Callable[[], type[Any]], configs: Pat
     arguments, trusted = split_trust(argv)
     named = {path.stem: path for path in configs.glob("*.yaml")} if configs else {}
     arguments = _files_first(_with_settings_files(arguments, named))
+    let_waiting_threads_sleep()
 
     import jsonargparse  # imported late: an installation for inference alone lacks what training needs
     from lightning_fabric.utilities.exceptions import MisconfigurationException
