@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 from networks import CLASSES, LABEL_SET, make_frame, make_network, write_weights
 
@@ -128,6 +129,33 @@ def test_a_data_set_with_coarser_labels(tmp_path: Path, capsys: pytest.CaptureFi
         _, train_ids = Folder(tmp_path / "out", "train").read(index)
         assert train_ids is not None and (train_ids[:, 48:] == 2).all() and set(np.unique(train_ids[:, :48])) <= {1, 3, 255}
     assert json.loads((tmp_path / "out" / "teach.json").read_text())["classes"] == [[1, 3], [2]]
+
+
+def test_a_teacher_of_another_tool(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    network = smp.create_model("fpn", encoder_name="mobilenet_v2", encoder_weights=None, classes=3).eval()
+    torch.save(network.state_dict(), tmp_path / "theirs.pth")
+    pictures, settings = make_pictures(tmp_path / "pictures", 1), tmp_path / "teacher.yaml"
+    command = [str(pictures), "--teacher", str(tmp_path / "theirs.pth"), "--output", str(tmp_path / "out"), "--sure", "0",
+               "--scales", "1", "--no-mirror"]
+    assert main(command) == 2
+    assert "For a network of another tool give --teacher-settings" in capsys.readouterr().err
+    command += ["--teacher-settings", str(settings)]
+    for text, message in (("clases: [a]", "has no setting 'clases'"), ("mean: 3", "mean is 3; it must be a list of numbers"),
+                          ("smp: {arch: fpn}", "must say what the teacher's classes are"),
+                          ("teacher_classes: [a, b]\nsmp: {arch: fpn}", "no encoder_name")):
+        settings.write_text(text)
+        assert main(command) == 2
+        assert message in capsys.readouterr().err
+    settings.write_text("teacher_classes: [road, sky, car]\nsmp: {arch: fpn, encoder_name: mobilenet_v2, classes: 3}\n"
+                        "mean: [0.5, 0.5, 0.5]\nstd: [1, 0.25, 0.25]\n")
+    assert main(command) == 0
+    reader = Folder(tmp_path / "out", "train")
+    assert reader.label_set.classes == ("road", "sky", "car") and len(set(reader.label_set.colors)) == 3
+    image_rgb, train_ids = reader.read(0)
+    with torch.inference_mode():
+        x = (torch.from_numpy(image_rgb.copy()).permute(2, 0, 1)[None] / 255 - 0.5) / torch.tensor([1, 0.25, 0.25]).view(3, 1, 1)
+        assert train_ids is not None and np.array_equal(train_ids, network(x)[0].argmax(0).numpy())
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

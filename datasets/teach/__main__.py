@@ -7,21 +7,31 @@ Each picture is looked at in several scales and mirrored, and pixels that the te
 DATA is a data set whose coarser labels are respected: --class-map is a YAML that says for each of its classes which of the
 teacher's it may be (a name, a list of names, or null to ignore it). DIR becomes a data set of the kind "folder", to learn
 from beside one that has labels (--data.others). Given again, the command goes on where it stopped.
+
+A teacher of another tool, an ONNX or the state dict of a network of segmentation-models-pytorch, needs --teacher-settings: a YAML
+with teacher_classes, and if need be smp, mean and std, as in model.distillation of a training.
 """
 
 import sys
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from datasets import READERS
 from datasets.base import Reader
+from datasets.folder.classes import distinct_colors
 from datasets.pictures import Pictures
 from datasets.teach.write import TaughtFolder
 from seg import weights
 from seg.cli.common import Interruption, Parser, read_class_map, run
 from seg.cli.progress import progress
 from seg.errors import SegError, did_you_mean
-from seg.label_sets import LabelSet, map_classes
+from seg.files import read_settings
+from seg.label_sets import LabelSet, known, map_classes
+
+_FOREIGN = {"teacher_classes": (list, str, "a list of names"), "smp": (dict, str, "a mapping of names to values"),
+            "mean": (list, (int, float), "a list of numbers"), "std": (list, (int, float), "a list of numbers")}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,7 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> None:
     parser = Parser(prog="lraspp teach", description=__doc__)
     parser.add_argument("pictures", metavar="PICTURES", help="a folder of pictures, or with --dataset a data set")
-    parser.add_argument("--teacher", required=True, metavar="NAME|FILE", help="weights of this project, or an ONNX of seg.export")
+    parser.add_argument("--teacher", required=True, metavar="NAME|FILE", help="weights of this project, an ONNX of seg.export, "
+                        "or with --teacher-settings a network of another tool")
+    parser.add_argument("--teacher-settings", type=Path, metavar="YAML", help="the classes of another tool's network, in the "
+                        "order of its scores (teacher_classes), its arguments if it is one of SMP (smp), and mean and std of its "
+                        "images, as in model.distillation")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="the folder that the labels go into")
     parser.add_argument("--dataset", metavar="NAME", help=f"what PICTURES is, where it has labels: {', '.join(READERS)}")
     parser.add_argument("--split", default="train", help="of the data set (default: %(default)s)")
@@ -53,9 +67,17 @@ def _main(argv: Sequence[str] | None) -> None:
         raise SegError(f"There is no data set {arguments.dataset!r}. {did_you_mean(arguments.dataset, READERS)}")
     reader: Reader = (Pictures(arguments.pictures, "train") if arguments.dataset is None else
                       READERS[arguments.dataset](arguments.pictures, arguments.split))
-    path = weights.find(arguments.teacher)
-    description = weights.read_description(path)
-    allowed = _allowed(reader, description.label_set, arguments.class_map) if arguments.dataset is not None else None
+    foreign = None if arguments.teacher_settings is None else _foreign(arguments.teacher_settings)
+    if foreign is not None:
+        path, label_set, long_side = Path(arguments.teacher), _named(foreign["teacher_classes"]), None
+    else:
+        try:
+            path = weights.find(arguments.teacher)
+            description = weights.read_description(path)
+        except weights.ForeignFile as error:
+            raise SegError(f"{error} For a network of another tool give --teacher-settings.") from None
+        label_set, long_side = description.label_set, description.long_side
+    allowed = _allowed(reader, label_set, arguments.class_map) if arguments.dataset is not None else None
 
     from seg.training.pseudo_labels import (  # here: torch takes seconds, and wrong options should not wait for it
         Looks,
@@ -63,17 +85,17 @@ def _main(argv: Sequence[str] | None) -> None:
     )
     from seg.training.teacher import Distillation, load_teacher
 
-    looks = Looks(description.long_side if arguments.size is None else arguments.size, tuple(arguments.scales),
+    looks = Looks(long_side if arguments.size is None else arguments.size, tuple(arguments.scales),
                   not arguments.no_mirror, arguments.sure, arguments.sure_within)
-    teacher = load_teacher(str(path), Distillation())
+    teacher = load_teacher(str(path), Distillation(**foreign or {}))
     if arguments.output.resolve().is_relative_to(reader.root.resolve()):
         raise SegError(f"--output {arguments.output} is in {reader.root}, where it would be taken for pictures; choose "
                        "another.")
     record = {"pictures": str(reader.root.resolve()), "teacher": weights.sha256(path), "size": looks.long_side,
               "scales": looks.scales, "mirror": looks.mirror, "sure": looks.sure, "sure_within": looks.sure_within,
               "dataset": arguments.dataset, "split": arguments.split,
-              "classes": allowed}
-    folder = TaughtFolder(arguments.output, description.label_set, record)
+              "classes": allowed, **({} if foreign is None else {"teacher_settings": foreign})}
+    folder = TaughtFolder(arguments.output, label_set, record)
     waiting = [index for index, sample in enumerate(reader.samples) if not folder.has(sample)]
     done, faults = 0, list[str]()
     with Interruption() as interruption:
@@ -95,6 +117,26 @@ def _main(argv: Sequence[str] | None) -> None:
     print(said)
     if faults:
         raise SegError("\n  ".join([f"{len(faults)} could not be read:", *faults]))
+
+
+def _foreign(path: Path) -> dict[str, Any]:
+    """Reads the settings of a teacher of another tool."""
+    settings = read_settings(path, f"There is no settings file {path}.")
+    for name in settings:
+        if name not in _FOREIGN:
+            raise SegError(f"{path} has no setting {name!r}. {did_you_mean(name, _FOREIGN)}")
+    for name, value in settings.items():
+        kind, entries, words = _FOREIGN[name]
+        if not isinstance(value, kind) or not all(isinstance(entry, entries) for entry in value):
+            raise SegError(f"{path}: {name} is {value!r:.100}; it must be {words}.")
+    if not settings.get("teacher_classes"):
+        raise SegError(f"{path} must say what the teacher's classes are, in the order of its scores: teacher_classes.")
+    return settings
+
+
+def _named(classes: Sequence[str]) -> LabelSet:
+    """Returns the label set of these names: a known one, or one with colours of its own."""
+    return known(LabelSet("taught", tuple(classes), tuple(islice(distinct_colors([]), len(classes))), tuple(range(len(classes)))))
 
 
 def _allowed(reader: Reader, label_set: LabelSet, path: Path | None) -> list[tuple[int, ...]]:
