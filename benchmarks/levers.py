@@ -25,7 +25,7 @@ from seg.cli.common import Parser, run
 from seg.document import Block, Code, Document, Origin, Table, Text
 from seg.errors import SegError, did_you_mean
 from seg.evaluate import evaluate, merging_table, read_sample
-from seg.files import check_writable_folder, read_settings, write_text
+from seg.files import check_writable_folder, read_settings, spread, write_text
 from seg.machine import usable_cores
 from seg.runtime import Predictor
 
@@ -146,7 +146,7 @@ def chosen_levers(names: Sequence[str], base: Settings, teacher: str | None = No
         base: the recipe.
         teacher: weights whose teaching is a lever too.
         encoder: weights from which the encoder starts, as a lever too.
-        halves: weights of `halves_at_random`, for its lever.
+        halves: paths of the weights of `halves_at_random`, with {seed} in their names, for its lever.
 
     Raises:
         SegError: there is no such lever, or it changes nothing.
@@ -157,7 +157,8 @@ def chosen_levers(names: Sequence[str], base: Settings, teacher: str | None = No
     if encoder:
         levers["with an ImageNet start"] = _in("model", "network", "init_args", encoder_weights=encoder)
     if halves:
-        levers[HALVES_AT_RANDOM] = _in("model", init_from=halves)
+        levers[HALVES_AT_RANDOM] = lambda settings: settings["model"].update(
+            init_from=halves.replace("{seed}", str(settings["seed_everything"])))
     plain = settings_of(base, levers[BASELINE], 1000, 1)
     idle = [name for name in levers if name != BASELINE and settings_of(base, levers[name], 1000, 1) == plain]
     for name in names:
@@ -169,8 +170,17 @@ def chosen_levers(names: Sequence[str], base: Settings, teacher: str | None = No
     return {name: levers[name] for name in dict.fromkeys([BASELINE, *(names or usual)]) if name not in idle}
 
 
-def halves_at_random(encoder_name: str, encoder: str, path: Path) -> Path:
+def halves_at_random(base: Settings, encoder: str, path: Path, seed: int) -> Path:
     """Writes weights whose encoder starts from a file, but for the layers that RF2 halves; these and the decoder are random.
+
+    Norms that came folded get statistics from training pictures here, as training would give them, so that the random layers keep
+    the norms of a random start.
+
+    Args:
+        base: the recipe.
+        encoder: weights of the encoder.
+        path: where the weights go.
+        seed: of the random layers.
 
     Raises:
         SegError: the encoder halves none, or the file doesn't fit it.
@@ -179,15 +189,23 @@ def halves_at_random(encoder_name: str, encoder: str, path: Path) -> Path:
 
     from seg.label_sets import LabelSet
     from seg.models import LRASPP, save
+    from seg.models.pretrained import norms_are_folded, unfold_norms
+    from seg.training.task import UNFOLDING_PICTURES
 
-    torch.manual_seed(0)
-    network, fresh = LRASPP(encoder_name, classes=1, encoder_weights=encoder), LRASPP(encoder_name, classes=1)
-    halved = range(network.encoder.first_halved, len(network.encoder.blocks))
-    if not halved:
-        raise SegError(f"{encoder_name} has no halved layers.")
-    for ours, random in zip((*(network.encoder.blocks[i] for i in halved), network.encoder.tail),
-                            (*(fresh.encoder.blocks[i] for i in halved), fresh.encoder.tail), strict=True):
-        ours.load_state_dict(random.state_dict())
+    torch.manual_seed(seed)
+    arguments = {key: value for key, value in base["model"]["network"]["init_args"].items() if key != "encoder_weights"}
+    network, fresh = LRASPP(**arguments, classes=1, encoder_weights=encoder), LRASPP(**arguments, classes=1)
+    ours, theirs = network.encoder, fresh.encoder
+    if ours.first_halved == len(ours.blocks):
+        raise SegError(f"{arguments['encoder_name']} has no halved layers.")
+    if norms_are_folded(ours):
+        reader = READERS[base["data"]["dataset"]](base["data"]["root"], "train")
+        images = (torch.from_numpy(reader.read(index)[0]).permute(2, 0, 1)[None]
+                  for index in spread(range(len(reader)), UNFOLDING_PICTURES))
+        unfold_norms(ours, map(network.normalize, images))
+    for kept, drawn in zip((*ours.blocks[ours.first_halved:], ours.tail), (*theirs.blocks[ours.first_halved:], theirs.tail),
+                           strict=True):
+        kept.load_state_dict(drawn.state_dict())
     save(network, path, LabelSet("none", ("none",), ((0, 0, 0),), (0,)), (64, 64))
     return path
 
@@ -308,14 +326,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.pictures < base["data"]["batch_size"]:
         raise SegError(f"--pictures is {arguments.pictures}; a step takes {base['data']['batch_size']}.")
     learnt = without_unseen(base, arguments.unseen)
-    halves = arguments.runs / "halves_at_random.safetensors" if HALVES_AT_RANDOM in arguments.levers else None
+    halves = HALVES_AT_RANDOM in arguments.levers and str((arguments.runs / "halves_at_random_{seed}.safetensors").resolve())
     if halves and not arguments.encoder:
         raise SegError(f"The lever {HALVES_AT_RANDOM!r} needs --encoder FILE.")
-    levers = chosen_levers(arguments.levers, learnt, arguments.teacher, arguments.encoder, halves and str(halves.resolve()))
+    levers = chosen_levers(arguments.levers, learnt, arguments.teacher, arguments.encoder, halves or None)
     check_writable_folder(arguments.output)
     check_writable_folder(arguments.runs)
-    if halves:
-        halves_at_random(base["model"]["network"]["init_args"]["encoder_name"], arguments.encoder, halves)
+    for seed in arguments.seeds if halves else ():
+        halves_at_random(base, arguments.encoder, Path(halves.replace("{seed}", str(seed))), seed)
     origin = Origin.here("python", "-m", "benchmarks.levers", *(sys.argv[1:] if argv is None else argv))
     wanted = [(name, seed) for seed in arguments.seeds for name in levers]
     with Steps(len(wanted)) as steps, ThreadPoolExecutor(usable_cores()) as pool:

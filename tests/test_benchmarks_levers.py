@@ -26,6 +26,7 @@ from benchmarks.levers import (
 from seg.errors import SegError
 from seg.files import read_settings
 from seg.models import LRASPP, load
+from seg.models.pretrained import norms_are_folded
 
 STREET = read_settings(ROOT / "configs" / "street_small.yaml", "missing")
 
@@ -96,15 +97,25 @@ def test_means_and_ranges() -> None:
 
 def test_halved_layers_at_random(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    save_file(timm.create_model("mobilenetv3_small_100").state_dict(), tmp_path / "twin.safetensors")
-    twin, made = str(tmp_path / "twin.safetensors"), tmp_path / "halves.safetensors"
-    found = load(halves_at_random("mobilenet_v3_small_rf2", twin, made)).encoder
-    usual = LRASPP("mobilenet_v3_small_rf2", classes=1, encoder_weights=twin).encoder
-    for i, (block, theirs) in enumerate(zip(found.blocks, usual.blocks, strict=True)):
-        assert torch.equal(block.depthwise.conv.weight, theirs.depthwise.conv.weight) == (i < found.first_halved), i
-    assert torch.equal(found.stem.conv.weight, usual.stem.conv.weight)
+    twin = timm.create_model("mobilenetv3_small_100")
+    for norm in (module for module in twin.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.bias, -1, 1)  # as if the statistics were folded
+    save_file(twin.state_dict(), tmp_path / "twin.safetensors")
+    base = {"model": {"network": {"init_args": {"encoder_name": "mobilenet_v3_small_rf2", "pool": "global"}}},
+            "data": {"dataset": "camvid", "root": str(make_camvid(tmp_path / "camvid"))}}
+    weights = str(tmp_path / "twin.safetensors")
+    one, other = (load(halves_at_random(base, weights, tmp_path / f"{seed}.safetensors", seed)).encoder for seed in (1, 2))
+    usual = LRASPP("mobilenet_v3_small_rf2", classes=1, encoder_weights=weights).encoder
+    for i, (block, theirs, others) in enumerate(zip(one.blocks, usual.blocks, other.blocks, strict=True)):
+        kept = block.depthwise.conv.weight
+        assert torch.equal(kept, theirs.depthwise.conv.weight) == torch.equal(kept, others.depthwise.conv.weight) == (
+            i < one.first_halved), i
+    assert torch.equal(one.stem.conv.weight, usual.stem.conv.weight)
+    assert float(one.stem.norm.running_var.min()) != 1.0 and not norms_are_folded(one), "training would unfold the random ones"
+    assert torch.equal(one.tail.norm.weight, torch.ones_like(one.tail.norm.weight))
     with pytest.raises(SegError, match="has no halved layers"):
-        halves_at_random("mobilenet_v3_small", twin, made)
+        base["model"]["network"]["init_args"]["encoder_name"] = "mobilenet_v3_small"
+        halves_at_random(base, weights, tmp_path / "none.safetensors", 1)
     with pytest.raises(SegError, match="needs --encoder"):
         main(["--config", str(ROOT / "configs" / "camvid_small_scratch.yaml"), "--root", "x", "--levers", HALVES_AT_RANDOM])
 
