@@ -326,14 +326,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.pictures < base["data"]["batch_size"]:
         raise SegError(f"--pictures is {arguments.pictures}; a step takes {base['data']['batch_size']}.")
     learnt = without_unseen(base, arguments.unseen)
-    halves = HALVES_AT_RANDOM in arguments.levers and str((arguments.runs / "halves_at_random_{seed}.safetensors").resolve())
+    halves = None
+    if HALVES_AT_RANDOM in arguments.levers:
+        halves = str((arguments.runs / "halves_at_random_{seed}.safetensors").resolve())
     if halves and not arguments.encoder:
         raise SegError(f"The lever {HALVES_AT_RANDOM!r} needs --encoder FILE.")
-    levers = chosen_levers(arguments.levers, learnt, arguments.teacher, arguments.encoder, halves or None)
+    levers = chosen_levers(arguments.levers, learnt, arguments.teacher, arguments.encoder, halves)
     check_writable_folder(arguments.output)
     check_writable_folder(arguments.runs)
-    for seed in arguments.seeds if halves else ():
-        halves_at_random(base, arguments.encoder, Path(halves.replace("{seed}", str(seed))), seed)
+    if halves:
+        for seed in arguments.seeds:
+            halves_at_random(base, arguments.encoder, Path(halves.replace("{seed}", str(seed))), seed)
     origin = Origin.here("python", "-m", "benchmarks.levers", *(sys.argv[1:] if argv is None else argv))
     wanted = [(name, seed) for seed in arguments.seeds for name in levers]
     with Steps(len(wanted)) as steps, ThreadPoolExecutor(usable_cores()) as pool:
