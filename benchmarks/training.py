@@ -16,6 +16,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from benchmarks.measure import Measurement, measure
 from benchmarks.output import RESULTS, Steps, publish
@@ -58,12 +59,10 @@ def start(job: Job, stack: ExitStack) -> Callable[[], Mapping[str, float]]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(job, theirs), daemon=True)
-    before = os.environ.copy()
-    if job.way == "ours":
-        machine.let_waiting_threads_sleep()  # as train_seg.py does; the process inherits it
-    process.start()
-    os.environ.clear()
-    os.environ.update(before)
+    with patch.dict(os.environ):  # which the process inherits
+        if job.way == "ours":
+            machine.let_waiting_threads_sleep()  # as train_seg.py does
+        process.start()
     theirs.close()
     stack.callback(_end, process, ours)
 

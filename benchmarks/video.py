@@ -235,7 +235,8 @@ def report(bench: Bench, measurement: Measurement, origin: Origin, rounds: int,
         Text(_words_of_drawing(drawing_ms)),
         Text(_words_of_smoothing(smoothing)),
         Text(f"Without smoothing, {sum(flash for _, flash in smoothing.classes.values()):.2%} of all pixels have a label in one "
-             "frame alone, between two frames in which they have another one. By class, of all pixels:"),
+             "frame alone, between two frames in which they have another one; thin things that move do, too. By class, of all "
+             "pixels:"),
         Table.of(("class", "share", "in one frame alone"), [(name, f"{share:.3%}", f"{flash:.3%}")
                                                             for name, (share, flash) in smoothing.classes.items()]),
     ]

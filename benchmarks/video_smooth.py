@@ -85,7 +85,7 @@ def measure_smoothing(predictor: Predictor, frames_bgr: Sequence[UInt8Array], fp
     frames = islice(drive(catalog(), "smooth", size_hw, FRAMES_PER_SECOND), rendered)
     scenes = [(frame.bgr, table[frame.label_ids]) for frame in frames]
     known = predictor.label_set.classes == CITYSCAPES.classes and rendered > 0
-    changes, mious, share, still, found = [], [], 0.0, 0.0, dict[str, tuple[float, float]]()
+    changes, mious, share, still, classes = [], [], 0.0, 0.0, dict[str, tuple[float, float]]()
     for smooth in (False, True):
         labels, times = [], []
         predictor.blend = Smoother() if smooth else None
@@ -95,7 +95,8 @@ def measure_smoothing(predictor: Predictor, frames_bgr: Sequence[UInt8Array], fp
             times.append((prediction.latency_ms.get("smooth", 0.0), prediction.latency_ms["total"]))
         changed, still = changes_per_second(frames_bgr, labels, fps)
         changes.append(changed)
-        found = found or flashes(labels, predictor.label_set.classes)
+        if not smooth:
+            classes = flashes(labels, predictor.label_set.classes)
         part, whole = np.median(times, 0)
         share = float(part / whole)
         predictor.blend = Smoother() if smooth else None
@@ -103,4 +104,4 @@ def measure_smoothing(predictor: Predictor, frames_bgr: Sequence[UInt8Array], fp
             confusion = sum(confusion_matrix(truth, predictor(frame).train_ids, len(CITYSCAPES)) for frame, truth in scenes)
             mious.append(Scores.from_confusion(confusion, CITYSCAPES).miou)
         predictor.blend = None
-    return Smoothing((changes[0], changes[1]), still, (mious[0], mious[1]) if known else None, share, found)
+    return Smoothing((changes[0], changes[1]), still, (mious[0], mious[1]) if known else None, share, classes)

@@ -239,6 +239,8 @@ class SegmentationData(pl.LightningDataModule):
                 raise SegError(f"There is no data set {name!r}. {did_you_mean(name, known_kinds)}")
         self.unlabelled = [other.root for other in self.others if other.dataset == UNLABELLED]
         for other in self.others:
+            if None in (other.share, other.dataset, other.split):
+                raise SegError(f"--data.others: share, dataset and split can't be null, as one of {other.root} is.")
             if other.dataset == UNLABELLED and other.classes:
                 raise SegError(f"{other.root}: pictures without labels have no classes to map; leave out its classes.")
         for name, value, least in (("batch_size", batch_size, 1), ("val_batch_size", val_batch_size, 1),

@@ -157,8 +157,8 @@ def sha256(path: Path) -> str:
         SegError: it can't be read.
     """
     try:
-        file = path.stat()
-        return _sha256(path, file.st_ino, file.st_size, file.st_mtime_ns)
+        found = path.stat()
+        return _sha256(path.resolve(), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
     except OSError as error:
         raise SegError(f"{path} can't be read: {error.strerror or error}.") from None
 
@@ -179,14 +179,15 @@ def find(name_or_path: str | Path) -> Path:
     """Returns the file of shipped weights by name, or the path itself if it is a file.
 
     Raises:
-        ForeignFile: it is a file, but of a kind that this project makes no weights of.
-        SegError: neither; the message lists the near names.
+        ForeignFile: it is a file of torch.
+        SegError: it is another file that holds no weights, or there is none; the message lists the near names.
     """
     path = Path(name_or_path)
     if path.is_file():
         if path.suffix.lower() in _OTHERS:
             run = path.parent.parent if path.parent.name == "checkpoints" else "RUN"
-            raise ForeignFile(f"{path} is {_OTHERS[path.suffix.lower()]}, and no weights file. " + (
+            kind = ForeignFile if path.suffix.lower() in (".pt", ".pth") else SegError
+            raise kind(f"{path} is {_OTHERS[path.suffix.lower()]}, and no weights file. " + (
                 f"Make one of it: lraspp weights {run}" if path.suffix.lower() == ".ckpt" else
                 "Give a .safetensors, which training ends with, or an .onnx that was made of it."))
         return path

@@ -1,6 +1,8 @@
 """Weights files: a network is rebuilt from the file alone, and mismatches are named."""
 
+import hashlib
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -134,3 +136,15 @@ def test_unknown_names_list_the_near_ones(monkeypatch: pytest.MonkeyPatch) -> No
         weights.find("camvid_smal")
     with pytest.raises(SegError, match=r"no weights file here/net\.safetensors"):
         weights.find("here/net.safetensors")
+
+
+def test_a_changed_file_has_another_hash(tmp_path: Path) -> None:
+    path = tmp_path / "x.bin"
+    found = []
+    for content in (b"one", b"two"):
+        path.write_bytes(content)
+        assert weights.sha256(path) == weights.sha256(path) == hashlib.sha256(content).hexdigest()
+        found.append(path.stat())
+    path.write_bytes(b"six")
+    os.utime(path, ns=(found[1].st_atime_ns, found[1].st_mtime_ns))
+    assert weights.sha256(path) == hashlib.sha256(b"six").hexdigest(), "a time can be set, but not that of the setting"

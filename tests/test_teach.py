@@ -131,31 +131,75 @@ def test_a_data_set_with_coarser_labels(tmp_path: Path, capsys: pytest.CaptureFi
     assert json.loads((tmp_path / "out" / "teach.json").read_text())["classes"] == [[1, 3], [2]]
 
 
-def test_a_teacher_of_another_tool(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Module]:
+    """A network of segmentation-models-pytorch, and the file of its state dict."""
     torch.manual_seed(0)
     network = smp.create_model("fpn", encoder_name="mobilenet_v2", encoder_weights=None, classes=3).eval()
-    torch.save(network.state_dict(), tmp_path / "theirs.pth")
-    pictures, settings = make_pictures(tmp_path / "pictures", 1), tmp_path / "teacher.yaml"
-    command = [str(pictures), "--teacher", str(tmp_path / "theirs.pth"), "--output", str(tmp_path / "out"), "--sure", "0",
-               "--scales", "1", "--no-mirror"]
+    path = tmp_path_factory.mktemp("theirs") / "theirs.pth"
+    torch.save(network.state_dict(), path)
+    return path, network
+
+
+THEIRS = "smp: {arch: fpn, encoder_name: mobilenet_v2, classes: 3}\nteacher_classes: [road, sky, car]\n"
+
+
+def test_a_teacher_of_another_tool(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                   theirs: tuple[Path, torch.nn.Module]) -> None:
+    pictures, settings, (path, network) = make_pictures(tmp_path / "pictures", 1), tmp_path / "teacher.yaml", theirs
+    command = [str(pictures), "--teacher", str(path), "--output", str(tmp_path / "out"), "--sure", "0", "--scales", "1",
+               "--no-mirror"]
     assert main(command) == 2
     assert "For a network of another tool give --teacher-settings" in capsys.readouterr().err
     command += ["--teacher-settings", str(settings)]
-    for text, message in (("clases: [a]", "has no setting 'clases'"), ("mean: 3", "mean is 3; it must be a list of numbers"),
-                          ("smp: {arch: fpn}", "must say what the teacher's classes are"),
-                          ("teacher_classes: [a, b]\nsmp: {arch: fpn}", "no encoder_name")):
-        settings.write_text(text)
-        assert main(command) == 2
-        assert message in capsys.readouterr().err
-    settings.write_text("teacher_classes: [road, sky, car]\nsmp: {arch: fpn, encoder_name: mobilenet_v2, classes: 3}\n"
-                        "mean: [0.5, 0.5, 0.5]\nstd: [1, 0.25, 0.25]\n")
-    assert main(command) == 0
+    settings.write_text(THEIRS.replace("car]", "car, bus]"))
+    assert main(command) == 2
+    assert "gives 3 scores per pixel, and 4 of its classes are named" in capsys.readouterr().err
+    settings.write_text(THEIRS + "mean: [0.5, 0.5, 0.5]\nstd: [1, 0.25, 0.25]\n")
+    assert main(command) == 0, "a folder without labels can still begin otherwise"
     reader = Folder(tmp_path / "out", "train")
     assert reader.label_set.classes == ("road", "sky", "car") and len(set(reader.label_set.colors)) == 3
     image_rgb, train_ids = reader.read(0)
     with torch.inference_mode():
         x = (torch.from_numpy(image_rgb.copy()).permute(2, 0, 1)[None] / 255 - 0.5) / torch.tensor([1, 0.25, 0.25]).view(3, 1, 1)
         assert train_ids is not None and np.array_equal(train_ids, network(x)[0].argmax(0).numpy())
+    settings.write_text(THEIRS)
+    assert main(command) == 2
+    assert "were made otherwise: teacher_settings was" in capsys.readouterr().err
+
+
+def test_a_teacher_of_another_tool_takes_pictures_of_any_size(tmp_path: Path, theirs: tuple[Path, torch.nn.Module]) -> None:
+    cv2.imwrite(str(tmp_path / "p.png"), make_frame(75, 100))
+    (tmp_path / "teacher.yaml").write_text(THEIRS)
+    assert main([str(tmp_path), "--teacher", str(theirs[0]), "--output", str(tmp_path.parent / "any"), "--sure", "0",
+                 "--teacher-settings", str(tmp_path / "teacher.yaml")]) == 0
+    assert Folder(tmp_path.parent / "any", "train").read(0)[0].shape == (75, 100, 3)
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("clases: [a]", "has no setting 'clases'"), ("1: [a]", "has no setting 1"), ("[a]", "holds no settings"),
+    ("mean: 3", "mean is 3; it must be a list of numbers"), ("mean: [yes, no, no]", "must be a list of numbers"),
+    ("teacher_classes: [a, '']", "must be a list of names"), ("smp: {arch: fpn}", "must say what the teacher's classes are"),
+    ("teacher_classes: [a, b]\nsmp: {arch: fpn}", "no encoder_name"), ("teacher_classes: [a, a]", "'a' twice"),
+    ("teacher_classes: [a]\nsmp: {encoder_name: resnet18}", "gives no labels"),
+    (THEIRS + "std: [.nan, 1, 1]", "must have three values each"),
+])
+def test_settings_of_a_teacher_that_can_not_be(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                               theirs: tuple[Path, torch.nn.Module], text: str, message: str) -> None:
+    (tmp_path / "teacher.yaml").write_text(text)
+    assert main([str(make_pictures(tmp_path / "pictures", 1)), "--teacher", str(theirs[0]), "--output", str(tmp_path / "out"),
+                 "--teacher-settings", str(tmp_path / "teacher.yaml")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".onnx"])
+def test_weights_that_name_their_classes_take_no_others(tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny_weights: Path,
+                                                        ending: str) -> None:
+    (tmp_path / "teacher.yaml").write_text("teacher_classes: [a, b, c, d, e]")
+    assert main([str(make_pictures(tmp_path / "pictures", 1)), "--teacher", str(tiny_weights.with_suffix(ending)), "--output",
+                 str(tmp_path / "out"), "--teacher-settings", str(tmp_path / "teacher.yaml")]) == 2
+    assert "says itself what its classes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

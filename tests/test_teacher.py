@@ -138,7 +138,7 @@ def test_an_onnx_that_does_not_fit_says_what_it_has(tmp_path: Path, tiny_weights
         onnx.save(lone, tmp_path / "lone.onnx")
         load_teacher(str(tmp_path / "lone.onnx"), names)
     (tmp_path / "text.onnx").write_text("text")
-    with pytest.raises(SegError, match="not an ONNX file"):
+    with pytest.raises(SegError, match="is not a whole ONNX file"):
         load_teacher(str(tmp_path / "text.onnx"), names)
 
 

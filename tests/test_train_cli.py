@@ -54,6 +54,10 @@ def refusal(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str, s
     (["--model.warmup_steps", "x"], ("model.warmup_steps is x; it takes int.",)),
     (["--model.norm_momentum", "x"], ("model.norm_momentum is x; it takes float or null.",)),
     (["--data.others", '[{"root": "x", "share": "y"}]'], ("share in data.others is y; it takes float.",)),
+    (["--data.others", '[{"root": "x", "share": null}]'], ("share, dataset and split can't be null",)),
+    (["--data.others", '[{"root": "x", "classes": {"a": 3}}]'],
+     ("classes in data.others is {'a': 3}; it takes dict[str, str | list[str] | None] or null.",)),
+    (["--model.network.init_args.pool", "mean"], ("pool in model.network is mean; it takes one of 'sliding', 'global'",)),
     (["--data.others", '[{"root": "x", "scale_range": [1]}]'],
      ("scale_range in data.others is [1]; it takes tuple[float, float] or null.",)),
     (["--model.init_classes", "{tree: vegetation}"], ("model.init_from is missing",)),
@@ -78,16 +82,24 @@ def test_refusals_are_one_sentence(folder: Path, tmp_path: Path, capsys: pytest.
     assert not (tmp_path / "runs" / "tiny").exists(), "a run that fails at its start leaves nothing"
 
 
-@pytest.mark.parametrize("policy", [None, "active"])
-def test_waiting_threads_leave_the_cores(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-                                         policy: str | None) -> None:
-    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
-        monkeypatch.setenv(name, "")  # so that it is as before in the end
-        monkeypatch.delenv(name)
-    if policy:
-        monkeypatch.setenv("OMP_WAIT_POLICY", policy)
-    refusal(capsys, folder, "--data.root", "nowhere")
-    assert ("GOMP_SPINCOUNT" in os.environ) == (policy is None), "whoever has set how they wait is obeyed"
+@pytest.mark.parametrize(("given", "found"), [
+    ({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")])
+def test_threads_know_how_to_wait_before_torch_is_there(given: dict[str, str], found: str) -> None:
+    """Libgomp reads it when it is loaded, with torch."""
+    code = """if True:
+        import os, sys
+        from pathlib import Path
+        class Watch:
+            def find_spec(self, name, *_):
+                if name == "torch":
+                    print(os.environ.get("GOMP_SPINCOUNT"))
+                    os._exit(0)
+        sys.meta_path.insert(0, Watch())
+        from seg.cli.train import main
+        main(["fit", "--name", "x"], lambda: None, Path("configs"))
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")} | given
+    assert subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True).stdout == f"{found}\n"
 
 
 def test_wrong_keys_in_a_file_are_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

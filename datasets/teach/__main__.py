@@ -30,8 +30,8 @@ from seg.errors import SegError, did_you_mean
 from seg.files import read_settings
 from seg.label_sets import LabelSet, known, map_classes
 
-_FOREIGN = {"teacher_classes": (list, str, "a list of names"), "smp": (dict, str, "a mapping of names to values"),
-            "mean": (list, (int, float), "a list of numbers"), "std": (list, (int, float), "a list of numbers")}
+_SETTINGS = {"teacher_classes": (list, (str,), "a list of names"), "smp": (dict, (str,), "a mapping of names to values"),
+             "mean": (list, (int, float), "a list of numbers"), "std": (list, (int, float), "a list of numbers")}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,16 +67,17 @@ def _main(argv: Sequence[str] | None) -> None:
         raise SegError(f"There is no data set {arguments.dataset!r}. {did_you_mean(arguments.dataset, READERS)}")
     reader: Reader = (Pictures(arguments.pictures, "train") if arguments.dataset is None else
                       READERS[arguments.dataset](arguments.pictures, arguments.split))
-    foreign = None if arguments.teacher_settings is None else _foreign(arguments.teacher_settings)
-    if foreign is not None:
-        path, label_set, long_side = Path(arguments.teacher), _named(foreign["teacher_classes"]), None
-    else:
+    foreign = None if arguments.teacher_settings is None else _read_settings(arguments.teacher_settings)
+    path = Path(arguments.teacher)
+    if foreign is None or not path.is_file():
         try:
             path = weights.find(arguments.teacher)
             description = weights.read_description(path)
         except weights.ForeignFile as error:
             raise SegError(f"{error} For a network of another tool give --teacher-settings.") from None
         label_set, long_side = description.label_set, description.long_side
+    else:
+        label_set, long_side = _named(foreign["teacher_classes"]), None
     allowed = _allowed(reader, label_set, arguments.class_map) if arguments.dataset is not None else None
 
     from seg.training.pseudo_labels import (  # here: torch takes seconds, and wrong options should not wait for it
@@ -94,7 +95,7 @@ def _main(argv: Sequence[str] | None) -> None:
     record = {"pictures": str(reader.root.resolve()), "teacher": weights.sha256(path), "size": looks.long_side,
               "scales": looks.scales, "mirror": looks.mirror, "sure": looks.sure, "sure_within": looks.sure_within,
               "dataset": arguments.dataset, "split": arguments.split,
-              "classes": allowed, **({} if foreign is None else {"teacher_settings": foreign})}
+              "classes": allowed, "teacher_settings": foreign}
     folder = TaughtFolder(arguments.output, label_set, record)
     waiting = [index for index, sample in enumerate(reader.samples) if not folder.has(sample)]
     done, faults = 0, list[str]()
@@ -119,18 +120,20 @@ def _main(argv: Sequence[str] | None) -> None:
         raise SegError("\n  ".join([f"{len(faults)} could not be read:", *faults]))
 
 
-def _foreign(path: Path) -> dict[str, Any]:
+def _read_settings(path: Path) -> dict[str, Any]:
     """Reads the settings of a teacher of another tool."""
     settings = read_settings(path, f"There is no settings file {path}.")
-    for name in settings:
-        if name not in _FOREIGN:
-            raise SegError(f"{path} has no setting {name!r}. {did_you_mean(name, _FOREIGN)}")
+    settings = {name: value for name, value in settings.items() if value is not None}
     for name, value in settings.items():
-        kind, entries, words = _FOREIGN[name]
-        if not isinstance(value, kind) or not all(isinstance(entry, entries) for entry in value):
+        if name not in _SETTINGS:
+            raise SegError(f"{path} has no setting {name!r}. {did_you_mean(str(name), _SETTINGS)}")
+        kind, entries, words = _SETTINGS[name]
+        if not isinstance(value, kind) or not all(type(entry) in entries and entry != "" for entry in value):
             raise SegError(f"{path}: {name} is {value!r:.100}; it must be {words}.")
-    if not settings.get("teacher_classes"):
+    if "teacher_classes" not in settings:
         raise SegError(f"{path} must say what the teacher's classes are, in the order of its scores: teacher_classes.")
+    if "arch" not in settings.get("smp", {"arch": ""}):
+        raise SegError(f"{path}: smp has no arch, so it is an encoder alone, which gives no labels.")
     return settings
 
 

@@ -37,7 +37,7 @@ class TaughtFolder:
         if root.is_dir() and entries_in(root):
             before = _read_record(root)
             differing = [key for key in record if record[key] != before.get(key)]
-            if differing:
+            if differing and any((root / "masks").rglob("*.png")):
                 key = differing[0]
                 how = ("by another teacher" if key == "teacher" else
                        f"otherwise: {key} was {before.get(key)!r:.100} and is {record[key]!r:.100} now")

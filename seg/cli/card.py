@@ -57,7 +57,7 @@ def _facts(description: Description) -> list[tuple[str, str]]:
                     "validation frames" if description.long_side else "not measured: frames run at their own size"),
         ("licence", description.license),
     ]
-    if "data" in training.get("settings", {}):
+    if "data" in (training.get("settings") or {}):
         pairs.insert(-1, ("learnt from", _sources(training["settings"])))
     if training:
         pairs += [("steps", f"{training.get('step', '?')} of {training.get('steps', '?')}"),
@@ -70,14 +70,16 @@ def _facts(description: Description) -> list[tuple[str, str]]:
 
 def _sources(settings: dict[str, Any]) -> str:
     """Names the data sets with their shares, the weights that the network started from, and its teacher."""
-    data, model = settings["data"], settings["model"]
-    places = [data, *(data.get("others") or [])]
-    total = sum(place.get("share", 1.0) for place in places)
+    data, model = settings["data"] or {}, settings.get("model") or {}
+    first = {"root": "?", "dataset": "camvid", "share": 1.0} | data
+    others = [] if data.get("overfit") else [{"dataset": "folder", "share": 1.0} | other for other in data.get("others") or []]
+    total = sum(place["share"] for place in (first, *others))
     told = []
-    for place in places:
-        share = f", {place.get('share', 1.0) / total:.0%}" if len(places) > 1 else ""
-        told.append(f"{place['root']} ({place.get('dataset', 'folder')}{share})")
-    encoder = model.get("network", {}).get("init_args", {}).get("encoder_weights")
+    for place in (first, *others):
+        kind = place["dataset"] if place.get("split", "train") == "train" else f"{place['split']} of {place['dataset']}"
+        share = f", {place['share'] / total:.0%}" if others else ""
+        told.append(f"{place.get('root') or first['root']} ({kind}{share})")
+    encoder = ((model.get("network") or {}).get("init_args") or {}).get("encoder_weights")
     told += [f"{what} {value}" for what, value in (("started from", model.get("init_from") or encoder),
                                                    ("teacher", model.get("teacher"))) if value]
     return "; ".join(told)

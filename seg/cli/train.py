@@ -143,13 +143,23 @@ def _sentence(message: str, program: str) -> str:
 def _misfit(text: str) -> str | None:
     """Returns which value doesn't fit and what fits, from jsonargparse's message; None if it is about something else.
 
-    About a value within another one it says both; the last one is at fault.
+    About a value within another one it names both, the outer one first. Of unions it says the value afterwards, from the inside
+    out.
     """
     keys = list(re.finditer(r'Parser key "([\w.]+)": ', text))
-    fault = r"(?:Subtypes: \[(.+?)\] Errors: .*?Given|Expected a (<class '\w+'>)\. Got) value: (.+?)\.?(?: - |$)"
-    found = keys and re.search(fault, text[keys[-1].end():])
-    if not found:
+    if not keys:
         return None
-    kinds = re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", re.sub(r"<class '([\w.]+)'>", r"\1", found[1] or found[2]))
+    rest = text[keys[-1].end():]
+    single = re.match(r"Expected a (<class '[\w.]+'>|typing\.Literal\[.*?\])\. Got value: (.*?)\.?(?= - |$)", rest)
+    union = re.search(r"Subtypes: \[(.+?)\] Errors: ", rest)
+    given = re.findall(r"Given value: (.*?)(?= - (?:Expected|Does not|Problem)|\.?$)", rest)
+    if single:
+        kinds, value = single[1], single[2]
+    elif union and len(given) >= len(keys):
+        kinds, value = union[1], given[-len(keys)]
+    else:
+        return None
+    kinds = re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", re.sub(r"<class '([\w.]+)'>", r"\1", kinds))
+    kinds = re.sub(r"\b(?:[a-z_]+\.)+([A-Z])", r"\1", kinds)  # a class without its module
     where = keys[0][1] if len(keys) == 1 else f"{keys[-1][1]} in {keys[0][1]}"
-    return f"{where} is {found[3]}; it takes {kinds.replace(', NoneType', ' or null')}"
+    return f"{where} is {value}; it takes {kinds.replace(', NoneType', ' or null')}"

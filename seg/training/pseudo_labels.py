@@ -54,7 +54,7 @@ def probabilities(teacher: Teacher, image_rgb: UInt8Array, looks: Looks) -> Tens
     """Returns the averaged probabilities (C, H, W) of a picture (H, W, 3) uint8 RGB, at its own size.
 
     Raises:
-        SegError: the teacher gives no scores.
+        SegError: the teacher gives no scores, or more or fewer than it has classes.
     """
     size_hw = (image_rgb.shape[0], image_rgb.shape[1])
     total: Tensor | None = None
@@ -65,6 +65,9 @@ def probabilities(teacher: Teacher, image_rgb: UInt8Array, looks: Looks) -> Tens
             scores = teacher(image.flip(3) if mirrored else image).scores
             if scores is None:
                 raise SegError("The teacher is only an encoder, which gives no labels.")
+            if scores.shape[1] != len(teacher.classes):
+                raise SegError(f"The teacher gives {scores.shape[1]} scores per pixel, and {len(teacher.classes)} of its classes "
+                               "are named.")
             found = resize(scores.flip(3) if mirrored else scores, size_hw).softmax(1)[0]
             total = found if total is None else total + found
     assert total is not None

@@ -24,6 +24,7 @@ from seg.models.network import full_precision, resize
 from seg.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, read_state
 from seg.weights import ForeignFile, find, read_description, read_export
 
+_GRID = 32
 _PROBE_HW = (128, 192)  # large enough that features at 1/16 and 1/32 differ in size
 
 
@@ -84,6 +85,8 @@ class TorchTeacher:
         """Maps uint8 RGB images (N, 3, H, W) to the teacher's output."""
         self.network.to(images.device)
         x = images if self._normal is None else normalise(images, *self._normal)
+        if self._normal is not None and (hw := tuple(-(-side // _GRID) * _GRID for side in x.shape[2:])) != x.shape[2:]:
+            x = resize(x, hw)  # SMP's networks take no other sizes; what they give is brought to another size anyway
         out: Tensor = self.network.logits(x) if self._normal is None else self.network(x)  # type: ignore[operator]
         features, self._features = self._features, []
         return Told(out.float() if self.classes else None, features)
@@ -140,7 +143,10 @@ class OnnxTeacher:
             raise SegError(f"{self.path} takes images {list(self._input.shape)} only, and is given {list(images.shape)}. Export "
                            "it for any size, or, in training, set --data.crop_hw and --data.batch_size to that.")
         x = images if self._input.type == "tensor(uint8)" else normalise(images, self._mean, self._std)
-        scores = self._session.run([self._output.name], {self._input.name: x.cpu().numpy()})[0]
+        try:
+            scores = self._session.run([self._output.name], {self._input.name: x.cpu().numpy()})[0]
+        except Exception as error:  # its exceptions have no narrower common class
+            raise SegError(f"{self.path} can't run on images {list(images.shape)}: {str(error).splitlines()[0]:.200}.") from None
         return Told(torch.from_numpy(scores).to(images.device), ())
 
 
@@ -160,23 +166,31 @@ def load_teacher(name_or_path: str, config: Distillation) -> Teacher:
         SegError: there is no such file, or it is something else; the message says what.
     """
     mean, std = config.mean or IMAGENET_MEAN, config.std or IMAGENET_STD
-    if not len(mean) == len(std) == 3 or min(std) <= 0:
+    if not len(mean) == len(std) == 3 or min(std) <= 0 or not all(map(math.isfinite, (*mean, *std))):
         raise SegError(f"model.distillation.mean {list(mean)} and .std {list(std)} must have three values each, std's above 0.")
     if len(set(config.teacher_classes or ())) < len(config.teacher_classes or ()):
         raise SegError(f"model.distillation.teacher_classes names a class twice: {', '.join(config.teacher_classes or ())}.")
+    if config.smp is not None and name_or_path.endswith(".onnx"):
+        raise SegError(f"model.distillation.smp describes the network of a state dict, and {name_or_path} is ONNX; leave it out.")
     if config.smp is not None:
         return _smp_teacher(Path(name_or_path), config, mean, std)
     try:
         path = find(name_or_path)
-        if path.suffix == ".onnx":
-            return OnnxTeacher(path, config.teacher_classes, mean, std)
-        network = load(path)
+        read_description(path)
     except ForeignFile as error:
+        if name_or_path.endswith(".onnx") and config.teacher_classes:
+            return OnnxTeacher(Path(name_or_path), config.teacher_classes, mean, std)
         raise SegError(f"{error} " + (
             "As a teacher it also needs the names of its classes, in the order of its scores: model.distillation.teacher_classes."
             if name_or_path.endswith(".onnx") else
             "If it is the state dict of a network of segmentation-models-pytorch, describe the network in model.distillation.smp."
         )) from None
+    if config.teacher_classes or config.mean or config.std:
+        raise SegError(f"{path} says itself what its classes are, and takes any image; leave out "
+                       "model.distillation.teacher_classes, .mean and .std.")
+    if path.suffix == ".onnx":
+        return OnnxTeacher(path, None, mean, std)
+    network = load(path)
     return TorchTeacher(network, network.description.label_set.classes)
 
 
