@@ -166,6 +166,19 @@ def test_networks_of_smp_teach(tmp_path: Path) -> None:
         load_teacher(str(tmp_path / "fpn.pth"), Distillation(smp={"arch": "fpn", "encoder_name": "mobilenet_v2", "classes": 5}))
 
 
+@pytest.mark.parametrize("arch", [{"arch": "fpn", "classes": 5}, {}], ids=["network", "encoder alone"])
+def test_networks_of_smp_teach_features_on_crops_of_any_size(tmp_path: Path, arch: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    network = smp.create_model("fpn", encoder_name="mobilenet_v2", encoder_weights=None, classes=5)
+    torch.save((network if arch else network.encoder).state_dict(), tmp_path / "theirs.pth")
+    config = Distillation(smp={"encoder_name": "mobilenet_v2", **arch}, features=1.0, share=0.5 if arch else 0.0,
+                          teacher_classes=list(CLASSES) if arch else None)
+    student = LRASPP("mobilenet_v3_small_rf2", classes=5).eval()
+    loss = DistillationLoss(load_teacher(str(tmp_path / "theirs.pth"), config), LABEL_SET, config, student)
+    for batch in (images(64, 96), images(48, 80), images(75, 101)):
+        assert all(part.isfinite() for part in loss(batch, student.logits(batch)))
+
+
 def test_features_of_one_size_are_drawn_together(tmp_path: Path) -> None:
     teacher = make_network(1)
     student = LRASPP("mobilenet_v3_small_050", classes=5)

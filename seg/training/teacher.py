@@ -84,10 +84,13 @@ class TorchTeacher:
     def __call__(self, images: Tensor) -> Told:
         """Maps uint8 RGB images (N, 3, H, W) to the teacher's output."""
         self.network.to(images.device)
-        x = images if self._normal is None else normalise(images, *self._normal)
-        if self._normal is not None and (hw := tuple(-(-side // _GRID) * _GRID for side in x.shape[2:])) != x.shape[2:]:
-            x = resize(x, hw)  # SMP's networks take no other sizes; what they give is brought to another size anyway
-        out: Tensor = self.network.logits(x) if self._normal is None else self.network(x)  # type: ignore[operator]
+        if self._normal is None:
+            out: Tensor = self.network.logits(images)  # type: ignore[operator]
+        else:
+            x = normalise(images, *self._normal)
+            if self.classes:  # SMP's networks take no other sizes, but for their encoders; the student resizes what it is told
+                x = resize(x, (-(-x.shape[2] // _GRID) * _GRID, -(-x.shape[3] // _GRID) * _GRID))
+            out = self.network(x)
         features, self._features = self._features, []
         return Told(out.float() if self.classes else None, features)
 
@@ -186,7 +189,7 @@ def load_teacher(name_or_path: str, config: Distillation) -> Teacher:
             "If it is the state dict of a network of segmentation-models-pytorch, describe the network in model.distillation.smp."
         )) from None
     if config.teacher_classes or config.mean or config.std:
-        raise SegError(f"{path} says itself what its classes are, and takes any image; leave out "
+        raise SegError(f"{path} says itself what its classes are, and normalises images itself; leave out "
                        "model.distillation.teacher_classes, .mean and .std.")
     if path.suffix == ".onnx":
         return OnnxTeacher(path, None, mean, std)
@@ -288,9 +291,10 @@ class DistillationLoss(nn.Module):
             with full_precision(logits):
                 on_scores = self._on_scores(logits.float(), resize(told.scores, logits.shape[2:]))
         if self.head is not None:
-            ours, theirs = self._seen[self._pair[0]], told.features[self._pair[1]]
+            ours = self._seen[self._pair[0]]
+            theirs = resize(told.features[self._pair[1]].float(), ours.shape[2:])
             self._seen = ()
-            on_features = self.config.features * (1 - nn.functional.cosine_similarity(self.head(ours), theirs.float())).mean()
+            on_features = self.config.features * (1 - nn.functional.cosine_similarity(self.head(ours), theirs)).mean()
         return on_scores, on_features
 
     def _on_scores(self, scores: Tensor, told: Tensor) -> Tensor:
