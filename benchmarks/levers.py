@@ -138,7 +138,7 @@ LEVERS: Mapping[str, Callable[[Settings], None]] = {
 
 
 def chosen_levers(names: Sequence[str], base: Settings, teacher: str | None = None,
-                  encoder: str | None = None, halves: str | None = None) -> dict[str, Callable[[Settings], None]]:
+                  encoder: str | None = None, halves: Path | None = None) -> dict[str, Callable[[Settings], None]]:
     """Returns the levers that are to be tried on a recipe, the recipe itself first.
 
     Args:
@@ -146,7 +146,7 @@ def chosen_levers(names: Sequence[str], base: Settings, teacher: str | None = No
         base: the recipe.
         teacher: weights whose teaching is a lever too.
         encoder: weights from which the encoder starts, as a lever too.
-        halves: paths of the weights of `halves_at_random`, with {seed} in their names, for its lever.
+        halves: folder of the weights of `halves_at_random`, for its lever.
 
     Raises:
         SegError: there is no such lever, or it changes nothing.
@@ -158,7 +158,7 @@ def chosen_levers(names: Sequence[str], base: Settings, teacher: str | None = No
         levers["with an ImageNet start"] = _in("model", "network", "init_args", encoder_weights=encoder)
     if halves:
         levers[HALVES_AT_RANDOM] = lambda settings: settings["model"].update(
-            init_from=halves.replace("{seed}", str(settings["seed_everything"])))
+            init_from=str(_halves_file(halves, settings["seed_everything"])))
     plain = settings_of(base, levers[BASELINE], 1000, 1)
     idle = [name for name in levers if name != BASELINE and settings_of(base, levers[name], 1000, 1) == plain]
     for name in names:
@@ -170,7 +170,11 @@ def chosen_levers(names: Sequence[str], base: Settings, teacher: str | None = No
     return {name: levers[name] for name in dict.fromkeys([BASELINE, *(names or usual)]) if name not in idle}
 
 
-def halves_at_random(base: Settings, encoder: str, path: Path, seed: int) -> Path:
+def _halves_file(folder: Path, seed: int) -> Path:
+    return folder.resolve() / f"halves_at_random_{seed}.safetensors"
+
+
+def halves_at_random(base: Settings, encoder: str, folder: Path, seed: int) -> Path:
     """Writes weights whose encoder starts from a file, but for the layers that RF2 halves; these and the decoder are random.
 
     Norms that came folded get statistics from training pictures here, as training would give them, so that the random layers keep
@@ -179,7 +183,7 @@ def halves_at_random(base: Settings, encoder: str, path: Path, seed: int) -> Pat
     Args:
         base: the recipe.
         encoder: weights of the encoder.
-        path: where the weights go.
+        folder: for the weights.
         seed: of the random layers.
 
     Raises:
@@ -206,6 +210,7 @@ def halves_at_random(base: Settings, encoder: str, path: Path, seed: int) -> Pat
     for kept, drawn in zip((*ours.blocks[ours.first_halved:], ours.tail), (*theirs.blocks[ours.first_halved:], theirs.tail),
                            strict=True):
         kept.load_state_dict(drawn.state_dict())
+    path = _halves_file(folder, seed)
     save(network, path, LabelSet("none", ("none",), ((0, 0, 0),), (0,)), (64, 64))
     return path
 
@@ -326,9 +331,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.pictures < base["data"]["batch_size"]:
         raise SegError(f"--pictures is {arguments.pictures}; a step takes {base['data']['batch_size']}.")
     learnt = without_unseen(base, arguments.unseen)
-    halves = None
-    if HALVES_AT_RANDOM in arguments.levers:
-        halves = str((arguments.runs / "halves_at_random_{seed}.safetensors").resolve())
+    halves = arguments.runs if HALVES_AT_RANDOM in arguments.levers else None
     if halves and not arguments.encoder:
         raise SegError(f"The lever {HALVES_AT_RANDOM!r} needs --encoder FILE.")
     levers = chosen_levers(arguments.levers, learnt, arguments.teacher, arguments.encoder, halves)
@@ -336,7 +339,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_writable_folder(arguments.runs)
     if halves:
         for seed in arguments.seeds:
-            halves_at_random(base, arguments.encoder, Path(halves.replace("{seed}", str(seed))), seed)
+            halves_at_random(base, arguments.encoder, halves, seed)
     origin = Origin.here("python", "-m", "benchmarks.levers", *(sys.argv[1:] if argv is None else argv))
     wanted = [(name, seed) for seed in arguments.seeds for name in levers]
     with Steps(len(wanted)) as steps, ThreadPoolExecutor(usable_cores()) as pool:

@@ -104,7 +104,7 @@ def test_halved_layers_at_random(tmp_path: Path) -> None:
     base = {"model": {"network": {"init_args": {"encoder_name": "mobilenet_v3_small_rf2", "pool": "global"}}},
             "data": {"dataset": "camvid", "root": str(make_camvid(tmp_path / "camvid"))}}
     weights = str(tmp_path / "twin.safetensors")
-    one, other = (load(halves_at_random(base, weights, tmp_path / f"{seed}.safetensors", seed)).encoder for seed in (1, 2))
+    one, other = (load(halves_at_random(base, weights, tmp_path, seed)).encoder for seed in (1, 2))
     usual = LRASPP("mobilenet_v3_small_rf2", classes=1, encoder_weights=weights).encoder
     for i, (block, theirs, others) in enumerate(zip(one.blocks, usual.blocks, other.blocks, strict=True)):
         kept = block.depthwise.conv.weight
@@ -115,7 +115,7 @@ def test_halved_layers_at_random(tmp_path: Path) -> None:
     assert torch.equal(one.tail.norm.weight, torch.ones_like(one.tail.norm.weight))
     with pytest.raises(SegError, match="has no halved layers"):
         base["model"]["network"]["init_args"]["encoder_name"] = "mobilenet_v3_small"
-        halves_at_random(base, weights, tmp_path / "none.safetensors", 1)
+        halves_at_random(base, weights, tmp_path, 1)
     with pytest.raises(SegError, match="needs --encoder"):
         main(["--config", str(ROOT / "configs" / "camvid_small_scratch.yaml"), "--root", "x", "--levers", HALVES_AT_RANDOM])
 
