@@ -134,7 +134,6 @@ def _sentence(message: str, program: str) -> str:
         return "model.loss has no terms any more: their weights are settings of their own, as --model.loss.dice 0.5."
     text = _misfit(text) or text
     key, value = re.search(r'Parser key "([\w.]+)"', text), re.search(r"Got value: (\S+?)\.?(?: |$)", text)
-    text = text.replace("Expected a typing.Literal", "Expected one of ")
     if key and value and len(text) > 200:  # a list of all types that it is not
         text = f"{key[1]} can't be {value[1]}"
     return f"{text.rstrip('.')}. {program} fit --help lists the settings and what they take."
